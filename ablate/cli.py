@@ -1,0 +1,112 @@
+"""The command line: `python -m ablate`, on Hydra."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from ablate import config
+from ablate.explain import explain
+from ablate.progress import Progress
+from ablate.validation import validate
+
+config.register()
+
+progress = Progress()
+
+
+@hydra.main(version_base="1.3", config_path=str(config.config_dir()), config_name="config")
+def train(cfg: DictConfig) -> float:
+    """Runs one job; what it returns is what Hydra's sweepers optimise."""
+    from ablate.experiment import run  # imports torch, which --help and shell completion do without
+
+    return run(cfg, Path(HydraConfig.get().runtime.output_dir), progress)
+
+
+class Refused(BaseException):
+    """Carries the refusal of a configuration past Hydra, which turns any Exception of a callback into a warning."""
+
+
+class Preflight(Callback):
+    """Checks every run that a command asks for before the first one starts, and says at the end what to type next."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _check([_without_hydra(config)])
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        jobs = list(_jobs(config))
+        _check(jobs)
+        progress.start_sweep(len(jobs))
+
+    def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
+        if kwargs["job_return"].status.name == "COMPLETED":
+            _say_what_next(config.hydra.sweep.dir)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        progress.end_sweep()
+        _say_what_next(config.hydra.sweep.dir)
+
+
+def _say_what_next(study_folder: str) -> None:
+    print(f"The runs are in {study_folder}. For tables and plots, type: python -m ablate.report {study_folder}")
+
+
+def _without_hydra(cfg: DictConfig) -> DictConfig:
+    cfg = cfg.copy()
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg
+
+
+def _jobs(cfg: DictConfig) -> Iterable[DictConfig]:
+    """Composes the jobs that Hydra's basic sweeper will make; of another sweeper's, the one it starts from."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    if not str(cfg.hydra.sweeper._target_).endswith(".BasicSweeper"):
+        return [_without_hydra(cfg)]
+    defaults = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.params or {}).items()]
+    overrides = OverridesParser.create().parse_overrides([*defaults, *OmegaConf.to_container(cfg.hydra.overrides.task)])
+    (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    return [hydra.compose(cfg.hydra.job.config_name, job) for job in batch]
+
+
+def _check(jobs: Iterable[DictConfig]) -> None:
+    from ablate.experiment import prepare
+
+    checked = set()
+    try:
+        for job in jobs:
+            validate(job)
+            key = json.dumps({**OmegaConf.to_container(job, resolve=True), "seed": None})  # type: ignore[dict-item]
+            if key not in checked:  # what fits with one seed fits with all
+                prepare(job)
+                checked.add(key)
+    except Exception as error:
+        raise Refused from error
+
+
+def main() -> None:
+    """The console script `ablate`."""
+    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing; what follows prints
+    try:
+        train()
+    except KeyboardInterrupt:
+        progress.end_sweep()
+        print("Interrupted. The same command again goes on where this one stopped.", file=sys.stderr)
+        sys.exit(130)
+    except (Exception, Refused) as error:
+        progress.end_sweep()
+        cause = error.__cause__ if isinstance(error, Refused) else error
+        message = explain(cause, sys.argv[1:])
+        if full_error or message is None:
+            raise cause from None
+        sys.exit(message)

@@ -1,0 +1,202 @@
+"""The schema of a run's configuration, and its identity.
+
+The dataclasses below are what Hydra checks keys and types against; `identity` names all that determines a run's result.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+
+@dataclass
+class Edit:
+    """One change to a model: exactly one of `insert`, `replace` and `remove` is set."""
+
+    insert: str | None = None  # "before" or "after" the layer named by `at`
+    at: str | None = None
+    replace: str | None = None  # the layer that `layer` takes the place of
+    remove: str | None = None  # the layer to take out
+    layer: dict[str, Any] | None = None  # _target_ and arguments of the new layer
+
+
+@dataclass
+class ModelConfig:
+    """A base model and its edits, keyed by the name of the new layer."""
+
+    name: str = MISSING
+    base: dict[str, Any] = MISSING
+    # Each value is an Edit; left untyped because the command line cannot add a typed one (+model.edits.x={...}).
+    edits: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class OptimizerConfig:
+    _target_: str = MISSING
+    lr: float = MISSING
+    weight_decay: float = 0.0
+
+
+@dataclass
+class AdamConfig(OptimizerConfig):
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
+    eps: float = 1e-8
+
+
+@dataclass
+class SGDConfig(OptimizerConfig):
+    momentum: float = 0.0
+    nesterov: bool = False
+
+
+@dataclass
+class SchedulerConfig:
+    _target_: str | None = None
+
+
+@dataclass
+class CosineConfig(SchedulerConfig):
+    eta_min: float = 0.0
+
+
+@dataclass
+class OneCycleConfig(SchedulerConfig):
+    pct_start: float = 0.3  # share of the steps in which the learning rate rises
+    div_factor: float = 25.0  # maximum over initial learning rate
+    final_div_factor: float = 1e4  # initial over final learning rate
+    cycle_momentum: bool = True
+
+
+@dataclass
+class DataConfig:
+    _target_: str = MISSING
+    name: str = MISSING
+    subset: int | None = None  # the first N images of each class
+    validation: int = 0  # training images held out
+    padding: int = 4  # pixels on each side before the random crop
+    flip: bool = True  # random horizontal flip
+
+
+@dataclass
+class Cifar10Config(DataConfig):
+    root: str | None = None  # a folder with cifar-10-batches-py, instead of a download
+
+
+@dataclass
+class TrainConfig:
+    epochs: int = MISSING
+    batch_size: int = MISSING
+
+
+@dataclass
+class HardwareConfig:
+    device: str = "auto"
+    threads: int | None = None  # CPU threads; torch's own choice if not set
+    precision: str = "fp32"
+    channels_last: bool = True
+    deterministic: bool = False  # only algorithms that give the same bits each time
+
+
+@dataclass
+class PublishedConfig:
+    """Figures of the study that is repeated: variant -> metric -> statistic over epochs -> number."""
+
+    source: str = ""
+    variants: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class StudyConfig:
+    name: str = MISSING
+    title: str = ""
+    baseline: str = "plain"
+    metric: str = "test_accuracy"  # what a run returns to Hydra's sweeper: its value after the last epoch
+    published: PublishedConfig = field(default_factory=PublishedConfig)
+
+
+@dataclass
+class Config:
+    seed: int = 0
+    model: ModelConfig = MISSING
+    optimizer: OptimizerConfig = MISSING
+    scheduler: SchedulerConfig = MISSING
+    data: DataConfig = MISSING
+    train: TrainConfig = field(default_factory=TrainConfig)
+    hardware: HardwareConfig = MISSING
+    study: StudyConfig = MISSING
+
+
+def config_dir() -> Path:
+    """Returns the folder of the config groups: inside the installed package, or beside it in a checkout."""
+    inside = Path(__file__).parent / "conf"
+    return inside if inside.is_dir() else Path(__file__).parents[1] / "conf"
+
+
+def register() -> None:
+    """Makes the schema and the `run_id` resolver known to Hydra; to be called before composing."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    # Stored outside the groups so that the options a user can choose from are the files in conf/ alone.
+    for name, node in {
+        "adam_schema": AdamConfig,
+        "sgd_schema": SGDConfig,
+        "cosine_schema": CosineConfig,
+        "one_cycle_schema": OneCycleConfig,
+        "cifar10_schema": Cifar10Config,
+    }.items():
+        store.store(name=name, node=node)
+    OmegaConf.register_new_resolver("run_id", _run_id, replace=True)
+
+
+def _run_id(*, _root_: DictConfig) -> str:
+    return run_id(_root_)
+
+
+def run_id(cfg: DictConfig) -> str:
+    """Returns the run's identity as eight hexadecimal digits, the last part of its folder's name."""
+    text = json.dumps(identity(cfg), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def identity(cfg: DictConfig) -> dict[str, Any]:
+    """Returns all that determines the run's result, and nothing else.
+
+    Names, paths, loggers, the study, the device and its threads stay out. Unset keys stay out too, so that a new option
+    with an unset default leaves the identity of earlier runs as it was.
+
+    Args:
+        cfg: A composed config; other top-level nodes than the run's are ignored.
+    """
+    plain = {
+        key: OmegaConf.to_container(cfg[key], resolve=True)
+        for key in ("model", "optimizer", "scheduler", "data", "train")
+    }
+    model, data = plain["model"], plain["data"]
+    assert isinstance(model, dict) and isinstance(data, dict)
+    del model["name"]
+    # The order of edits counts: two insertions at one place stand in the order they are made.
+    model["edits"] = [[name, edit] for name, edit in model["edits"].items()]
+    data.pop("root", None)
+    canonical = _canonical({**plain, "seed": cfg.seed, "precision": cfg.hardware.precision})
+    assert isinstance(canonical, dict)
+    return canonical
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # untyped layer arguments: p=1 and p=1.0 are one run
+    return value
+
+
+def loader_arguments(data: DictConfig) -> dict[str, Any]:
+    """Returns the keys of a data option that are its loader's own, not common to all data sets."""
+    common = {item.name for item in fields(DataConfig)}
+    return {str(key): value for key, value in data.items() if key not in common}

@@ -1,0 +1,1 @@
+"""Data sets held in memory, and batches of them."""

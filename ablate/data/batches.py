@@ -1,0 +1,141 @@
+"""Batches of a data set held in memory, cut, shifted, flipped and normalised as whole tensors on the training device."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ablate.data.images import ImageData, Split
+from ablate.seeding import generator
+
+# Images cropped at a time: bounds the memory of their pixel indices (4 bytes a pixel).
+_CHUNK = 8192
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The random choices of one epoch.
+
+    Attributes:
+        order: int64, shape (images,): which image stands where.
+        offsets: int64, shape (images, 2): row and column of each crop in the padded image.
+        flips: bool, shape (images,): which crops are mirrored.
+    """
+
+    order: Tensor
+    offsets: Tensor
+    flips: Tensor
+
+
+def draw(images: int, padding: int, flip: bool, seed: int, epoch: int) -> Draw:
+    """Returns an epoch's choices; they depend on the arguments alone, not on the device or the variant."""
+    augment = generator(seed, "augment", epoch)
+    offsets = torch.randint(0, 2 * padding + 1, (images, 2), generator=augment)
+    flips = torch.rand(images, generator=augment) < 0.5
+    order = torch.randperm(images, generator=generator(seed, "order", epoch))
+    return Draw(order, offsets, flips & flip)
+
+
+def pad(images: Tensor, padding: int) -> Tensor:
+    """Returns images with a black border, channels last.
+
+    Args:
+        images: uint8, shape (images, channels, height, width).
+        padding: Pixels on each side.
+
+    Returns:
+        uint8, shape (images, height + 2 padding, width + 2 padding, channels), contiguous.
+    """
+    return functional.pad(images.permute(0, 2, 3, 1), (0, 0, padding, padding, padding, padding)).contiguous()
+
+
+def crop(padded: Tensor, choice: Draw, padding: int) -> Tensor:
+    """Returns an epoch's images: shuffled, cropped at their offsets, and mirrored where chosen.
+
+    Equal to torchvision's crop followed by its horizontal flip, for the same offsets and flips.
+
+    Args:
+        padded: What `pad` returned.
+        choice: The epoch's choices, on the same device.
+        padding: As given to `pad`.
+
+    Returns:
+        uint8, shape (images, height, width, channels), contiguous.
+    """
+    tall, wide, channels = padded.shape[1:]
+    height, width = tall - 2 * padding, wide - 2 * padding
+    pixels = padded.view(-1, channels)
+    small = len(pixels) < 2**31
+    rows = torch.arange(height, device=padded.device)
+    columns = torch.arange(width, device=padded.device)
+    out = padded.new_empty(len(choice.order), height, width, channels)
+    for start in range(0, len(out), _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        top, left = choice.offsets[chunk].unsqueeze(2).unbind(1)
+        across = torch.where(choice.flips[chunk].unsqueeze(1), columns.flip(0), columns) + left
+        down = choice.order[chunk].unsqueeze(1) * tall + top + rows
+        index = down.unsqueeze(2) * wide + across.unsqueeze(1)
+        index = index.int() if small else index
+        torch.index_select(pixels, 0, index.flatten(), out=out[chunk].view(-1, channels))
+    return out
+
+
+class Normalise:
+    """Turns uint8 pixels into what a model takes: (pixel / 255 - mean) / std, per channel."""
+
+    def __init__(self, data: ImageData, device: torch.device, channels_last: bool) -> None:
+        width = data.train.images.shape[-1]
+        # Repeated along a row of pixels, so that the innermost loop is long enough to be vectorised.
+        self.mean = torch.tensor(data.mean, device=device).mul(255).repeat(width)
+        self.scale = torch.tensor(data.std, device=device).mul(255).reciprocal().repeat(width)
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Returns float32, shape (images, channels, height, width).
+
+        Args:
+            images: uint8, shape (images, height, width, channels).
+        """
+        flat = images.flatten(2).float().sub_(self.mean).mul_(self.scale)
+        return flat.view(images.shape).permute(0, 3, 1, 2).contiguous(memory_format=self.memory_format)
+
+
+class TrainingBatches:
+    """The training images of a run, an epoch at a time."""
+
+    def __init__(
+        self, split: Split, batch_size: int, padding: int, flip: bool, seed: int, device: torch.device
+    ) -> None:
+        self.padded = pad(split.images.to(device), padding)
+        self.labels = split.labels.to(device)
+        self.batch_size, self.padding, self.flip, self.seed = batch_size, padding, flip, seed
+
+    def __len__(self) -> int:
+        """Batches an epoch; the last may be smaller than the others."""
+        return -(-len(self.labels) // self.batch_size)
+
+    def draw(self, epoch: int) -> Draw:
+        """Returns the choices of an epoch, counted from 0."""
+        return draw(len(self.labels), self.padding, self.flip, self.seed, epoch)
+
+    def epoch(self, epoch: int) -> tuple[Tensor, Tensor]:
+        """Returns an epoch's images (uint8, channels last) and labels, in the order they are trained on."""
+        device = self.labels.device
+        choice = self.draw(epoch)
+        choice = Draw(choice.order.to(device), choice.offsets.to(device), choice.flips.to(device))
+        return crop(self.padded, choice, self.padding), self.labels[choice.order]
+
+
+class EvaluationBatches:
+    """The images of a split to evaluate on, in their own order and unchanged."""
+
+    BATCH_SIZE = 1000
+
+    def __init__(self, split: Split, device: torch.device) -> None:
+        self.images = pad(split.images.to(device), 0)
+        self.labels = split.labels.to(device)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return zip(self.images.split(self.BATCH_SIZE), self.labels.split(self.BATCH_SIZE), strict=True)

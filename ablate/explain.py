@@ -1,0 +1,64 @@
+"""Turns what Hydra and OmegaConf raise into a few lines that name the mistake and the way out."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ablate.config import config_dir
+from ablate.suggest import nearest
+
+
+def explain(error: BaseException | None, arguments: Sequence[str]) -> str | None:
+    """Returns the message for an error that the user can mend, None for one of ours.
+
+    Args:
+        error: What a command ended with.
+        arguments: The command line.
+    """
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        options = [name for name in error.options if not name.endswith("_schema")]
+        return f"{group}={option}: there is no such option; choose from {', '.join(options)}"
+    if isinstance(error, HydraException):
+        text = str(error)
+        if match := re.match(r"Could not override '([^']+)'", text):
+            key = match[1]
+            return f"{key}: there is no such key; {nearest(key, _keys(arguments))}\n(+{key}=… adds a key where the configuration takes new ones)"
+        if match := re.match(r"Error merging override (.*)", text):
+            reason = str(error.__cause__).splitlines()[0] if error.__cause__ else text
+            return f"{match[1]}: {reason}"
+        return text
+    if isinstance(error, OmegaConfBaseException):
+        lines = str(error).splitlines()
+        return f"{error.full_key}: {lines[0]}" if error.full_key else lines[0]
+    if isinstance(error, ValueError) or type(error).__name__ == "RunFailed":
+        return str(error)
+    return None
+
+
+def _keys(arguments: Sequence[str]) -> list[str]:
+    """Returns the keys of the configuration with the groups that a command line chooses, dotted and whole."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        chosen = [re.sub(",.*", "", text) for text in arguments if re.fullmatch(r"[a-z/]+=[\w,]+", text)]
+        default = compose("config")
+        groups = [text for text in chosen if text.partition("=")[0] in default]
+        try:
+            cfg = compose("config", groups)
+        except HydraException:
+            cfg = default
+    return list(_flatten(cfg))
+
+
+def _flatten(node: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(node, DictConfig):
+        for key in node:
+            yield f"{prefix}{key}"
+            if not OmegaConf.is_missing(node, key):
+                yield from _flatten(node._get_node(key), f"{prefix}{key}.")

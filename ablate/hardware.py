@@ -1,0 +1,57 @@
+"""The device a run computes on, and torch's global settings for the time of the run."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from omegaconf import DictConfig
+
+
+def choose_device(hardware: DictConfig) -> torch.device:
+    """Returns the device that a hardware option means.
+
+    Raises:
+        ValueError: It is not there, or cannot do the precision asked for; the message says what can.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    name = hardware.device
+    if name == "auto":
+        name = next(device for device, available in there.items() if available)
+    if not there[name]:
+        usable = " or ".join(f"hardware={device}" for device, available in there.items() if available)
+        raise ValueError(f"hardware.device={name}: torch {torch.__version__} finds none on this machine; use {usable}")
+    if hardware.precision == "tf32" and name != "cuda":
+        raise ValueError(f"hardware.precision=tf32: needs a CUDA GPU, and this run is on {name}; use fp32 or bf16")
+    return torch.device(name, 0) if name == "cuda" else torch.device(name)
+
+
+@contextmanager
+def configured(hardware: DictConfig) -> Iterator[torch.device]:
+    """Applies a hardware option to torch's global settings, and restores them after: jobs of a sweep share a process."""
+    device = choose_device(hardware)
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    matmul, conv = torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision
+    try:
+        if hardware.threads is not None:
+            torch.set_num_threads(hardware.threads)
+        if hardware.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it, before its first use
+            torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = not hardware.deterministic
+        fp32 = "tf32" if hardware.precision == "tf32" else "ieee"
+        torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = fp32
+        yield device
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.backends.cudnn.benchmark = benchmark
+        torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision = matmul, conv
+
+
+def describe(device: torch.device) -> dict[str, str | int]:
+    """Returns what a run records of its device: its type, its model's name, and the CPU threads in use."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {"device": device.type, "accelerator": name, "threads": torch.get_num_threads()}

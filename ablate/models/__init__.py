@@ -1,0 +1,1 @@
+"""Models, and the edits that make variants of them."""

@@ -1,0 +1,85 @@
+"""Objects named in the configuration by `_target_`, with their arguments beside it."""
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from ablate.suggest import nearest
+
+
+def instantiate(key: str, node: Mapping[str, Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Calls the target that a configuration node names.
+
+    Args:
+        key: Where the node stands in the configuration, for messages.
+        node: `_target_`, a dotted name, and the arguments by name.
+        args: Further positional arguments, which the configuration does not hold.
+        kwargs: Further arguments by name.
+
+    Raises:
+        ValueError: There is no such target, it takes no such argument, or it refuses a value; the message names the key.
+    """
+    call = resolve(key, node, *args, **kwargs)
+    try:
+        return call()
+    except (TypeError, ValueError) as error:
+        shown = ", ".join(f"{name}={value}" for name, value in node.items() if name != "_target_")
+        raise ValueError(f"{key}: {call.func.__name__}({shown}): {error}") from error
+
+
+def resolve(key: str, node: Mapping[str, Any], /, *args: Any, **kwargs: Any) -> "partial[Any]":
+    """Returns the call that `instantiate` makes, its target found and its arguments' names checked."""
+    target = locate(f"{key}._target_", node["_target_"])
+    arguments = {str(name): value for name, value in node.items() if name != "_target_"}
+    _check_arguments(key, target, args, arguments, kwargs)
+    return partial(target, *args, **arguments, **kwargs)
+
+
+def locate(key: str, name: str) -> Any:
+    """Returns what a dotted name stands for.
+
+    Raises:
+        ValueError: Nothing stands there, or what does cannot be called; the message names the nearest right name.
+    """
+    parts = name.split(".")
+    module: Any = None
+    for depth in range(1, len(parts)):
+        path = ".".join(parts[:depth])
+        try:
+            module = importlib.import_module(path)
+        except ModuleNotFoundError as error:
+            if error.name != path:
+                raise
+            break
+    if module is None:
+        raise ValueError(f"{key}={name}: there is no module {parts[0]}; name a class as module.Class, such as torch.nn.Dropout")
+    found = module
+    for part in parts[len(module.__name__.split(".")) :]:
+        if not hasattr(found, part):
+            where = getattr(found, "__name__", name)
+            public = [known for known in dir(found) if not known.startswith("_")]
+            raise ValueError(f"{key}={name}: {where} has no {part}; {nearest(part, public)}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise ValueError(f"{key}={name}: cannot be called; name a class or a function")
+    return found
+
+
+def _check_arguments(key: str, target: Any, args: tuple[Any, ...], arguments: dict[str, Any], kwargs: dict[str, Any]) -> None:
+    try:
+        signature = inspect.signature(target)
+    except ValueError:  # some built-ins have none to inspect
+        return
+    parameters = signature.parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        for name in arguments:
+            if name not in parameters:
+                takes = [known for known in list(parameters)[len(args) :] if known not in kwargs]
+                hint = nearest(name, takes) if takes else "it takes none"
+                raise ValueError(f"{key}.{name}: {target.__name__} has no such argument; {hint}")
+    try:
+        signature.bind(*args, **arguments, **kwargs)
+    except TypeError as error:
+        raise ValueError(f"{key}: {target.__name__}: {error}") from error

@@ -1,0 +1,45 @@
+"""The optimizer and the learning-rate schedule that a configuration names."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from ablate.targets import instantiate, locate
+
+
+def build_optimizer(config: Mapping[str, Any], model: nn.Module) -> Optimizer:
+    """Returns the optimizer of a model, in its fused form where torch has one.
+
+    Raises:
+        ValueError: The optimizer refuses an argument.
+    """
+    target = locate("optimizer._target_", config["_target_"])
+    fused = {"fused": True} if "fused" in inspect.signature(target).parameters else {}
+    optimizer: Optimizer = instantiate("optimizer", config, list(model.parameters()), **fused)
+    return optimizer
+
+
+def build_scheduler(config: Mapping[str, Any], optimizer: Optimizer, steps: int) -> LRScheduler | None:
+    """Returns the schedule over all steps of a run, to be stepped after each; None for a constant learning rate.
+
+    Args:
+        config: A scheduler option; it does not hold the length and the height of the schedule.
+        optimizer: Its learning rate is where a cosine decay starts and what one cycle reaches.
+        steps: All steps of the run.
+
+    Raises:
+        ValueError: The schedule does not go with the optimizer.
+    """
+    if config["_target_"] is None:
+        return None
+    target = locate("scheduler._target_", config["_target_"])
+    spans: dict[str, Any] = {"total_steps": steps} if "total_steps" in inspect.signature(target).parameters else {"T_max": steps}
+    if target is torch.optim.lr_scheduler.OneCycleLR:
+        spans["max_lr"] = optimizer.param_groups[0]["lr"]
+    scheduler: LRScheduler = instantiate("scheduler", config, optimizer, **spans)
+    return scheduler
