@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,10 @@ class Preflight(Callback):
     """Checks every run that a command asks for before the first one starts, and says at the end what to type next."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        _check([_without_hydra(config)])
+        _check(lambda: [_without_hydra(config)])
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        jobs = list(_jobs(config))
-        _check(jobs)
-        progress.start_sweep(len(jobs))
+        progress.start_sweep(_check(lambda: _jobs(config)))
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         if kwargs["job_return"].status.name == "COMPLETED":
@@ -65,7 +63,7 @@ def _without_hydra(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
-def _jobs(cfg: DictConfig) -> Iterable[DictConfig]:
+def _jobs(cfg: DictConfig) -> list[DictConfig]:
     """Composes the jobs that Hydra's basic sweeper will make; of another sweeper's, the one it starts from."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -75,22 +73,25 @@ def _jobs(cfg: DictConfig) -> Iterable[DictConfig]:
     defaults = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.params or {}).items()]
     overrides = OverridesParser.create().parse_overrides([*defaults, *OmegaConf.to_container(cfg.hydra.overrides.task)])
     (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-    return [hydra.compose(cfg.hydra.job.config_name, job) for job in batch]
+    return [hydra.compose(cfg.hydra.job.config_name, list(job)) for job in batch]
 
 
-def _check(jobs: Iterable[DictConfig]) -> None:
+def _check(compose: Callable[[], list[DictConfig]]) -> int:
+    """Composes and checks jobs; returns how many there are."""
     from ablate.experiment import prepare
 
-    checked = set()
     try:
+        jobs = compose()
+        fitting = set()
         for job in jobs:
             validate(job)
-            key = json.dumps({**OmegaConf.to_container(job, resolve=True), "seed": None})  # type: ignore[dict-item]
-            if key not in checked:  # what fits with one seed fits with all
+            but_seed = json.dumps({**OmegaConf.to_container(job, resolve=True), "seed": None})  # type: ignore[dict-item]
+            if but_seed not in fitting:  # what fits together with one seed does with all
                 prepare(job)
-                checked.add(key)
+                fitting.add(but_seed)
     except Exception as error:
         raise Refused from error
+    return len(jobs)
 
 
 def main() -> None:

@@ -23,13 +23,13 @@ def explain(error: BaseException | None, arguments: Sequence[str]) -> str | None
     """
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        options = [name for name in error.options if not name.endswith("_schema")]
-        return f"{group}={option}: there is no such option; choose from {', '.join(options)}"
+        return f"{group}={option}: there is no such option; {nearest(option, error.options)}"
     if isinstance(error, HydraException):
         text = str(error)
         if match := re.match(r"Could not override '([^']+)'", text):
             key = match[1]
-            return f"{key}: there is no such key; {nearest(key, _keys(arguments))}\n(+{key}=… adds a key where the configuration takes new ones)"
+            hint = nearest(key, _keys(arguments), most=1)
+            return f"{key}: there is no such key; {hint}\nWhere new keys can be added, +{key}=… adds one."
         if match := re.match(r"Error merging override (.*)", text):
             reason = str(error.__cause__).splitlines()[0] if error.__cause__ else text
             return f"{match[1]}: {reason}"

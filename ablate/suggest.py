@@ -4,17 +4,17 @@ import difflib
 from collections.abc import Iterable
 
 
-def nearest(word: str, names: Iterable[str]) -> str:
-    """Returns "did you mean …?" for the names closest to `word`, or the choices when none is close.
+def nearest(word: str, names: Iterable[str], most: int = 3) -> str:
+    """Returns what to type instead of a mistyped word: "did you mean …?" with the names near it, and all if they are few.
 
     Args:
         word: What the user typed.
         names: What would have been right.
+        most: How many near names to give.
     """
     names = list(dict.fromkeys(names))
-    close = difflib.get_close_matches(word, names, n=3, cutoff=0.6)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
-    if len(names) > 30:
-        names = [*names[:30], "…"]
-    return f"choose from {', '.join(names)}"
+    close = difflib.get_close_matches(word, names, n=most, cutoff=0.6)
+    if not close:
+        return f"choose from {', '.join(names[:40])}{', …' if len(names) > 40 else ''}"
+    others = f" (choose from {', '.join(names)})" if len(close) < len(names) <= 8 else ""
+    return f"did you mean {' or '.join(close)}?{others}"

@@ -122,9 +122,7 @@ def _edit(key: str, name: str, raw: Any) -> Edit:
 def _one_of(key: str, value: str, choices: Iterable[str]) -> None:
     choices = tuple(choices)
     if value not in choices:
-        hint = nearest(value, choices)
-        choose = "" if hint.startswith("choose") else f" (one of {', '.join(choices)})"
-        raise ValueError(f"{key}={value}: {hint}{choose}")
+        raise ValueError(f"{key}={value}: there is no such choice; {nearest(value, choices)}")
 
 
 def _at_least(key: str, value: float, bound: int) -> None:
