@@ -35,7 +35,10 @@ class Refused(BaseException):
 
 
 class Preflight(Callback):
-    """Checks every run that a command asks for before the first one starts, and says at the end what to type next."""
+    """Checks every run that a command asks for before the first one starts, and says at the end what to type next.
+
+    The methods are those of Hydra's callbacks.
+    """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         _check(lambda: [_without_hydra(config)])
@@ -71,7 +74,7 @@ def _jobs(cfg: DictConfig) -> list[DictConfig]:
     if not str(cfg.hydra.sweeper._target_).endswith(".BasicSweeper"):
         return [_without_hydra(cfg)]
     defaults = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.params or {}).items()]
-    overrides = OverridesParser.create().parse_overrides([*defaults, *OmegaConf.to_container(cfg.hydra.overrides.task)])
+    overrides = OverridesParser.create().parse_overrides([*defaults, *cfg.hydra.overrides.task])
     (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
     return [hydra.compose(cfg.hydra.job.config_name, list(job)) for job in batch]
 
@@ -109,5 +112,5 @@ def main() -> None:
         cause = error.__cause__ if isinstance(error, Refused) else error
         message = explain(cause, sys.argv[1:])
         if full_error or message is None:
-            raise cause from None
+            raise (cause or error) from None
         sys.exit(message)

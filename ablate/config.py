@@ -103,9 +103,13 @@ class HardwareConfig:
 
 @dataclass
 class PublishedConfig:
-    """Figures of the study that is repeated: variant -> metric -> statistic over epochs -> number."""
+    """Figures of the study that is repeated: variant -> metric -> statistic -> number.
+
+    The statistics are `final`, `maximum` and `minimum` over epochs, and `total` for times.
+    """
 
     source: str = ""
+    epochs: int | None = None
     variants: dict[str, Any] = field(default_factory=dict)
 
 

@@ -18,7 +18,6 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from ablate import provenance
-from ablate.atomic import atomic_write
 from ablate.config import loader_arguments, run_id
 from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches
 from ablate.data.images import ImageData
@@ -28,6 +27,7 @@ from ablate.progress import EPOCH_LOGGER, Progress
 from ablate.records import TIMES, RunDirectory, summarise, total_times
 from ablate.suggest import nearest
 from ablate.targets import resolve
+from ablate.training.checkpoint import resume, save_checkpoint
 from ablate.training.loop import Trainee, fit
 from ablate.training.optimization import build_optimizer, build_scheduler
 from ablate.validation import model_edits, validate
@@ -116,9 +116,13 @@ def prepare(cfg: DictConfig) -> Prepared:
     data = load_data(cfg.data)
     if cfg.train.batch_size > len(data.train):
         raise ValueError(
-            f"train.batch_size={cfg.train.batch_size}: there are only {len(data.train)} training images; take at most as many"
+            f"train.batch_size={cfg.train.batch_size}: there are only {len(data.train)} training images; take fewer"
         )
-    metrics = [*(f"{split}_{kind}" for split in ("train", *data.evaluated) for kind in ("loss", "accuracy")), *TIMES, "total_seconds"]
+    metrics = [
+        *(f"{split}_{kind}" for split in ("train", *data.evaluated) for kind in ("loss", "accuracy")),
+        *TIMES,
+        "total_seconds",
+    ]
     if cfg.study.metric not in metrics:
         raise ValueError(f"study.metric={cfg.study.metric}: no such metric; {nearest(cfg.study.metric, metrics)}")
     base: dict[str, Any] = _container(cfg.model.base)
@@ -183,37 +187,6 @@ def train(
     return rows
 
 
-def save_checkpoint(trainee: Trainee, directory: RunDirectory, epochs: int) -> None:
-    """Saves the state after so many epochs. No generator's: the streams are addressed by epoch."""
-    state = {
-        "epochs": epochs,
-        "model": trainee.model.state_dict(),
-        "optimizer": trainee.optimizer.state_dict(),
-        "scheduler": None if trainee.scheduler is None else trainee.scheduler.state_dict(),
-    }
-    with atomic_write(directory.checkpoint_file, "wb") as file:
-        torch.save(state, file)
-
-
-def resume(trainee: Trainee, directory: RunDirectory) -> list[dict[str, float]]:
-    """Puts the newest checkpoint's state into a trainee, if there is one.
-
-    Returns:
-        The rows of the epochs that the state has behind it; none without a checkpoint.
-    """
-    if not directory.checkpoint_file.exists():
-        return []
-    state = torch.load(directory.checkpoint_file, weights_only=True, map_location="cpu")
-    rows = directory.read_epochs()[: state["epochs"]]
-    if len(rows) < state["epochs"]:
-        return []
-    trainee.model.load_state_dict(state["model"])
-    trainee.optimizer.load_state_dict(state["optimizer"])
-    if trainee.scheduler is not None:
-        trainee.scheduler.load_state_dict(state["scheduler"])
-    return rows
-
-
 def describe_run(cfg: DictConfig, prepared: Prepared) -> dict[str, Any]:
     """Returns the record of a run that starts: all of run.json but how it ends."""
     data = prepared.data
@@ -234,7 +207,7 @@ def describe_run(cfg: DictConfig, prepared: Prepared) -> dict[str, Any]:
         # What paired runs have in common: the report checks that it is.
         "pairing": {
             "initial_weights": layer_digests(prepared.trainee.model),
-            "first_epoch_order": hashlib.sha256(order.numpy()).hexdigest()[:16],
+            "first_epoch_order": hashlib.sha256(order.numpy().data).hexdigest()[:16],
         },
         "provenance": {**provenance.collect(), **describe(prepared.device)},
         "started": _timestamp(),
@@ -263,7 +236,11 @@ def _status_after(error: BaseException) -> str:
 
 
 def _describe_error(error: BaseException) -> dict[str, str]:
-    return {"type": type(error).__name__, "message": str(error), "traceback": "".join(traceback.format_exception(error))}
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        "traceback": "".join(traceback.format_exception(error)),
+    }
 
 
 def _container(node: DictConfig) -> dict[str, Any]:

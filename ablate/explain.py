@@ -58,7 +58,7 @@ def _keys(arguments: Sequence[str]) -> list[str]:
 
 def _flatten(node: Any, prefix: str = "") -> Iterator[str]:
     if isinstance(node, DictConfig):
-        for key in node:
+        for key in map(str, node):
             yield f"{prefix}{key}"
             if not OmegaConf.is_missing(node, key):
-                yield from _flatten(node._get_node(key), f"{prefix}{key}.")
+                yield from _flatten(node[key], f"{prefix}{key}.")

@@ -3,9 +3,13 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
+
+# torch sets this attribute in a way that type checkers do not see.
+_CONVOLUTIONS: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
 
 
 def choose_device(hardware: DictConfig) -> torch.device:
@@ -28,12 +32,12 @@ def choose_device(hardware: DictConfig) -> torch.device:
 
 @contextmanager
 def configured(hardware: DictConfig) -> Iterator[torch.device]:
-    """Applies a hardware option to torch's global settings, and restores them after: jobs of a sweep share a process."""
+    """Applies a hardware option to torch's global settings and restores them after: a sweep's jobs share a process."""
     device = choose_device(hardware)
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
     benchmark = torch.backends.cudnn.benchmark
-    matmul, conv = torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision
+    matmul, conv = torch.backends.cuda.matmul.fp32_precision, _CONVOLUTIONS.fp32_precision
     try:
         if hardware.threads is not None:
             torch.set_num_threads(hardware.threads)
@@ -42,13 +46,13 @@ def configured(hardware: DictConfig) -> Iterator[torch.device]:
             torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = not hardware.deterministic
         fp32 = "tf32" if hardware.precision == "tf32" else "ieee"
-        torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = fp32
+        torch.backends.cuda.matmul.fp32_precision = _CONVOLUTIONS.fp32_precision = fp32
         yield device
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)
         torch.backends.cudnn.benchmark = benchmark
-        torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision = matmul, conv
+        torch.backends.cuda.matmul.fp32_precision, _CONVOLUTIONS.fp32_precision = matmul, conv
 
 
 def describe(device: torch.device) -> dict[str, str | int]:

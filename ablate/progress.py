@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tqdm import tqdm
 
@@ -15,6 +16,7 @@ class ConsoleHandler(logging.Handler):
     """Writes log lines above the progress bars, without tracebacks: those are in the run's log."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Writes a line."""
         if record.name == EPOCH_LOGGER and sys.stderr.isatty():
             return
         record = copy.copy(record)
@@ -26,7 +28,7 @@ class Progress:
     """The bars of a process: one for its sweep, if there is one, and one for the run that goes on."""
 
     def __init__(self) -> None:
-        self._sweep: tqdm[None] | None = None
+        self._sweep: tqdm[Any] | None = None
 
     def start_sweep(self, runs: int) -> None:
         """Shows a bar of so many runs."""
@@ -56,7 +58,7 @@ class Progress:
         """
         with tqdm(total=steps, initial=done, desc=name, unit="step", leave=False, disable=None) as bar:
 
-            def step(count: int = 1) -> None:
+            def step(count: float = 1) -> None:
                 bar.update(count)
                 if self._sweep is not None:
                     self._sweep.update(count / steps)

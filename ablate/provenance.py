@@ -31,7 +31,11 @@ def code() -> dict[str, Any]:
         changes = _git(root, "status", "--porcelain") + _git(root, "diff", "HEAD")
     except (OSError, subprocess.CalledProcessError):
         return {}
-    return {"commit": commit, "dirty": bool(changes), "changes": hashlib.sha256(changes).hexdigest() if changes else None}
+    return {
+        "commit": commit,
+        "dirty": bool(changes),
+        "changes": hashlib.sha256(changes).hexdigest() if changes else None,
+    }
 
 
 def _git(root: Path, *command: str) -> bytes:

@@ -1,7 +1,7 @@
 """A run directory: its file names, and how they are written and read.
 
-Both wings meet here: training writes what the report reads. Every file is replaced as a whole, so a reader, or a run that
-is killed, sees the old one or the new one.
+Both wings meet here: training writes what the report reads. Every file is replaced as a whole, so a reader, or a run
+that is killed, sees the old one or the new one.
 """
 
 import csv

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 def nearest(word: str, names: Iterable[str], most: int = 3) -> str:
-    """Returns what to type instead of a mistyped word: "did you mean …?" with the names near it, and all if they are few.
+    """Returns what to type instead of a mistyped word: "did you mean …?" with near names, and all if they are few.
 
     Args:
         word: What the user typed.

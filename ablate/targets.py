@@ -19,7 +19,8 @@ def instantiate(key: str, node: Mapping[str, Any], /, *args: Any, **kwargs: Any)
         kwargs: Further arguments by name.
 
     Raises:
-        ValueError: There is no such target, it takes no such argument, or it refuses a value; the message names the key.
+        ValueError: There is no such target, it takes no such argument, or it refuses a value; the message names the
+            key.
     """
     call = resolve(key, node, *args, **kwargs)
     try:
@@ -54,7 +55,9 @@ def locate(key: str, name: str) -> Any:
                 raise
             break
     if module is None:
-        raise ValueError(f"{key}={name}: there is no module {parts[0]}; name a class as module.Class, such as torch.nn.Dropout")
+        raise ValueError(
+            f"{key}={name}: there is no module {parts[0]}; name a class as module.Class, such as torch.nn.Dropout"
+        )
     found = module
     for part in parts[len(module.__name__.split(".")) :]:
         if not hasattr(found, part):
@@ -67,7 +70,9 @@ def locate(key: str, name: str) -> Any:
     return found
 
 
-def _check_arguments(key: str, target: Any, args: tuple[Any, ...], arguments: dict[str, Any], kwargs: dict[str, Any]) -> None:
+def _check_arguments(
+    key: str, target: Any, args: tuple[Any, ...], arguments: dict[str, Any], kwargs: dict[str, Any]
+) -> None:
     try:
         signature = inspect.signature(target)
     except ValueError:  # some built-ins have none to inspect

@@ -89,11 +89,13 @@ def _edit(key: str, name: str, raw: Any) -> Edit:
     if not name.isidentifier():
         raise ValueError(f"{key}: a new layer's name must be a Python name, such as drop3")
     if not isinstance(raw, DictConfig):
-        raise ValueError(f"{key}={raw}: an edit is a mapping, such as {{insert: after, at: c1, layer: {{_target_: …}}}}")
+        raise ValueError(
+            f"{key}={raw}: an edit is a mapping, such as {{insert: after, at: c1, layer: {{_target_: …}}}}"
+        )
     names = [item.name for item in fields(Edit)]
-    for part, value in raw.items():
+    for part, value in ((str(part), value) for part, value in raw.items()):
         if part not in names:
-            raise ValueError(f"{key}.{part}: an edit has no such key; {nearest(str(part), names)}")
+            raise ValueError(f"{key}.{part}: an edit has no such key; {nearest(part, names)}")
         if part == "layer" and not isinstance(value, DictConfig | None):
             raise ValueError(f"{key}.layer={value}: a layer is a mapping with a _target_ and its arguments")
         if part != "layer" and not isinstance(value, str | None):

@@ -1,4 +1,4 @@
-"""Batches of a data set held in memory, cut, shifted, flipped and normalised as whole tensors on the training device."""
+"""Batches: cut, shifted, flipped and normalised as whole tensors on the training device."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -73,7 +73,9 @@ class ImageData:
                 f"data.subset={per_class}: {self.name} has only {smallest} training images of some class; "
                 f"take at most {smallest}"
             )
-        return replace(self, train=_first_of_each_class(self.train, per_class), test=_first_of_each_class(self.test, per_class))
+        return replace(
+            self, train=_first_of_each_class(self.train, per_class), test=_first_of_each_class(self.test, per_class)
+        )
 
     def hold_out(self, images: int) -> Self:
         """Returns the data set with its last training images held out for validation.
@@ -93,8 +95,8 @@ class ImageData:
         sha = hashlib.sha256()
         for name, split in {"train": self.train, **self.evaluated}.items():
             sha.update(f"{name}{tuple(split.images.shape)}".encode())
-            sha.update(np.ascontiguousarray(split.images.numpy()))
-            sha.update(np.ascontiguousarray(split.labels.numpy()))
+            sha.update(np.ascontiguousarray(split.images.numpy()).data)
+            sha.update(np.ascontiguousarray(split.labels.numpy()).data)
         return sha.hexdigest()
 
 

@@ -3,8 +3,8 @@
 Layers are addressed by the dotted names of `named_modules()`, and an edit leaves those names, and so those of the
 parameters, as they were:
 
-- An insertion stands in the order of an `nn.Sequential`; elsewhere the new layer becomes a sibling of its anchor and runs
-  through a hook on it, each time the anchor runs.
+- An insertion stands in the order of an `nn.Sequential`; elsewhere the new layer becomes a sibling of its anchor and
+  runs through a hook on it, each time the anchor runs.
 - A replacement takes over the name of the layer it replaces.
 - A removal leaves an `nn.Identity` under the old name.
 """
@@ -33,22 +33,21 @@ def edit_model(model: nn.Module, edits: Mapping[str, Edit], layers: Mapping[str,
         key = f"model.edits.{name}"
         if edit.insert is not None:
             assert edit.at is not None
-            _find(model, f"{key}.at", edit.at)
+            _require(model, f"{key}.at", edit.at)
             _insert(model, key, name, edit, layers[name])
         elif edit.replace is not None:
-            _find(model, f"{key}.replace", edit.replace)
+            _require(model, f"{key}.replace", edit.replace)
             model.set_submodule(edit.replace, layers[name])
         else:
             assert edit.remove is not None
-            _find(model, f"{key}.remove", edit.remove)
+            _require(model, f"{key}.remove", edit.remove)
             model.set_submodule(edit.remove, nn.Identity())
 
 
-def _find(model: nn.Module, key: str, path: str) -> nn.Module:
-    modules = {name: module for name, module in model.named_modules() if name}
-    if path not in modules:
-        raise ValueError(f"{key}={path}: the model has no such layer; {nearest(path, modules)}")
-    return modules[path]
+def _require(model: nn.Module, key: str, path: str) -> None:
+    names = [name for name, _ in model.named_modules() if name]
+    if path not in names:
+        raise ValueError(f"{key}={path}: the model has no such layer; {nearest(path, names)}")
 
 
 def _insert(model: nn.Module, key: str, name: str, edit: Edit, layer: nn.Module) -> None:

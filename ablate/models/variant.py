@@ -35,11 +35,13 @@ class Variant:
     record: dict[str, Any]
 
 
-def build(base: Mapping[str, Any], edits: Mapping[str, Edit], seed: int, image_shape: tuple[int, ...], classes: int) -> Variant:
+def build(
+    base: Mapping[str, Any], edits: Mapping[str, Edit], seed: int, image_shape: tuple[int, ...], classes: int
+) -> Variant:
     """Builds a variant and tries it on one batch.
 
-    The base draws its weights from the stream `init` and each new layer from one of its own, so variants of one seed start
-    from the same weights in the layers they share.
+    The base draws its weights from the stream `init` and each new layer from one of its own, so variants of one seed
+    start from the same weights in the layers they share.
 
     Args:
         base: `_target_` and arguments of the base model.
@@ -80,7 +82,7 @@ def build(base: Mapping[str, Any], edits: Mapping[str, Edit], seed: int, image_s
 
 
 def layer_digests(model: nn.Module) -> dict[str, str]:
-    """Returns a hash of each layer's own parameters and buffers, by the layer's dotted name; layers without any stay out."""
+    """Returns a hash of the own parameters and buffers of each layer that has any, by its dotted name."""
     digests = {}
     for name, module in model.named_modules():
         tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
@@ -137,7 +139,9 @@ def _output_shape(model: nn.Module, sample: Tensor, key: str) -> tuple[int, ...]
         for hook in hooks:
             hook.remove()
     if not isinstance(output, Tensor):
-        raise ValueError(f"{key}: the model returns a {type(output).__name__}; it must return one tensor of class scores")
+        raise ValueError(
+            f"{key}: the model returns a {type(output).__name__}; it must return one tensor of class scores"
+        )
     return tuple(output.shape)
 
 
@@ -160,7 +164,8 @@ def _refuse_without_effect(
         if len(whole) == len(without) and all(map(torch.equal, whole, without)):
             layer = f" ({layers[name]})" if name in layers else ""
             raise ValueError(
-                f"model.edits.{name}{layer}: changes nothing; leave it out with ~model.edits.{name}, or change its arguments"
+                f"model.edits.{name}{layer}: changes nothing; change its arguments, "
+                f"or leave it out with ~model.edits.{name}"
             )
 
 

