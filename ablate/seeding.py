@@ -60,7 +60,8 @@ def layer_streams(
     with global_stream(seed, name, epoch, device), ExitStack() as hooks:
         for key, layer in layers.items():
             swap = _Swap(stream_seed(seed, f"{name}/{key}", epoch), device)
-            hooks.callback(layer.register_forward_pre_hook(swap.enter).remove)
+            # First of all hooks: a lazy layer draws its weights in one.
+            hooks.callback(layer.register_forward_pre_hook(swap.enter, prepend=True).remove)
             hooks.callback(layer.register_forward_hook(swap.leave).remove)
         yield
 

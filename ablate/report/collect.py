@@ -99,13 +99,19 @@ def collect(folder: Path) -> Study:
         others = "; ".join(f"{run}: {why}" for run, why in [*unfinished.items(), *broken.items()][:5])
         raise ValueError(f"{folder}: no run is complete ({others}); repeat the sweep's command to finish them")
     newest = max(records.values(), key=lambda record: str(record["started"]))
-    definition = newest["config"]["study"]
+    definition = _with_defaults(newest["config"]["study"])
     variants = _labels(records, str(definition["baseline"]))
     epochs = pd.concat(
         [frames[run].assign(run=run, variant=label, seed=records[run]["seed"]) for run, label in variants.items()],
         ignore_index=True,
     )
     return Study(folder, definition, {run: records[run] for run in variants}, variants, epochs, unfinished, broken)
+
+
+def _with_defaults(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Adds what the records of an earlier version may lack."""
+    published = {"source": "", "epochs": None, "variants": {}, **definition.get("published", {})}
+    return {"title": "", "baseline": "plain", **definition, "published": published}
 
 
 def _epochs(directory: RunDirectory, record: Mapping[str, Any]) -> pd.DataFrame:

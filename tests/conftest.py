@@ -1,0 +1,109 @@
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hydra
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, open_dict
+
+from ablate import config
+from ablate.data import digits
+from ablate.data.cifar10_sources import Arrays
+from ablate.data.images import ImageData, Split
+from ablate.experiment import run
+from ablate.progress import Progress
+
+
+@pytest.fixture
+def compose() -> Iterator[Callable[..., DictConfig]]:
+    """Composes a configuration from overrides, as a job gets it."""
+    GlobalHydra.instance().clear()
+    config.register()
+    with hydra.initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+        yield lambda *overrides: hydra.compose("config", list(overrides))
+
+
+@pytest.fixture
+def quick(compose: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
+    """Composes a run of a second: 300 digits, two epochs."""
+    return lambda *overrides: compose(
+        "study=demo", "data.subset=30", "train.epochs=2", "train.batch_size=64", "hardware=cpu", *overrides
+    )
+
+
+@pytest.fixture
+def train_one(quick: Callable[..., DictConfig], tmp_path: Path) -> Callable[..., Path]:
+    """Trains a quick run and returns its folder."""
+
+    def train(*overrides: str, folder: str = "run") -> Path:
+        path = tmp_path / folder
+        path.mkdir(parents=True, exist_ok=True)
+        run(quick(*overrides), path, Progress())
+        return path
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def digits_data() -> ImageData:
+    return digits.load()
+
+
+@pytest.fixture
+def tiny_data() -> ImageData:
+    """Twelve random images of three classes."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (12, 3, 8, 8), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(12) % 3
+    return ImageData(
+        name="tiny",
+        train=Split(images, labels),
+        test=Split(images[:6], labels[:6]),
+        classes=("a", "b", "c"),
+        mean=(0.5, 0.4, 0.3),
+        std=(0.2, 0.3, 0.4),
+    )
+
+
+@pytest.fixture
+def ablate(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs `python -m ablate` in an empty folder of its own."""
+
+    def call(*arguments: str, module: str = "ablate", **env: str) -> "subprocess.CompletedProcess[str]":
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **env}
+        command = [sys.executable, "-m", module, *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    return call
+
+
+@pytest.fixture(autouse=True)
+def keep_logging() -> Iterator[None]:
+    """Hydra configures the root logger; what a test does to it ends with the test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    for handler in root.handlers[:]:
+        if handler not in handlers:
+            root.removeHandler(handler)
+            handler.close()
+    for handler in handlers:
+        if handler not in root.handlers:
+            root.addHandler(handler)
+    root.setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def real_cifar10() -> Arrays:
+    """CIFAR-10 itself, from the user's cache or the first source that can be reached."""
+    from ablate.data import cifar10
+
+    try:
+        return cifar10.from_cache()
+    except ValueError as error:
+        pytest.skip(str(error))

@@ -1,0 +1,83 @@
+"""The rules of the house, held against the real imports."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted((ROOT / "ablate").rglob("*.py"))
+}
+
+
+def imports(module: str) -> set[str]:
+    """Returns the names that a file imports anywhere in it, from our own modules whole."""
+    found = set()
+    for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} has a relative import"
+            assert node.module is not None
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name for name in names if name in FILES} or {node.module}
+    return found
+
+
+def packages(module: str) -> set[str]:
+    return {name.partition(".")[0] for name in imports(module)}
+
+
+def test_no_two_files_import_each_other() -> None:
+    graph = {module: {name for name in imports(module) if name in FILES} for module in FILES}
+    assert sum(map(len, graph.values())) > 30, "the imports were not found"
+    TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize("module", [name for name in FILES if not name.startswith("ablate.report")])
+def test_training_does_not_import_the_reports_packages(module: str) -> None:
+    assert not packages(module) & {"pandas", "matplotlib", "tabulate"}
+    assert not {name for name in imports(module) if name.startswith("ablate.report")}
+
+
+@pytest.mark.parametrize("module", [name for name in FILES if name.startswith("ablate.report")])
+def test_the_report_meets_training_in_the_records_alone(module: str) -> None:
+    assert not packages(module) & {"torch", "torchvision", "hydra"}
+    ours = {name for name in imports(module) if name.startswith("ablate.") and not name.startswith("ablate.report")}
+    assert ours <= {"ablate.records", "ablate.atomic", "ablate.suggest"}
+
+
+@pytest.mark.parametrize("part", ["data", "models", "training"])
+def test_parts_do_not_import_upwards(part: str) -> None:
+    above = {"ablate.cli", "ablate.experiment", "ablate.explain", "ablate.progress"}
+    for module in FILES:
+        if module.startswith(f"ablate.{part}"):
+            assert not imports(module) & above
+
+
+def test_only_the_command_line_knows_hydra_main() -> None:
+    assert [module for module, path in FILES.items() if "hydra.main" in path.read_text()] == ["ablate.cli"]
+
+
+def test_files_are_rooms() -> None:
+    assert not [module for module in FILES if module.endswith("utils")]
+    assert not {module: size for module, path in FILES.items() if (size := len(path.read_text().splitlines())) > 260}
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("ablate.cli", "torch"),
+        ("ablate.cli", "pandas"),
+        ("ablate.report.cli", "torch"),
+        ("ablate.experiment", "pandas"),
+    ],
+)
+def test_import_is_light(module: str, unwanted: str) -> None:
+    code = f"import sys, {module}; sys.exit('{unwanted}' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
