@@ -99,18 +99,22 @@ def _check(compose: Callable[[], list[DictConfig]]) -> int:
 
 def main() -> None:
     """The console script `ablate`."""
-    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    full_error = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing; what follows prints
     try:
         train()
     except KeyboardInterrupt:
-        progress.end_sweep()
         print("Interrupted. The same command again goes on where this one stopped.", file=sys.stderr)
         sys.exit(130)
     except (Exception, Refused) as error:
-        progress.end_sweep()
         cause = error.__cause__ if isinstance(error, Refused) else error
+        assert cause is not None
         message = explain(cause, sys.argv[1:])
-        if full_error or message is None:
-            raise (cause or error) from None
+        if full_error == "1" or message is None:
+            raise cause from None
         sys.exit(message)
+    finally:
+        progress.end_sweep()
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if full_error is not None:
+            os.environ["HYDRA_FULL_ERROR"] = full_error

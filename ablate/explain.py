@@ -14,7 +14,7 @@ from ablate.config import config_dir
 from ablate.suggest import nearest
 
 
-def explain(error: BaseException | None, arguments: Sequence[str]) -> str | None:
+def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
     """Returns the message for an error that the user can mend, None for one of ours.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablate.records import RunDirectory
+from ablate.records import TIMES, RunDirectory
 
 # Parts of a run's config that tell no two variants apart: what is the same for all, or changes no result.
 _NOT_DISTINGUISHING = (
@@ -21,6 +21,35 @@ _NOT_DISTINGUISHING = (
     "model.name",
     "data.root",
 )
+
+# What the report reads from the record of a complete run, and of which type.
+_NUMBER = (int, float)
+_NEEDED: Mapping[str, type | tuple[type, ...]] = {
+    "variant": str,
+    "seed": int,
+    "started": str,
+    "config.model.edits": Mapping,
+    "config.study.name": str,
+    "config.study.baseline": str,
+    "config.train.epochs": int,
+    "config.hardware.precision": str,
+    "model.after.parameters": int,
+    "model.after.flops": int,
+    "data.name": str,
+    "data.sha256": str,
+    "data.images": Mapping,
+    "pairing.initial_weights": Mapping,
+    "pairing.first_epoch_order": str,
+    "provenance.code": Mapping,
+    "provenance.packages": Mapping,
+    "provenance.machine.cpu": str,
+    "provenance.machine.cores": int,
+    "provenance.accelerator": str,
+    "provenance.threads": int,
+    **{f"results.test_accuracy.{name}": _NUMBER for name in ("final", "maximum", "minimum")},
+    "results.test_loss.final": _NUMBER,
+    **{f"times.{name}": _NUMBER for name in (*TIMES, "total_seconds")},
+}
 
 
 @dataclass(frozen=True)
@@ -91,10 +120,11 @@ def collect(folder: Path) -> Study:
                 error = record.get("error", {}).get("message", "").split("\n")[0]
                 unfinished[run] = f"{record['status']}: {error}" if error else record["status"]
                 continue
+            _require(record)
             frames[run] = _epochs(directory, record)
             records[run] = record
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            broken[run] = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
+        except (AttributeError, TypeError, ValueError) as error:
+            broken[run] = str(error)
     if not records:
         others = "; ".join(f"{run}: {why}" for run, why in [*unfinished.items(), *broken.items()][:5])
         raise ValueError(f"{folder}: no run is complete ({others}); repeat the sweep's command to finish them")
@@ -106,6 +136,16 @@ def collect(folder: Path) -> Study:
         ignore_index=True,
     )
     return Study(folder, definition, {run: records[run] for run in variants}, variants, epochs, unfinished, broken)
+
+
+def _require(record: Mapping[str, Any]) -> None:
+    """Raises ValueError where a complete run's record lacks what the report reads from it."""
+    for path, kind in _NEEDED.items():
+        value: Any = record
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if not isinstance(value, kind):
+            raise ValueError(f"run.json has no usable {path}")
 
 
 def _with_defaults(definition: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,8 +160,9 @@ def _epochs(directory: RunDirectory, record: Mapping[str, Any]) -> pd.DataFrame:
     if len(rows) != expected:
         raise ValueError(f"{directory.epochs_file.name} has {len(rows)} epochs, the run is complete after {expected}")
     frame = pd.DataFrame(rows)
-    if frame[["epoch", "train_loss", "test_loss", "test_accuracy"]].isna().to_numpy().any():
-        raise ValueError(f"{directory.epochs_file.name} has values that are not numbers")
+    for column in ("epoch", "train_loss", "test_loss", "test_accuracy"):
+        if column not in frame or frame[column].isna().any():
+            raise ValueError(f"{directory.epochs_file.name} has no usable {column}")
     return frame
 
 

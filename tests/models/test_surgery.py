@@ -7,7 +7,7 @@ from torch import nn
 from torchvision.models import resnet18
 
 from ablate.config import Edit
-from ablate.models.lenet import LeNet5
+from ablate.models.lenet import lenet5
 from ablate.models.surgery import edit_model
 
 
@@ -45,7 +45,7 @@ def names(model: nn.Module) -> list[str]:
 
 def test_lenets_layers_are_named_as_in_the_source() -> None:
     expected = "c1 relu1 s2 c3 relu3 s4 c5 relu5 flatten f6 relu6 f7 sig7"
-    model = LeNet5()
+    model = lenet5()
     assert names(model) == expected.split()
     assert sum(parameter.numel() for parameter in model.parameters()) == 456 + 2416 + 48120 + 10164 + 850
     output = model(torch.randn(2, 3, 32, 32))
@@ -54,14 +54,14 @@ def test_lenets_layers_are_named_as_in_the_source() -> None:
 
 @pytest.mark.parametrize(("position", "place"), [("after", 1), ("before", 0)])
 def test_insertion_in_a_sequence_stands_in_order(position: str, place: int) -> None:
-    model = LeNet5()
+    model = lenet5()
     edit_model(model, {"new": insert(position, "c1")}, {"new": nn.Identity()})
     assert names(model)[:2].index("new") == place
-    assert list(model.state_dict()) == list(LeNet5().state_dict())
+    assert list(model.state_dict()) == list(lenet5().state_dict())
 
 
 def test_insertions_at_one_place_go_next_to_it() -> None:
-    model = LeNet5()
+    model = lenet5()
     edits = {"a": insert("after", "c1"), "b": insert("after", "c1"), "c": insert("before", "b")}
     edit_model(model, edits, {name: nn.Identity() for name in edits})
     assert names(model)[:5] == ["c1", "c", "b", "a", "relu1"]
@@ -115,15 +115,15 @@ def test_a_copy_runs_its_own_layer() -> None:
 
 def test_an_anchor_that_is_not_there_names_the_nearest() -> None:
     with pytest.raises(ValueError, match=r"model.edits.x.at=relu9: the model has no such layer; did you mean relu"):
-        edit_model(LeNet5(), {"x": insert("after", "relu9")}, {"x": nn.ReLU()})
+        edit_model(lenet5(), {"x": insert("after", "relu9")}, {"x": nn.ReLU()})
     with pytest.raises(ValueError, match=r"model.edits.x.replace=s3: .*choose from c1, relu1"):
-        edit_model(LeNet5(), {"x": Edit(replace="s3", layer={})}, {"x": nn.ReLU()})
+        edit_model(lenet5(), {"x": Edit(replace="s3", layer={})}, {"x": nn.ReLU()})
     with pytest.raises(ValueError, match=r"model.edits.x.remove=layer1.0.conv3: .*layer1.0.conv"):
         edit_model(resnet18(), {"x": Edit(remove="layer1.0.conv3")}, {})
 
 
 def test_a_taken_name_is_refused() -> None:
     with pytest.raises(ValueError, match="the model already has c3"):
-        edit_model(LeNet5(), {"c3": insert("after", "c1")}, {"c3": nn.ReLU()})
+        edit_model(lenet5(), {"c3": insert("after", "c1")}, {"c3": nn.ReLU()})
     with pytest.raises(ValueError, match=r"the model already has layer1.0.bn1"):
         edit_model(resnet18(), {"bn1": insert("after", "layer1.0.conv1")}, {"bn1": nn.ReLU()})

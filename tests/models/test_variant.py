@@ -7,7 +7,7 @@ from torch import nn
 from ablate.config import Edit
 from ablate.models.variant import Variant, build, layer_digests
 
-LENET = {"_target_": "ablate.models.lenet.LeNet5"}
+LENET = {"_target_": "ablate.models.lenet.lenet5"}
 RESNET = {"_target_": "torchvision.models.resnet18", "num_classes": 10}
 DROP3 = Edit(insert="after", at="relu3", layer={"_target_": "torch.nn.Dropout2d", "p": 0.5})
 BN1 = Edit(insert="after", at="c1", layer={"_target_": "torch.nn.LazyBatchNorm2d"})
@@ -136,7 +136,7 @@ def test_bases_that_do_not_fit_are_named() -> None:
     with pytest.raises(ValueError, match=r"model.base: the layers do not fit together at c1"):
         variant(base={**LENET, "in_channels": 1})
     with pytest.raises(
-        ValueError, match=r"model.base.num_clases: LeNet5 has no such argument; did you mean num_classes"
+        ValueError, match=r"model.base.num_clases: lenet5 has no such argument; did you mean num_classes"
     ):
         variant(base={**LENET, "num_clases": 10})
     with pytest.raises(ValueError, match=r"the model returns a tuple"):

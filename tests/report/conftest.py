@@ -1,0 +1,100 @@
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablate.records import RunDirectory, summarise, total_times
+
+CONFIG: dict[str, Any] = {
+    "seed": 0,
+    "model": {"name": "plain", "base": {"_target_": "x.Net"}, "edits": {}},
+    "optimizer": {"_target_": "torch.optim.Adam", "lr": 0.001},
+    "data": {"name": "digits", "root": None},
+    "train": {"epochs": 3, "batch_size": 8},
+    "hardware": {"device": "cpu", "threads": None, "precision": "fp32", "channels_last": True},
+    "study": {
+        "name": "trial",
+        "title": "A trial",
+        "baseline": "plain",
+        "published": {
+            "source": "A paper.",
+            "epochs": 50,
+            "variants": {"plain": {"test_accuracy": {"final": 0.75}, "total_seconds": {"total": 100.0}}},
+        },
+    },
+}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    return tmp_path / "trial"
+
+
+@pytest.fixture
+def make_run(study: Path) -> Callable[..., Path]:
+    """Writes a run directory with given test accuracies, as training would."""
+
+    def make(
+        variant: str = "plain",
+        seed: int = 0,
+        accuracies: tuple[float, ...] = (0.5, 0.7, 0.6),
+        edits: dict[str, Any] | None = None,
+        folder: str | None = None,
+        status: str = "complete",
+        record: dict[str, Any] | None = None,
+        validation: bool = False,
+        **settings: dict[str, Any],
+    ) -> Path:
+        config = copy.deepcopy(CONFIG)
+        config["seed"], config["model"]["name"], config["model"]["edits"] = seed, variant, edits or {}
+        for group, values in settings.items():
+            config[group] |= values
+        rows = [
+            {
+                "epoch": epoch,
+                "lr": 0.001,
+                "train_loss": 2 - accuracy,
+                "train_accuracy": accuracy,
+                **({"validation_loss": 1 - accuracy, "validation_accuracy": accuracy - 0.1} if validation else {}),
+                "test_loss": 1 - accuracy,
+                "test_accuracy": accuracy,
+                "train_seconds": 2.0 + seed,
+                "eval_seconds": 1.0,
+                "data_seconds": 0.5,
+                "images_per_second": 100.0,
+            }
+            for epoch, accuracy in enumerate(accuracies, start=1)
+        ]
+        path = study / variant / (folder or f"seed{seed}-{len(list(study.rglob('run.json'))):08x}")
+        path.mkdir(parents=True)
+        directory = RunDirectory(path)
+        directory.write_epochs(rows)
+        directory.write_record(
+            {
+                "status": status,
+                "id": path.name,
+                "study": "trial",
+                "variant": variant,
+                "seed": seed,
+                "config": config,
+                "model": {"after": {"parameters": 10, "flops": 20}},
+                "data": {"name": "digits", "sha256": "d" * 64, "images": {"train": 8, "test": 4}},
+                "pairing": {"initial_weights": {"c1": f"w{seed}"}, "first_epoch_order": f"o{seed}"},
+                "provenance": {
+                    "code": {"commit": "c" * 40, "dirty": False},
+                    "packages": {"torch": "2"},
+                    "machine": {"cpu": "CPU", "cores": 2},
+                    "accelerator": "cpu",
+                    "threads": 2,
+                },
+                "started": f"2026-01-01T00:00:{seed:02}",
+                "results": summarise(rows),
+                "times": total_times(rows),
+                **(record or {}),
+            }
+        )
+        return path
+
+    return make

@@ -1,0 +1,36 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablate.report.checks import mismatches
+from ablate.report.collect import collect
+
+Make = Callable[..., Path]
+
+
+def test_runs_that_agree(make_run: Make, study: Path) -> None:
+    for seed in (0, 1):
+        make_run("plain", seed)
+        make_run("bn", seed, edits={"bn1": {}})
+    assert mismatches(collect(study).records) == []
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"data": {"name": "digits", "sha256": "e" * 64, "images": {}}}, "2 different values of: data"),
+        (
+            {"pairing": {"initial_weights": {"c1": "w0"}, "first_epoch_order": "x"}},
+            "different orders: they are not pair",
+        ),
+        ({"pairing": {"initial_weights": {"c1": "x"}, "first_epoch_order": "o0"}}, "different weights in c1"),
+        ({"pairing": {"initial_weights": {"c1": "w0", "new": "x"}, "first_epoch_order": "o0"}}, None),
+    ],
+)
+def test_runs_that_do_not(record: dict[str, Any], expected: str | None, make_run: Make, study: Path) -> None:
+    make_run("plain", 0)
+    make_run("bn", 0, edits={"bn1": {}}, record=record)
+    found = mismatches(collect(study).records)
+    assert (expected is None and not found) or (len(found) == 1 and expected is not None and expected in found[0])
