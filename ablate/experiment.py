@@ -19,12 +19,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from ablate import provenance
 from ablate.config import loader_arguments, run_id
-from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches
+from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches, draw
 from ablate.data.images import ImageData
 from ablate.hardware import choose_device, configured, describe
 from ablate.models.variant import Variant, build, layer_digests
 from ablate.progress import EPOCH_LOGGER, Progress
-from ablate.records import TIMES, RunDirectory, summarise, total_times
+from ablate.records import TIMES, RunDirectory, RunFailed, summarise, total_times
 from ablate.suggest import nearest
 from ablate.targets import resolve
 from ablate.training.checkpoint import resume, save_checkpoint
@@ -34,10 +34,6 @@ from ablate.validation import model_edits, validate
 
 log = logging.getLogger(__name__)
 epoch_log = logging.getLogger(EPOCH_LOGGER)
-
-
-class RunFailed(Exception):
-    """A run that started and did not end well; its record says how, its log where."""
 
 
 class Diverged(ArithmeticError):
@@ -71,7 +67,11 @@ def run(cfg: DictConfig, folder: Path, progress: Progress) -> float:
     """
     directory = RunDirectory(folder)
     name = f"{cfg.model.name} seed {cfg.seed}"
-    record = directory.read_record()
+    try:
+        record = directory.read_record()
+    except ValueError as error:
+        log.warning("%s: %s; the record is written anew", _shown(folder), error)
+        record = None
     if record is not None and record["status"] == "complete":
         log.info("%s is complete already: %s (delete the folder to run it again)", name, _shown(folder))
         progress.skip_run()
@@ -190,7 +190,7 @@ def train(
 def describe_run(cfg: DictConfig, prepared: Prepared) -> dict[str, Any]:
     """Returns the record of a run that starts: all of run.json but how it ends."""
     data = prepared.data
-    order = TrainingBatches(data.train, cfg.train.batch_size, 0, False, cfg.seed, torch.device("cpu")).draw(0).order
+    order = draw(len(data.train), cfg.data.padding, cfg.data.flip, cfg.seed, epoch=0).order
     return {
         "status": "running",
         "id": run_id(cfg),

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ablate.config import config_dir
+from ablate.records import RunFailed
 from ablate.suggest import nearest
 
 
@@ -37,7 +38,7 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
     if isinstance(error, OmegaConfBaseException):
         lines = str(error).splitlines()
         return f"{error.full_key}: {lines[0]}" if error.full_key else lines[0]
-    if isinstance(error, ValueError) or type(error).__name__ == "RunFailed":
+    if isinstance(error, ValueError | RunFailed):
         return str(error)
     return None
 

@@ -21,6 +21,10 @@ TIMES = ("train_seconds", "eval_seconds", "data_seconds")
 _NOT_RESULTS = ("epoch", "lr", "images_per_second", *TIMES)
 
 
+class RunFailed(Exception):
+    """A run that started and did not end well; its record says how, its log where."""
+
+
 class RunDirectory:
     """Owns every file name in a run directory.
 

@@ -10,9 +10,9 @@ import torch
 from omegaconf import DictConfig
 
 from ablate import experiment
-from ablate.experiment import RunFailed, prepare, run
+from ablate.experiment import prepare, run
 from ablate.progress import Progress
-from ablate.records import RunDirectory
+from ablate.records import RunDirectory, RunFailed
 
 TIMES = ("train_seconds", "eval_seconds", "data_seconds", "images_per_second")
 
@@ -154,6 +154,14 @@ def test_a_complete_run_is_left_alone(train_one: Callable[..., Path], caplog: py
     train_one()
     assert before == {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert "is complete already" in caplog.text
+
+
+def test_a_torn_record_is_written_anew(train_one: Callable[..., Path], caplog: pytest.LogCaptureFixture) -> None:
+    folder = train_one()
+    RunDirectory(folder).record_file.write_text('{"format": 1, "sta')
+    train_one()
+    assert record_of(folder)["status"] == "complete"
+    assert "run.json is not JSON" in caplog.text
 
 
 def test_a_run_that_raises_is_recorded_with_its_traceback(
