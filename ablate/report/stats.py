@@ -104,7 +104,8 @@ def paired_differences(first: ArrayLike, second: ArrayLike) -> NDArray[np.float6
     if one.shape != other.shape or one.ndim != 1:
         raise ValueError(f"paired values have shapes {one.shape} and {other.shape}; give one value for each seed")
     both = ~(np.isnan(one) | np.isnan(other))
-    return np.subtract(one[both], other[both])
+    differences: NDArray[np.float64] = one[both] - other[both]
+    return differences
 
 
 def mean_interval(values: ArrayLike) -> Interval:
