@@ -1,3 +1,29 @@
 """ablate: ablation studies of neural networks, from one command to a tested conclusion."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ablate.report.collect import Runs
+
 __version__ = "0.1.0"
+
+
+def load_runs(path: str | Path) -> Runs:
+    """Returns the complete runs of a study, or of all studies in a folder, as tidy frames.
+
+    Args:
+        path: The study's folder, or one that holds studies.
+
+    Returns:
+        A pair of frames. `runs` has a row a run: study, run, variant, seed, and a column for each metric (accuracies as
+        shares, times in seconds). `epochs` has a row an epoch: study, run, variant, seed, and those of epochs.csv.
+
+    Raises:
+        ValueError: There is no complete run.
+    """
+    from ablate.report.collect import load_runs  # pandas, which nobody else's import of ablate waits for
+
+    return load_runs(Path(path))

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ablate import config
 from ablate.explain import explain
+from ablate.options import config_dir
 from ablate.progress import Progress
 from ablate.validation import validate
 
@@ -22,12 +23,14 @@ config.register()
 progress = Progress()
 
 
-@hydra.main(version_base="1.3", config_path=str(config.config_dir()), config_name="config")
+@hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")
 def train(cfg: DictConfig) -> float:
     """Runs one job; what it returns is what Hydra's sweepers optimise."""
     from ablate.experiment import run  # imports torch, which --help and shell completion do without
 
-    return run(cfg, Path(HydraConfig.get().runtime.output_dir), progress)
+    hydra_config = HydraConfig.get()
+    overrides = list(hydra_config.overrides.task)
+    return run(cfg, Path(hydra_config.runtime.output_dir), progress, overrides)
 
 
 class Refused(BaseException):

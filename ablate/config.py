@@ -6,7 +6,6 @@ The dataclasses below are what Hydra checks keys and types against; `identity` n
 import hashlib
 import json
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -119,6 +118,7 @@ class StudyConfig:
     title: str = ""
     baseline: str = "plain"
     metric: str = "test_accuracy"  # what a run returns to Hydra's sweeper: its value after the last epoch
+    claims: list[Any] = field(default_factory=list)  # what the report judges; its form is in ablate/report/claims.py
     published: PublishedConfig = field(default_factory=PublishedConfig)
 
 
@@ -132,12 +132,6 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     hardware: HardwareConfig = MISSING
     study: StudyConfig = MISSING
-
-
-def config_dir() -> Path:
-    """Returns the folder of the config groups: inside the installed package, or beside it in a checkout."""
-    inside = Path(__file__).parent / "conf"
-    return inside if inside.is_dir() else Path(__file__).parents[1] / "conf"
 
 
 def register() -> None:

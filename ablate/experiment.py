@@ -7,7 +7,7 @@ import logging
 import math
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,13 +50,14 @@ class Prepared:
     device: torch.device
 
 
-def run(cfg: DictConfig, folder: Path, progress: Progress) -> float:
+def run(cfg: DictConfig, folder: Path, progress: Progress, overrides: Sequence[str] = ()) -> float:
     """Trains one run, or goes on with it, or finds it complete.
 
     Args:
         cfg: The composed configuration, without Hydra's own node.
         folder: The run directory.
         progress: Shows how far the run is.
+        overrides: What was typed to get this configuration, as Hydra tells; recorded.
 
     Returns:
         The study's metric after the last epoch.
@@ -80,7 +81,7 @@ def run(cfg: DictConfig, folder: Path, progress: Progress) -> float:
     with configured(cfg.hardware):
         started = time.perf_counter()
         prepared = prepare(cfg)
-        record = describe_run(cfg, prepared)
+        record = {**describe_run(cfg, prepared), "overrides": list(overrides)}
         directory.write_record(record)
         try:
             rows = train(cfg, prepared, directory, progress, name)

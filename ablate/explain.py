@@ -10,7 +10,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.config import config_dir
+from ablate.options import config_dir
 from ablate.records import RunFailed
 from ablate.suggest import nearest
 

@@ -29,6 +29,7 @@ from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches
 from ablate.experiment import prepare
 from ablate.hardware import configured
 from ablate.models.lenet import lenet5
+from ablate.options import config_dir
 from ablate.training.loop import fit
 
 
@@ -99,7 +100,7 @@ def main() -> None:
     options = parser.parse_args()
 
     config.register()
-    with hydra.initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         cfg = hydra.compose("config", options.overrides)
     machine = provenance.machine()
     with ExitStack() as stack:

@@ -16,6 +16,7 @@ from ablate.data import digits
 from ablate.data.cifar10_sources import Arrays
 from ablate.data.images import ImageData, Split
 from ablate.experiment import run
+from ablate.options import config_dir
 from ablate.progress import Progress
 
 
@@ -24,7 +25,7 @@ def compose() -> Iterator[Callable[..., DictConfig]]:
     """Composes a configuration from overrides, as a job gets it."""
     GlobalHydra.instance().clear()
     config.register()
-    with hydra.initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         yield lambda *overrides: hydra.compose("config", list(overrides))
 
 

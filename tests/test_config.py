@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig
 
-from ablate.config import config_dir, identity, loader_arguments, run_id
+from ablate.config import identity, loader_arguments, run_id
+from ablate.options import config_dir
 from ablate.validation import validate
 
 GROUPS = ("model", "optimizer", "scheduler", "data", "hardware", "study")
@@ -107,8 +108,8 @@ def test_equal_numbers_are_one_identity(value: int, compose: Callable[..., DictC
 
 def test_the_identity_is_the_same_in_another_process(compose: Callable[..., DictConfig]) -> None:
     code = (
-        "import hydra; from ablate import config; config.register()\n"
-        "with hydra.initialize_config_dir(str(config.config_dir()), version_base='1.3'):\n"
+        "import hydra; from ablate import config, options; config.register()\n"
+        "with hydra.initialize_config_dir(str(options.config_dir()), version_base='1.3'):\n"
         "    print(config.run_id(hydra.compose('config', ['model=bn_dropout', 'seed=3'])))"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

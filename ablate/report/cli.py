@@ -5,69 +5,95 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablate.atomic import atomic_write
-from ablate.report import figures
-from ablate.report.checks import mismatches
+from ablate.report import foreign
+from ablate.report.analysis import Analysis, analyse
 from ablate.report.collect import collect, find_studies
-from ablate.report.page import markdown
-from ablate.report.summary import accuracy_table, learning_curves, runs_table, time_table
+from ablate.report.document import Bullets, Document, Text
+from ablate.report.verdicts import Verdict
+from ablate.report.write import write_report
 
 
-def write_report(folder: Path) -> Path:
-    """Writes the report of a study into its folder `report`.
-
-    Args:
-        folder: The study's folder.
-
-    Returns:
-        The page.
-
-    Raises:
-        ValueError: No run is complete.
-    """
-    study = collect(folder)
-    accuracy, time, runs = accuracy_table(study), time_table(study), runs_table(study)
-    out = folder / "report"
-    out.mkdir(exist_ok=True)
-    for name, frame in {"accuracy": accuracy, "time": time, "runs": runs}.items():
-        with atomic_write(out / f"{name}.csv") as file:
-            frame.to_csv(file, index=False, lineterminator="\n")
-    palette = figures.colours(study.labels)
-    curves = {
-        "test accuracy": learning_curves(study, "test_accuracy"),
-        "test loss": learning_curves(study, "test_loss"),
-        "training loss": learning_curves(study, "train_loss"),
-    }
-    figures.save(figures.learning_curves(curves, palette), out / "learning_curves")
-    figures.save(figures.accuracy_against_time(runs, palette), out / "accuracy_against_time")
-    captions = {
-        "Learning curves (mean over seeds, band from lowest to highest)": "learning_curves.svg",
-        "Accuracy against time": "accuracy_against_time.svg",
-    }
-    page = out / "report.md"
-    with atomic_write(page) as file:
-        file.write(markdown(study, accuracy, time, mismatches(study.records), captions))
-    return page
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command line."""
+    made = argparse.ArgumentParser(
+        prog="ablate-report",
+        description="Writes tables, plots and verdicts from run directories into <study>/report/, or from a CSV file.",
+    )
+    made.add_argument(
+        "path",
+        nargs="?",
+        type=Path,
+        default=Path("outputs"),
+        help="a study's folder, one that holds studies, or a CSV file with a row a run (default: outputs)",
+    )
+    made.add_argument("--out", type=Path, help="where to write (default: <study>/report, or <file>-report for a CSV)")
+    made.add_argument("--check", action="store_true", help="exit 1 if a claim is refuted or a run is missing")
+    made.add_argument("--study", type=Path, metavar="FILE", help="take baseline, claims and so on from here")
+    made.add_argument(
+        "--config-dir", type=Path, action="append", default=[], help="a folder of config groups beside ablate's own"
+    )
+    csv = made.add_argument_group("for a CSV file")
+    csv.add_argument("--variant", default="variant", help="column with the variant (default: variant)")
+    csv.add_argument("--seed", default="seed", help="column with the seed, by which rows are paired (default: seed)")
+    csv.add_argument("--metric", action="append", default=[], help="column to compare; may be given several times")
+    csv.add_argument("--baseline", help="the variant that others are compared with")
+    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script `ablate-report`."""
-    parser = argparse.ArgumentParser(
-        prog="ablate-report", description="Writes tables and plots from run directories, into <study>/report/."
-    )
-    parser.add_argument(
-        "folder",
-        nargs="?",
-        type=Path,
-        default=Path("outputs"),
-        help="a study's folder, or one that holds studies (default: outputs)",
-    )
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
+    complaints = []
     try:
-        for study in find_studies(options.folder):
-            page = write_report(study)
-            print(page.read_text(encoding="utf-8").partition("\n## Time")[0])
-            print(f"\nThe report is in {page.parent}: read {page.name}.")
+        for analysis, out in _analyses(options):
+            document = write_report(analysis, out)
+            _print(document)
+            print(f"\nThe report is in {out}: open index.html, or read report.md.")
+            complaints += _complaints(analysis)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         sys.exit(1)
+    if options.check and complaints:
+        print("\n".join(complaints), file=sys.stderr)
+        sys.exit(1)
+
+
+def _analyses(options: argparse.Namespace) -> list[tuple[Analysis, Path]]:
+    """Returns each study's analysis, and where its report goes; all of them before the first is written."""
+    if options.path.suffix.lower() in (".csv", ".tsv"):
+        study = foreign.read(
+            options.path, options.variant, options.seed, options.metric, options.baseline, options.study
+        )
+        out = options.out or options.path.with_name(f"{options.path.stem}-report")
+        return [(analyse(study, options.metric), out)]
+    given = [f"--{name}" for name in ("metric", "baseline") if getattr(options, name)]
+    if given:
+        raise ValueError(f"{given[0]} is for a CSV file; of run directories, the study's option says it")
+    folders = find_studies(options.path)
+    if options.out is not None and len(folders) > 1:
+        raise ValueError(f"--out takes one study, {options.path} holds {len(folders)}; name one of them")
+    studies = [collect(folder, options.config_dir, options.study) for folder in folders]
+    return [(analyse(study), options.out or folder / "report") for study, folder in zip(studies, folders, strict=True)]
+
+
+def _print(document: Document) -> None:
+    print(f"{document.title}\n")
+    for block in document.lead:
+        if isinstance(block, Text):
+            print(block.words)
+        elif isinstance(block, Bullets):
+            print("\n".join(f"- {item.word}{': ' * bool(item.word)}{item.text}" for item in block.items))
+
+
+def _complaints(analysis: Analysis) -> list[str]:
+    name = analysis.study.definition.name
+    refuted = [judged for judged in analysis.judgements if judged.verdict is Verdict.REFUTED]
+    return [
+        *(f"{name}: refuted: {judged.claim.id}: {judged.claim.statement}" for judged in refuted),
+        *(
+            f"{name}: {cell.status}: {cell.variant} seed {cell.seed}"
+            for cell in analysis.cells
+            if cell.status != "complete"
+        ),
+        *(f"{name}: broken: {run}: {why}" for run, why in analysis.study.broken.items()),
+    ]

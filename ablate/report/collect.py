@@ -1,36 +1,26 @@
 """Run directories, read into tidy frames."""
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
+from ablate.options import config_dir, options
 from ablate.records import TIMES, RunDirectory
-
-# Parts of a run's config that tell no two variants apart: what is the same for all, or changes no result.
-_NOT_DISTINGUISHING = (
-    "seed",
-    "study",
-    "hardware.device",
-    "hardware.threads",
-    "hardware.channels_last",
-    "model.name",
-    "data.root",
-)
+from ablate.report.definition import find
+from ablate.report.study import Study, Unfinished
+from ablate.report.variants import Variant, group
 
 # What the report reads from the record of a complete run, and of which type.
 _NUMBER = (int, float)
 _NEEDED: Mapping[str, type | tuple[type, ...]] = {
-    "variant": str,
-    "seed": int,
+    "id": str,
     "started": str,
-    "config.model.edits": Mapping,
-    "config.study.name": str,
-    "config.study.baseline": str,
+    "config.study": Mapping,
     "config.train.epochs": int,
     "config.hardware.precision": str,
     "model.after.parameters": int,
@@ -46,42 +36,19 @@ _NEEDED: Mapping[str, type | tuple[type, ...]] = {
     "provenance.machine.cores": int,
     "provenance.accelerator": str,
     "provenance.threads": int,
+    "results": Mapping,
     **{f"results.test_accuracy.{name}": _NUMBER for name in ("final", "maximum", "minimum")},
     "results.test_loss.final": _NUMBER,
     **{f"times.{name}": _NUMBER for name in (*TIMES, "total_seconds")},
 }
-
-
-@dataclass(frozen=True)
-class Study:
-    """The runs of a study.
-
-    Attributes:
-        folder: The study's folder.
-        definition: The study option that the newest run was started with.
-        records: run.json of each complete run, by the run's folder below the study's.
-        variants: The label of each complete run's variant, by its folder; baseline first, then by number of edits.
-        epochs: The epochs of the complete runs: run, variant, seed, and the columns of epochs.csv.
-        unfinished: Status and, where there is one, error of each run that is not complete, by its folder.
-        broken: What is wrong with each run directory that cannot be read, by its folder.
-    """
-
-    folder: Path
-    definition: Mapping[str, Any]
-    records: Mapping[str, Mapping[str, Any]]
-    variants: Mapping[str, str]
-    epochs: pd.DataFrame
-    unfinished: Mapping[str, str]
-    broken: Mapping[str, str]
-
-    @property
-    def labels(self) -> list[str]:
-        """The variants in the order they are shown."""
-        return list(dict.fromkeys(self.variants.values()))
-
-    def records_of(self, variant: str) -> list[Mapping[str, Any]]:
-        """Returns the records of a variant's runs, by seed."""
-        return [record for run, record in self.records.items() if self.variants[run] == variant]
+# Of any run, so that the report can say which variant and seed it is.
+_NEEDED_OF_ALL: Mapping[str, type | tuple[type, ...]] = {
+    "variant": str,
+    "seed": int,
+    "config.model.name": str,
+    "config.model.edits": Mapping,
+}
+_NAME = re.compile(r"[\w.+-]{1,100}")  # as a model may be called
 
 
 def find_studies(folder: Path) -> list[Path]:
@@ -98,105 +65,187 @@ def find_studies(folder: Path) -> list[Path]:
     return studies
 
 
-def collect(folder: Path) -> Study:
+def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None) -> Study:
     """Reads the runs of a study. What cannot be read is named and left out.
 
     Args:
         folder: The study's folder.
+        folders: Folders of config groups beside ablate's own.
+        file: A study option's file, if not the one of the study's name.
 
     Raises:
-        ValueError: No run is complete.
+        ValueError: No run is complete, or the study's definition cannot be read.
     """
-    records: dict[str, dict[str, Any]] = {}
-    frames: dict[str, pd.DataFrame] = {}
-    unfinished, broken = {}, {}
+    complete: list[tuple[dict[str, Any], list[dict[str, float]]]] = []
+    others: list[dict[str, Any]] = []
+    broken: dict[str, str] = {}
     for path in sorted(folder.glob("*/*/run.json")):
         directory = RunDirectory(path.parent)
-        run = path.parent.relative_to(folder).as_posix()
         try:
             record = directory.read_record()
             assert record is not None
-            if record["status"] != "complete":
-                error = record.get("error", {}).get("message", "").split("\n")[0]
-                unfinished[run] = f"{record['status']}: {error}" if error else record["status"]
-                continue
-            _require(record)
-            frames[run] = _epochs(directory, record)
-            records[run] = record
+            _require(record, _NEEDED_OF_ALL)
+            if not _NAME.fullmatch(record["variant"]):
+                raise ValueError(f"run.json has no usable variant: {record['variant']!r} is not a name")
+            if record["status"] == "complete":
+                _require(record, _NEEDED)
+                complete.append((record, _epochs(directory, record)))
+            else:
+                others.append(record)
         except (AttributeError, TypeError, ValueError) as error:
-            broken[run] = str(error)
-    if not records:
-        others = "; ".join(f"{run}: {why}" for run, why in [*unfinished.items(), *broken.items()][:5])
-        raise ValueError(f"{folder}: no run is complete ({others}); repeat the sweep's command to finish them")
-    newest = max(records.values(), key=lambda record: str(record["started"]))
-    definition = _with_defaults(newest["config"]["study"])
-    variants = _labels(records, str(definition["baseline"]))
-    epochs = pd.concat(
-        [frames[run].assign(run=run, variant=label, seed=records[run]["seed"]) for run, label in variants.items()],
-        ignore_index=True,
+            broken[path.parent.relative_to(folder).as_posix()] = str(error)
+    if not complete:
+        left_out = [f"{_run(record)}: {_why(record)}" for record in others]
+        left_out += [f"{run}: {why}" for run, why in broken.items()]
+        raise ValueError(
+            f"{folder}: no run is complete ({'; '.join(left_out[:5])}); repeat the sweep's command to finish them"
+        )
+
+    complete.sort(key=lambda pair: (_run(pair[0]), str(pair[0]["started"]), json.dumps(pair[0], sort_keys=True)))
+    rows_of = {_run(record): rows for record, rows in complete}
+    records = {_run(record): record for record, _ in complete}
+    if len(records) < len(complete):
+        broken["several folders"] = "hold copies of one run; of each, the one started last counts"
+    unfinished = {_run(record): record for record in sorted(others, key=_run) if _run(record) not in records}
+    newest = max(records.values(), key=lambda record: (str(record["started"]), _run(record)))
+    study = newest["config"]["study"]
+    groups = [*folders, config_dir()]
+    definition = find(str(study.get("name", folder.name)), study, groups, file)
+
+    everything = {**records, **unfinished}
+    by_run = group(
+        {run: record["config"] for run, record in everything.items()},
+        {run: record.get("overrides") or () for run, record in everything.items()},
     )
-    return Study(folder, definition, {run: records[run] for run in variants}, variants, epochs, unfinished, broken)
+    ordered = sorted(
+        {variant.label: variant for variant in by_run.values()}.values(),
+        key=lambda variant: (
+            variant.label != definition.baseline, variant.model != definition.baseline,
+            len(variant.edits), variant.model, variant.label,
+        ),
+    )  # fmt: skip
+    variants = {variant.label: variant for variant in ordered}
+    place = {label: number for number, label in enumerate(variants)}
+    order = sorted(records, key=lambda run: (place[by_run[run].label], records[run]["seed"], run))
+    cells = [(by_run[run].label, records[run]["seed"]) for run in order]
+    for run, cell, before in zip(order[1:], cells[1:], cells, strict=False):
+        if cell == before:
+            broken[run] = "another run has its variant and seed; their settings differ in what changes no result"
+    order = [run for run in order if run not in broken]
+    runs = pd.DataFrame(
+        [
+            {"run": run, "variant": by_run[run].label, "seed": records[run]["seed"], **_metrics(records[run])}
+            for run in order
+        ]
+    )
+    return Study(
+        definition=definition,
+        runs=runs,
+        epochs=_frame({run: rows_of[run] for run in order}, by_run, records),
+        variants=variants,
+        records={run: records[run] for run in order},
+        unfinished=[
+            Unfinished(run, by_run[run].label, record["seed"], record["status"], _why(record))
+            for run, record in unfinished.items()
+        ],
+        broken=broken,
+        models=options("model", groups),
+    )
 
 
-def _require(record: Mapping[str, Any]) -> None:
-    """Raises ValueError where a complete run's record lacks what the report reads from it."""
-    for path, kind in _NEEDED.items():
+def _run(record: Mapping[str, Any]) -> str:
+    return f"{record['variant']}/seed{record['seed']}-{record.get('id', '')}"
+
+
+def _why(record: Mapping[str, Any]) -> str:
+    error = record.get("error")
+    message = str(error.get("message", "")).split("\n")[0] if isinstance(error, Mapping) else ""
+    return f"{record['status']}: {message}" if message else str(record["status"])
+
+
+def _require(record: Mapping[str, Any], needed: Mapping[str, type | tuple[type, ...]]) -> None:
+    """Raises ValueError where a record lacks what the report reads from it."""
+    for path, kind in needed.items():
         value: Any = record
         for key in path.split("."):
             value = value.get(key) if isinstance(value, Mapping) else None
-        if not isinstance(value, kind):
+        if not isinstance(value, kind) or (isinstance(value, float) and not math.isfinite(value)):
             raise ValueError(f"run.json has no usable {path}")
 
 
-def _with_defaults(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """Adds what the records of an earlier version may lack."""
-    published = {"source": "", "epochs": None, "variants": {}, **definition.get("published", {})}
-    return {"title": "", "baseline": "plain", **definition, "published": published}
+def _metrics(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the metrics of a run, and what has to agree for times to be comparable."""
+    metrics: dict[str, Any] = {}
+    for name, statistics in record["results"].items():
+        for statistic in ("final", "maximum", "minimum"):
+            value = statistics.get(statistic) if isinstance(statistics, Mapping) else None
+            metrics[name if statistic == "final" else f"{name}.{statistic}"] = (
+                float(value) if isinstance(value, _NUMBER) and math.isfinite(value) else math.nan
+            )
+    provenance = record["provenance"]
+    return {
+        **metrics,
+        **{name: float(record["times"][name]) for name in (*TIMES, "total_seconds")},
+        "parameters": record["model"]["after"]["parameters"],
+        "flops": record["model"]["after"]["flops"],
+        "clock": json.dumps(
+            [
+                provenance["machine"],
+                provenance["accelerator"],
+                provenance["threads"],
+                provenance["packages"].get("torch"),
+                record["config"]["hardware"]["precision"],
+            ],
+            sort_keys=True,
+        ),
+    }
 
 
-def _epochs(directory: RunDirectory, record: Mapping[str, Any]) -> pd.DataFrame:
+def _epochs(directory: RunDirectory, record: Mapping[str, Any]) -> list[dict[str, float]]:
     rows = directory.read_epochs()
     expected = record["config"]["train"]["epochs"]
     if len(rows) != expected:
         raise ValueError(f"{directory.epochs_file.name} has {len(rows)} epochs, the run is complete after {expected}")
-    frame = pd.DataFrame(rows)
     for column in ("epoch", "train_loss", "test_loss", "test_accuracy"):
-        if column not in frame or frame[column].isna().any():
+        if not all(math.isfinite(row.get(column, math.nan)) for row in rows):
             raise ValueError(f"{directory.epochs_file.name} has no usable {column}")
+    return rows
+
+
+def _frame(
+    rows_of: Mapping[str, Iterable[Mapping[str, float]]],
+    variants: Mapping[str, Variant],
+    records: Mapping[str, Mapping[str, Any]],
+) -> pd.DataFrame:
+    frame = pd.DataFrame.from_records([row for rows in rows_of.values() for row in rows])
+    lengths = [len(list(rows)) for rows in rows_of.values()]
+    columns = {
+        "run": list(rows_of),
+        "variant": [variants[run].label for run in rows_of],
+        "seed": [records[run]["seed"] for run in rows_of],
+    }
+    for name, values in columns.items():
+        frame[name] = pd.Series(values).repeat(lengths).to_numpy()
+    frame["epoch"] = frame["epoch"].astype(int)
     return frame
 
 
-def _labels(records: Mapping[str, Mapping[str, Any]], baseline: str) -> dict[str, str]:
-    """Labels each run by its model's name and by what else tells it from other runs of that name."""
-    settings = {run: dict(_distinguishing(record["config"])) for run, record in records.items()}
-    by_name: defaultdict[str, list[str]] = defaultdict(list)
-    for run, record in records.items():
-        by_name[str(record["variant"])].append(run)
-    labels = {}
-    for name, runs in by_name.items():
-        keys = dict.fromkeys(key for run in runs for key in settings[run])
-        differing = [key for key in keys if len({settings[run].get(key) for run in runs}) > 1]
-        for run in runs:
-            parts = [f"{key.rpartition('.')[2]}={settings[run].get(key, 'unset')}" for key in differing]
-            labels[run] = f"{name} ({', '.join(parts)})" if parts else name
+class Runs(NamedTuple):
+    """A frame with a row a run, and one with a row an epoch."""
 
-    def order(run: str) -> tuple[Any, ...]:
-        record = records[run]
-        model = record["config"]["model"]
-        return record["variant"] != baseline, len(model["edits"]), record["variant"], labels[run], record["seed"], run
-
-    return {run: labels[run] for run in sorted(records, key=order)}
+    runs: pd.DataFrame
+    epochs: pd.DataFrame
 
 
-def _distinguishing(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for key, value in _flatten(config):
-        if not any(key == part or key.startswith(f"{part}.") for part in _NOT_DISTINGUISHING):
-            yield key, value if isinstance(value, str) else json.dumps(value)
+def load_runs(path: Path) -> Runs:
+    """Returns the complete runs of all studies at or below a folder; `ablate.load_runs` says more."""
+    studies = [collect(folder) for folder in find_studies(path)]
+    return Runs(
+        pd.concat([_named(study, study.runs.drop(columns="clock")) for study in studies], ignore_index=True),
+        pd.concat([_named(study, study.epochs) for study in studies], ignore_index=True),
+    )
 
 
-def _flatten(node: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+def _named(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
+    frame.insert(0, "study", study.definition.name)
+    return frame

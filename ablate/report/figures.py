@@ -1,16 +1,48 @@
 """Figures. Each function draws the numbers that it is given and computes none."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO, StringIO
 from itertools import cycle
-from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib import rc_context
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
 # The colours of M. Okabe and K. Ito, told apart with any colour vision; black and yellow left out.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+_MOST_SEED_LINES = 60  # beyond which lines of single runs are a blur
+_MOST_LABELS = 24  # beyond which a legend is longer than its figure
+_FOREGROUND = {"light": "#1a1a1a", "dark": "#e6e6e6"}
+_VERDICTS = {"supported": "#009E73", "refuted": "#D55E00", "inconclusive": "#E69F00", "untested": "#8c8c8c"}
+_SEED_ALPHA = 0.3
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A difference, ratio or effect with its interval, and the published one and verdict where there are."""
+
+    name: str
+    mean: float
+    low: float
+    high: float
+    published: float = math.nan
+    verdict: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Estimates on one scale: `share` (differences of shares), `ratio`, or `number`."""
+
+    title: str
+    scale: str
+    estimates: Sequence[Estimate]
 
 
 def colours(variants: Sequence[str]) -> dict[str, str]:
@@ -18,53 +50,186 @@ def colours(variants: Sequence[str]) -> dict[str, str]:
     return dict(zip(variants, cycle(_COLOURS), strict=False))
 
 
-def learning_curves(curves: Mapping[str, pd.DataFrame], palette: Mapping[str, str]) -> Figure:
-    """Draws a panel for each metric: a line for each variant's mean, a band from its lowest to its highest seed.
+@contextmanager
+def theme(name: str) -> Iterator[None]:
+    """Draws within it for a light or a dark page; the background stays transparent."""
+    foreground = _FOREGROUND[name]
+    keys = ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color")
+    style: dict[Any, Any] = dict.fromkeys(keys, foreground)
+    with rc_context(
+        {
+            **style,
+            "grid.color": foreground,
+            "grid.alpha": 0.15,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": "medium",
+            "axes.titlelocation": "left",
+            "figure.facecolor": "none",
+            "axes.facecolor": "none",
+            "savefig.facecolor": "none",
+            "svg.hashsalt": "ablate",
+            "svg.fonttype": "none",
+        }
+    ):
+        yield
+
+
+def learning_curves(
+    curves: Mapping[str, pd.DataFrame], runs: Mapping[str, pd.DataFrame], palette: Mapping[str, str]
+) -> Figure:
+    """Draws a panel for each metric: a line for each variant's mean and run, a band from its lowest to highest seed.
 
     Args:
         curves: By the panel's title; columns variant, epoch, mean, min, max.
+        runs: By the panel's title; columns run, variant, epoch, value.
         palette: Colour by variant.
     """
-    figure = Figure(figsize=(5 * len(curves), 4), layout="constrained")
+    figure = Figure(figsize=(4.2 * len(curves), 3.6), layout="constrained")
     panels = figure.subplots(1, len(curves), squeeze=False)[0]
     for axes, (title, frame) in zip(panels, curves.items(), strict=True):
         for variant, rows in frame.groupby("variant", sort=False):
             colour = palette[str(variant)]
-            axes.plot(rows["epoch"], rows["mean"], color=colour, label=variant, marker="o" if len(rows) < 3 else None)
+            axes.plot(
+                rows["epoch"], rows["mean"], color=colour, label=str(variant), marker="o" if len(rows) < 3 else None
+            )
             axes.fill_between(rows["epoch"], rows["min"], rows["max"], color=colour, alpha=0.2, linewidth=0)
+        single = runs[title]
+        if single["run"].nunique() <= _MOST_SEED_LINES:
+            for _, rows in single.groupby("run", sort=False):
+                colour = palette[str(rows["variant"].iloc[0])]
+                axes.plot(rows["epoch"], rows["value"], color=colour, alpha=_SEED_ALPHA, linewidth=0.6)
         axes.set_title(title)
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        axes.grid()
         if "accuracy" in title:
-            axes.yaxis.set_major_formatter(PercentFormatter(1))
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         else:
             axes.set_ylabel("cross-entropy")
-    panels[0].legend(frameon=False)
+    _legend(figure, panels[0])
     return figure
 
 
-def accuracy_against_time(runs: pd.DataFrame, palette: Mapping[str, str]) -> Figure:
-    """Draws a point for each run.
+def intervals(panels: Sequence[Panel]) -> Figure:
+    """Draws panels two by two: a row for each estimate with its interval."""
+    columns = min(len(panels), 2)
+    rows = math.ceil(len(panels) / columns)
+    height = max(len(panel.estimates) for panel in panels)
+    figure = Figure(figsize=(4.4 * columns + 0.6, (0.36 * height + 1.1) * rows), layout="constrained")
+    all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, panel in zip(all_axes, panels, strict=False):
+        _estimates(axes, panel, [_COLOURS[0]] * len(panel.estimates))
+    for axes in all_axes[len(panels) :]:
+        axes.set_axis_off()
+    return figure
+
+
+def claims(panels: Sequence[Panel]) -> Figure:
+    """Draws panels below each other: estimates in the colour of their verdict, the published ones as diamonds."""
+    heights = [len(panel.estimates) + 1.5 for panel in panels]
+    figure = Figure(figsize=(7.5, 0.36 * sum(heights) + 0.8), layout="constrained")
+    drawn: dict[str, Artist] = {}
+    all_axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, panel in zip(all_axes, panels, strict=True):
+        point_colours = [_VERDICTS[estimate.verdict] for estimate in panel.estimates]
+        _estimates(axes, panel, point_colours)
+        for number, (estimate, colour) in enumerate(zip(panel.estimates, point_colours, strict=True)):
+            drawn.setdefault(estimate.verdict, axes.plot([], [], "o-", color=colour)[0])
+            if not math.isnan(estimate.published):
+                style = {"fillstyle": "none", "color": axes.xaxis.label.get_color(), "zorder": 3}
+                (diamond,) = axes.plot(estimate.published, number, "D", **style)
+                drawn.setdefault("published", diamond)
+    figure.legend(
+        list(drawn.values()), list(drawn), loc="outside lower center", ncols=len(drawn), frameon=False, fontsize="small"
+    )
+    return figure
+
+
+def accuracy_against_time(runs: pd.DataFrame, front: pd.DataFrame, label: str, palette: Mapping[str, str]) -> Figure:
+    """Draws a point for each run, a larger one for each variant's mean, and the line of those that no other beats.
 
     Args:
-        runs: Columns variant, total_seconds, test_accuracy_final.
+        runs: Columns variant, cost (seconds), value.
+        front: The means on the line, cheapest first: columns cost, value.
+        label: Of the value.
         palette: Colour by variant.
     """
-    figure = Figure(figsize=(5, 4), layout="constrained")
+    figure = Figure(figsize=(5.6, 3.8), layout="constrained")
     axes = figure.subplots()
     for variant, rows in runs.groupby("variant", sort=False):
-        axes.scatter(rows["total_seconds"], rows["test_accuracy_final"], color=palette[str(variant)], label=variant)
+        colour = palette[str(variant)]
+        axes.scatter(rows["cost"], rows["value"], color=colour, s=14, alpha=0.6, linewidth=0)
+        axes.scatter(rows["cost"].mean(), rows["value"].mean(), color=colour, s=60, label=str(variant))
+    steps = axes.step(front["cost"], front["value"], where="post", color=axes.xaxis.label.get_color(), zorder=0)[0]
+    steps.set(linestyle=":", linewidth=1, label="Pareto line of the means")
     axes.set_xlabel("time of a run: training, evaluation and data, seconds")
-    axes.set_ylabel("test accuracy after the last epoch")
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.set_ylabel(label)
+    if "accuracy" in label:
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.grid()
+    _legend(figure, axes)
     return figure
 
 
-def save(figure: Figure, stem: Path) -> None:
-    """Writes a figure as PNG and SVG; the same figure gives the same bytes."""
-    with rc_context({"svg.hashsalt": "ablate", "svg.fonttype": "none"}):
-        figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
-        figure.savefig(stem.with_suffix(".png"), dpi=150, metadata={"Software": None})
+def times(parts: pd.DataFrame) -> Figure:
+    """Draws a bar for each variant, split into the parts of its time.
+
+    Args:
+        parts: Index variant, a column of mean seconds for each part.
+    """
+    figure = Figure(figsize=(6.4, 0.4 * len(parts) + 1.4), layout="constrained")
+    axes = figure.subplots()
+    left = pd.Series(0.0, index=parts.index)
+    for (name, seconds), colour in zip(parts.items(), _COLOURS, strict=False):
+        axes.barh(list(parts.index), seconds, left=left, color=colour, label=str(name), height=0.6)
+        left = left + seconds
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds a run, mean over seeds")
+    axes.grid(axis="x")
+    _legend(figure, axes)
+    return figure
+
+
+def svg(figure: Figure) -> str:
+    """Returns a figure as SVG; the same figure gives the same text."""
+    file = StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None})
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+
+
+def png(figure: Figure) -> bytes:
+    """Returns a figure as PNG on white; the same figure gives the same bytes."""
+    file = BytesIO()
+    figure.savefig(file, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+    return file.getvalue()
+
+
+def _estimates(axes: Axes, panel: Panel, point_colours: Sequence[str]) -> None:
+    for number, (estimate, colour) in enumerate(zip(panel.estimates, point_colours, strict=True)):
+        axes.plot([estimate.low, estimate.high], [number, number], color=colour, linewidth=2, solid_capstyle="butt")
+        axes.plot(estimate.mean, number, "o", color=colour)
+    axes.set_title(panel.title)
+    axes.axvline(1 if panel.scale == "ratio" else 0, color=axes.xaxis.label.get_color(), linewidth=0.8)
+    axes.set_yticks(range(len(panel.estimates)), [estimate.name for estimate in panel.estimates])
+    axes.set_ylim(len(panel.estimates) - 0.5, -0.5)
+    axes.grid(axis="x")
+    if panel.scale == "ratio":
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel("ratio")
+    elif panel.scale == "share":
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}".replace("-", "−")))
+        axes.set_xlabel("difference, percentage points")
+    else:
+        axes.set_xlabel("difference")
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    if len(labels) > _MOST_LABELS:
+        return
+    columns = min(len(labels), 4)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize="small")

@@ -1,126 +1,95 @@
-"""The report as a page of Markdown."""
+"""The report's content: what is said of a study, in which order."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from ablate.report.collect import Study
+from ablate.report import words
+from ablate.report.analysis import Analysis
+from ablate.report.document import Block, Bullets, Document, Item, Picture, Section, Text
+from ablate.report.sections import runs
+from ablate.report.sections.accuracy import accuracy, variants
+from ablate.report.sections.claims import MARKS, claims
+from ablate.report.sections.differences import differences
+from ablate.report.sections.effects import effects
+
+_MOST_SENTENCES = 12
+_METHOD = (
+    "Runs are paired by seed: runs of one seed start from the same weights in the layers they share and see the same "
+    "batches. A difference is the mean over seeds of the differences within pairs, with its 95 % t-interval.",
+    "Times are compared on natural logarithms and shown as ratios, only between runs of the same machine, device, "
+    "threads, precision and version of torch.",
+    "p is of the paired t-test, two-sided, adjusted by Holm's method over all comparisons of its metric here. "
+    "The exact p is of the sign-flip test over all 2ⁿ sign patterns of n pairs (a sample of 20,000 from n = 21 on), "
+    "not adjusted; the smallest that n pairs can give is 2/2ⁿ.",
+    "Verdicts: a claim is supported where each of its parts has an adjusted p below 0.05 and a difference as claimed; "
+    "refuted where one has an adjusted p below 0.05 against the claim; untested where a variant has no runs or the two "
+    "have fewer than two comparable seeds in common; otherwise inconclusive. Equality within a margin is tested by two "
+    "one-sided t-tests. The seeds that would settle an inconclusive part are those of a t-test with 80 % power, should "
+    "differences go on as they are, at 0.05 divided by the number of comparisons of the metric.",
+    "Effects: a cell mean for each combination and a deviation for each seed (the seed is a block), the error pooled "
+    "over all cells.",
+    "A published figure is held against the 95 % prediction interval for one new run.",
+)
 
 
-def markdown(
-    study: Study, accuracy: pd.DataFrame, time: pd.DataFrame, mismatches: Sequence[str], figures: Mapping[str, str]
-) -> str:
-    """Returns the report.
+def build(analysis: Analysis, tables: Mapping[str, pd.DataFrame], pictures: Sequence[Picture]) -> Document:
+    """Returns the report of a study.
 
     Args:
-        study: What it is about.
-        accuracy: What `accuracy_table` returned.
-        time: What `time_table` returned.
-        mismatches: What `mismatches` returned.
-        figures: File name by caption.
+        analysis: What was computed.
+        tables: Frames by name, of `ablate.report.frames`.
+        pictures: The figures that were drawn.
     """
-    published = study.definition["published"]
-    parts = [f"# {study.definition['title'] or study.definition['name']}", _overview(study)]
-    if published["source"]:
-        parts.append(f"Published figures: {published['source']}{_other_epochs(study)}")
-    for metric, rows in accuracy.groupby("metric", sort=False):
-        parts += [f"## {str(metric).replace('_', ' ').capitalize()}", _accuracy_markdown(rows.drop(columns="metric"))]
-        if metric == "test_accuracy":
-            parts.append(
-                "Mean, standard deviation (SD), minimum and maximum over seeds. The best epoch is chosen on the test "
-                "images themselves, which flatters it: compare variants by their final epoch."
-            )
-    parts += [
-        "## Time",
-        _time_markdown(time),
-        "Seconds of a run on its own clock. Runs shared their machine with whatever else ran on it, so small "
-        "differences between variants may be the machine's.",
+    definition = analysis.study.definition
+    drawn = {picture.name: picture for picture in pictures}
+    sections = [
+        Section("Claims", list(claims(analysis, drawn))),
+        Section("Variants", [variants(analysis)]),
+        Section("Results", list(accuracy(analysis, tables, drawn))),
+        Section("Paired differences", list(differences(analysis, drawn))),
+        Section("Effects", list(effects(analysis, drawn))),
+        Section("Time", list(runs.times(tables, drawn))),
+        Section("Runs", list(runs.completeness(analysis))),
+        Section("What the comparison rests on", list(runs.basis(analysis))),
+        Section("How it was computed", [Bullets([Item(text) for text in _METHOD])]),
     ]
-    parts += [f"## {caption}\n\n![{caption}]({file})" for caption, file in figures.items()]
-    parts += ["## What the comparison rests on", _basis(study, mismatches)]
-    if study.unfinished or study.broken:
-        left_out = [*study.unfinished.items(), *study.broken.items()]
-        parts += ["## Left out", _bullets(f"`{run}`: {why}" for run, why in left_out)]
-    return "\n\n".join(parts) + "\n"
-
-
-def _overview(study: Study) -> str:
-    runs = len(study.records)
-    seeds = sorted({record["seed"] for record in study.records.values()})
-    text = (
-        f"{_count(runs, 'complete run')} of {_count(len(study.labels), 'variant')}; "
-        f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}."
+    return Document(
+        title=definition.title or definition.name,
+        lead=list(_lead(analysis)),
+        sections=[section for section in sections if section.blocks],
     )
-    if len(seeds) == 1:
-        text += " One seed says nothing about the spread between runs: add seeds before concluding."
-    if study.unfinished or study.broken:
-        text += f" Left out, and named at the end: {_count(len(study.unfinished) + len(study.broken), 'run')}."
-    return text
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _other_epochs(study: Study) -> str:
-    published = study.definition["published"]["epochs"]
-    epochs = {record["config"]["train"]["epochs"] for record in study.records.values()}
-    if published is None or epochs == {published}:
-        return ""
-    return f" They are after {published} epochs; these runs have {' or '.join(map(str, sorted(epochs)))}."
-
-
-def _accuracy_markdown(rows: pd.DataFrame) -> str:
-    shown = rows.assign(**{name: rows[name].map(_percent) for name in ("mean", "sd", "min", "max", "published")})
-    return _table(shown)
-
-
-def _time_markdown(rows: pd.DataFrame) -> str:
-    shown = rows.assign(**{name: rows[name].map(_seconds) for name in ("mean", "sd", "min", "max", "published")})
-    return _table(shown)
-
-
-def _table(rows: pd.DataFrame) -> str:
-    rows = rows if rows["published"].ne("–").any() else rows.drop(columns="published")
-    rows = rows.rename(columns=lambda name: "SD" if name == "sd" else str(name).capitalize())
-    text = [name for name in rows.columns if name in ("Variant", "Epoch", "Part")]
-    align = ["left" if name in text else "right" for name in rows.columns]
-    return str(rows.to_markdown(index=False, disable_numparse=True, colalign=align))
-
-
-def _percent(value: float | None) -> str:
-    return "–" if pd.isna(value) else f"{100 * value:.2f} %"
-
-
-def _seconds(value: float | None) -> str:
-    return "–" if pd.isna(value) else f"{value:.2f}"
-
-
-def _basis(study: Study, mismatches: Sequence[str]) -> str:
-    first = next(iter(study.records.values()))
-    provenance, data = first["provenance"], first["data"]
-    images = ", ".join(f"{count:,} {name}" for name, count in data["images"].items())
-    code = provenance["code"]
-    commit = f"commit {code['commit'][:12]}" if code else "not from a git checkout"
-    if code.get("dirty"):
-        commit += " with local changes"
-    packages = ", ".join(f"{name} {version}" for name, version in provenance["packages"].items())
-    machine = provenance["machine"]
-    lines = [
-        f"Data: {data['name']}, {images} images, SHA-256 {data['sha256'][:16]}…",
-        f"Code: {commit}; {packages}",
-        f"Machine: {machine['cpu']}, {machine['cores']} cores; computed on {provenance['accelerator']} "
-        f"with {provenance['threads']} threads",
-    ]
-    if mismatches:
-        lines += [f"**Mismatch:** {text}" for text in mismatches]
-    else:
-        lines.append(
-            "All runs agree in data, code, packages, machine, device, threads and precision; the runs of each seed saw "
-            "the images in one order and started from the same weights in the layers that they share."
+def _lead(analysis: Analysis) -> Iterator[Block]:
+    study = analysis.study
+    seeds = sorted(set(map(int, study.runs["seed"])))
+    text = (
+        f"{words.count(len(study.runs), 'complete run')} of {words.count(len(study.labels), 'variant')}; "
+        f"{'seed' if len(seeds) == 1 else 'seeds'} {words.numbers(seeds)}."
+    )
+    left_out = len(study.unfinished) + len(study.broken)
+    if left_out:
+        text += f" Left out, and named below: {words.count(left_out, 'run')}."
+    yield Text(text)
+    if analysis.judgements:
+        yield Bullets(
+            [
+                Item(words.judgement(judged), judged.verdict.capitalize(), MARKS.get(judged.verdict, "open"))
+                for judged in analysis.judgements
+            ]
         )
-    return _bullets(lines)
-
-
-def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
+    else:
+        main = next(iter(analysis.questions.values()), [])
+        sentences = [words.comparison_sentence(analysis.answers[question]) for question in main[:_MOST_SENTENCES]]
+        if len(main) > _MOST_SENTENCES:
+            sentences.append(f"And {len(main) - _MOST_SENTENCES} more, under paired differences.")
+        if sentences:
+            yield Bullets([Item(text) for text in sentences])
+    warning = words.too_few_seeds([answer.comparison for answer in analysis.answers.values()])
+    if len(seeds) == 1:
+        warning = "One seed says nothing about the spread between runs: add seeds before concluding."
+    if warning:
+        yield Text(warning)
+    if analysis.mismatches:
+        yield Text("Not everything that is compared agrees: see what the comparison rests on.")

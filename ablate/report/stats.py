@@ -4,8 +4,8 @@ Runs are paired by seed: `differences[i]` is the difference between two variants
 run that is missing; a pair with one is left out.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,13 +15,14 @@ LEVEL = 0.95  # of every interval
 ALPHA = 0.05
 POWER = 0.8
 _EXACT = 20  # pairs up to which all sign patterns are counted: 2**20 of them
-_SAMPLED = 100_000  # sign patterns beyond that
+_SAMPLED = 20_000  # sign patterns beyond that
+_BLOCK = 2**15  # sign patterns at a time, to bound the memory
 _MOST_SEEDS = 10_000  # beyond which more seeds are no answer
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence or prediction interval, its bounds NaN where there are too few values for one."""
+    """A confidence or prediction interval, its bounds NaN where there are too few values for one or all are equal."""
 
     low: float
     high: float
@@ -58,6 +59,17 @@ class Comparison:
     ties: int
     standardised: float
 
+    def reversed(self) -> "Comparison":
+        """Returns the same of the second variant against the first."""
+        return replace(
+            self,
+            mean=-self.mean,
+            interval=Interval(-self.interval.high, -self.interval.low),
+            superiority=1 - self.superiority,
+            wins=self.pairs - self.wins - self.ties,
+            standardised=-self.standardised,
+        )
+
 
 def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
     """Compares paired runs of two variants.
@@ -67,8 +79,9 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
         second: The same for the other variant, in the same order of seeds.
 
     Returns:
-        The comparison of the first with the second. With less than two pairs all that needs a spread is NaN; where all
-        differences are equal, the t-test's p-value is 1 if they are 0, and 0 if not.
+        The comparison of the first with the second. With less than two pairs all that needs a spread is NaN. Where all
+        differences are equal, as happens to accuracies on few images, there is no interval, and the t-test, which would
+        be certain of any difference, gives way to the exact test.
 
     Raises:
         ValueError: The two have different shapes.
@@ -124,23 +137,53 @@ def prediction_interval(values: ArrayLike) -> Interval:
 def sign_flip_test(differences: ArrayLike) -> float:
     """Returns the two-sided p-value of the sign-flip test that differences are symmetric about 0.
 
-    All sign patterns are counted for up to 20 differences, and a fixed sample of 100,000 beyond.
+    All sign patterns are counted for up to 20 differences, and a fixed sample of 20,000 beyond.
 
     Args:
         differences: Shape (n,).
     """
     values = np.asarray(differences, dtype=float)
-    if len(values) < 2:  # which scipy refuses; both sign patterns of one difference are as extreme as each other
-        return 1.0 if len(values) else np.nan
-    result = stats.permutation_test(
-        (values, np.zeros_like(values)),
-        lambda x, y, axis: np.mean(x - y, axis=axis),
-        permutation_type="samples",
-        n_resamples=2 ** len(values) if len(values) <= _EXACT else _SAMPLED,
-        batch=10_000,
-        rng=np.random.default_rng(0),
-    )
-    return float(result.pvalue)
+    if len(values) == 0:
+        return np.nan
+    # A tolerance, because sums that are equal on paper differ by rounding.
+    least = abs(values.sum()) - 1e-12 * np.abs(values).sum()
+    extreme: int = sum(int((np.abs(signs @ values) >= least).sum()) for signs in _sign_patterns(len(values)))
+    if len(values) <= _EXACT:
+        return float(extreme / 2 ** len(values))
+    return (extreme + 1) / (_SAMPLED + 1)  # the observed signs are one more pattern
+
+
+def _sign_patterns(n: int) -> Iterator[NDArray[np.int8]]:
+    """Yields sign patterns in blocks of shape (patterns, n): all of them, or a fixed sample."""
+    rng = np.random.default_rng(0)
+    patterns = 2**n if n <= _EXACT else _SAMPLED
+    for start in range(0, patterns, _BLOCK):
+        rows = min(_BLOCK, patterns - start)
+        if n <= _EXACT:
+            bits = np.arange(start, start + rows)[:, None] >> np.arange(n) & 1
+        else:
+            bits = rng.integers(0, 2, (rows, n), dtype=np.int8)
+        yield (2 * bits - 1).astype(np.int8)
+
+
+def equivalence_test(differences: ArrayLike, margin: float) -> tuple[float, float]:
+    """Tests whether the mean of differences lies within a margin around 0, by two one-sided t-tests.
+
+    Source: D. Schuirmann, J. Pharmacokinet. Biopharm. 15 (1987) 657.
+
+    Args:
+        differences: Shape (n,).
+        margin: Above 0, in the differences' unit.
+
+    Returns:
+        The p-value that speaks for a mean inside the margin, and the two-sided one that speaks for a mean outside.
+    """
+    values = np.asarray(differences, dtype=float)
+    if len(values) < 2:
+        return np.nan, np.nan
+    above = _p_greater(values + margin)  # that the mean is above -margin
+    below = _p_greater(margin - values)
+    return max(above, below), min(1.0, 2 * min(1 - above, 1 - below))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -191,18 +234,24 @@ def seeds_needed(differences: ArrayLike, alpha: float = ALPHA, power: float = PO
     return high
 
 
+def _p_greater(values: NDArray[np.float64]) -> float:
+    if np.ptp(values) == 0:  # the exact test's
+        return 0.5 ** len(values) if values[0] > 0 else 1.0
+    return float(stats.ttest_1samp(values, 0, alternative="greater").pvalue)
+
+
 def _p_t(differences: NDArray[np.float64]) -> float:
     if len(differences) < 2:
         return np.nan
-    if np.ptp(differences) == 0:  # where scipy warns of a division by 0
-        return 1.0 if differences[0] == 0 else 0.0
+    if np.ptp(differences) == 0:
+        return sign_flip_test(differences)
     return float(stats.ttest_1samp(differences, 0).pvalue)
 
 
 def _t_interval(values: ArrayLike, spread: Callable[[int], float]) -> Interval:
     array = np.asarray(values, dtype=float)
     n = len(array)
-    if n < 2:
+    if n < 2 or np.ptp(array) == 0:
         return Interval(np.nan, np.nan)
     half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * array.std(ddof=1) * np.sqrt(spread(n))
     return Interval(float(array.mean() - half), float(array.mean() + half))

@@ -74,7 +74,7 @@ def make_run(study: Path) -> Callable[..., Path]:
         directory.write_record(
             {
                 "status": status,
-                "id": path.name,
+                "id": path.name.partition("-")[2],
                 "study": "trial",
                 "variant": variant,
                 "seed": seed,
@@ -89,6 +89,7 @@ def make_run(study: Path) -> Callable[..., Path]:
                     "accelerator": "cpu",
                     "threads": 2,
                 },
+                "overrides": [],
                 "started": f"2026-01-01T00:00:{seed:02}",
                 "results": summarise(rows),
                 "times": total_times(rows),

@@ -17,18 +17,19 @@ def test_runs_are_read_baseline_first(make_run: Make, study: Path) -> None:
     make_run("bn", 0, edits={"bn1": {}})
     found = collect(study)
     assert found.labels == ["plain", "bn", "both"]
-    assert [record["seed"] for record in found.records_of("plain")] == [0, 1]
+    assert found.values("plain", "test_accuracy").to_dict() == {0: 0.6, 1: 0.6}
     assert len(found.epochs) == 5 * 3
     assert found.epochs.query("variant == 'plain' and seed == 1")["test_accuracy"].tolist() == [0.5, 0.7, 0.6]
 
 
 def test_runs_of_other_hyperparameters_are_other_variants(make_run: Make, study: Path) -> None:
     make_run("plain", 0)
-    make_run("plain", 0, optimizer={"lr": 0.01})
-    make_run("dropout", 0, edits={"drop3": {"layer": {"p": 0.1}}})
-    make_run("dropout", 1, edits={"drop3": {"layer": {"p": 0.3}}})
+    make_run("plain", 0, optimizer={"lr": 0.01}, record={"overrides": ["model=plain", "optimizer.lr=0.01"]})
+    make_run("dropout", 0, edits={"drop3": {"layer": {"p": 0.5}}})
+    for_p = ["model=dropout", "model.edits.drop3.layer.p=0.3"]
+    make_run("dropout", 1, edits={"drop3": {"layer": {"p": 0.3}}}, record={"overrides": for_p})
     make_run("bn", 0, edits={"bn1": {}})
-    assert collect(study).labels == ["plain (lr=0.001)", "plain (lr=0.01)", "bn", "dropout (p=0.1)", "dropout (p=0.3)"]
+    assert collect(study).labels == ["plain", "plain (lr=0.01)", "bn", "dropout", "dropout (p=0.3)"]
 
 
 def test_what_changes_no_result_makes_no_other_variant(make_run: Make, study: Path) -> None:
@@ -50,7 +51,10 @@ def test_what_is_not_complete_is_named(make_run: Make, study: Path) -> None:
     make_run("plain", 2, status="failed", record={"error": {"message": "No space left\nin detail"}})
     found = collect(study)
     assert len(found.records) == 1
-    assert list(found.unfinished.values()) == ["running", "failed: No space left"]
+    assert [(run.variant, run.seed, run.status, run.why) for run in found.unfinished] == [
+        ("plain", 1, "running", "running"),
+        ("plain", 2, "failed", "failed: No space left"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,86 +1,255 @@
 """The report as a whole, from run directories to files."""
 
+import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
+import jsonschema
 import pandas as pd
 import pytest
 from PIL import Image
 
-from ablate.report.cli import main, write_report
+from ablate import load_runs
+from ablate.report.cli import main
 from ablate.report.figures import colours
 
 Make = Callable[..., Path]
-FILES = ["accuracy.csv", "runs.csv", "time.csv", "report.md"] + [
-    f"{figure}.{kind}" for figure in ("learning_curves", "accuracy_against_time") for kind in ("png", "svg")
-]
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "results.schema.json").read_text())
+FIGURES = ("accuracy_against_time", "claims", "effects", "learning_curves", "paired_differences", "times")
+EDITS = {"plain": {}, "bn": {"bn1": {}}, "dropout": {"drop3": {}}, "bn_dropout": {"bn1": {}, "drop3": {}}}
+FINAL = {"plain": 0.60, "bn": 0.64, "dropout": 0.50, "bn_dropout": 0.53}
+CLAIMS = [
+    {"id": "one", "statement": "Plain beats dropout.", "expect": "plain > dropout", "published": {"plain": 0.63}},
+    {"id": "two", "statement": "Dropout beats plain.", "expect": "dropout > plain"},
+    {"id": "three", "statement": "Batch norm makes no difference.", "expect": "bn = plain within 0.001"},
+    {"id": "four", "statement": "A lower rate costs less.", "expect": "dropout_p10 > dropout"},
+]  # fmt: skip
 
 
 @pytest.fixture
-def six_runs(make_run: Make, study: Path) -> Path:
-    for seed in range(3):
-        make_run("plain", seed, (0.5, 0.7, 0.60 + seed / 50))
-        make_run("bn", seed, (0.4, 0.6, 0.55 + seed / 50), edits={"bn1": {}})
+def factorial(make_run: Make, study: Path) -> Path:
+    """Twelve runs of a 2x2 factorial, and claims about them."""
+    for variant, final in FINAL.items():
+        for seed in range(3):
+            noise = seed / 50 + (seed == 1) * len(EDITS[variant]) / 200
+            make_run(variant, seed, (0.3, 0.66, final + noise), edits=EDITS[variant], study={"claims": CLAIMS})
     return study
 
 
-def test_the_report_is_written(six_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main([str(six_runs)])
-    out = six_runs / "report"
-    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
-    page = (out / "report.md").read_text()
-    assert page.startswith("# A trial\n\n6 complete runs of 2 variants; seeds 0, 1, 2.\n")
-    assert "| plain     | final epoch  |      3 | 62.00 % | 2.00 % | 60.00 % | 64.00 % |     75.00 % |" in page
-    assert "| plain     | total      |      3 |  13.50 | 3.00 | 10.50 | 16.50 |      100.00 |" in page
-    assert "They are after 50 epochs; these runs have 3." in page
-    assert "which flatters it" in page
-    assert "All runs agree in data, code" in page
-    assert pd.read_csv(out / "accuracy.csv").shape == (6, 9)
-    for figure in ("learning_curves", "accuracy_against_time"):
+def report(folder: Path) -> str:
+    main([str(folder)])
+    return (folder / "report" / "report.md").read_text()
+
+
+def test_every_file_of_the_report_is_written(factorial: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(factorial)])
+    out = factorial / "report"
+    names = {path.name for path in out.iterdir()}
+    assert {"index.html", "report.md", "results.json", "runs.csv", "accuracy.csv", "time.csv"} <= names
+    assert {"comparisons.csv", "claims.csv", "effects.csv", "published.csv", "cells.csv", "claims.tex"} <= names
+    assert {f"{figure}.{kind}" for figure in FIGURES for kind in ("png", "svg")} <= names
+    for figure in FIGURES:
         with Image.open(out / f"{figure}.png") as picture:
             assert len(picture.convert("RGB").getcolors(10**6)) > 10
-        texts = {
-            "".join(node.itertext()) for node in ElementTree.parse(out / f"{figure}.svg").iter() if "text" in node.tag
-        }
-        assert {"plain", "bn"} <= texts
-    assert "The report is in" in capsys.readouterr().out
+    svg = ElementTree.parse(out / "learning_curves.svg")
+    texts = {"".join(node.itertext()) for node in svg.iter() if "text" in node.tag}
+    assert {*FINAL, "test accuracy"} <= texts
+    printed = capsys.readouterr().out
+    assert "- Supported: Plain beats dropout." in printed
+    assert f"The report is in {out}: open index.html, or read report.md." in printed
 
 
-def test_the_same_runs_give_the_same_bytes(six_runs: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy" / "trial"
-    for path in sorted(six_runs.glob("*/*"), reverse=True):
-        shutil.copytree(path, copy / path.relative_to(six_runs))
-    code = "import sys, pathlib; from ablate.report.cli import write_report; write_report(pathlib.Path(sys.argv[1]))"
+def test_the_page_says_what_held(factorial: Path) -> None:
+    page = report(factorial)
+    assert page.startswith("# A trial\n\n12 complete runs of 4 variants; seeds 0, 1 and 2.\n")
+    # Mean 0.625 and 0.525: 0, 0.02 and 0.04 of the seeds, and 0.005 of one dropout run.
+    assert "- **Supported:** Plain beats dropout. (plain \\> dropout: +9.83 pp, 95 % interval" in page
+    assert "- **Refuted:** Dropout beats plain." in page
+    assert "- **Inconclusive:** Batch norm makes no difference." in page or "- **Refuted:** Batch norm" in page
+    assert "- **Untested:** A lower rate costs less. (there are no runs of dropout\\_p10)" in page.replace("_p", "\\_p")
+    assert "python -m ablate -m study=trial model=dropout_p10,dropout seed=0,1,2" in page
+    assert "Few seeds: with 3 the exact sign-flip test cannot go below 0.25" in page
+    assert "| plain      | final epoch  |      3 | 62.00 % |" in page
+    assert "After" not in page.split("## Variants")[0]
+    assert "They are after 50 epochs; these runs have 3." in page
+    assert "which flatters it" in page
+    assert "| bn1 × drop3" in page
+    assert "All runs agree in data, code" in page
+
+
+def test_results_are_what_the_schema_says(factorial: Path) -> None:
+    report(factorial)
+    results = json.loads((factorial / "report" / "results.json").read_text())
+    jsonschema.validate(results, SCHEMA)
+    assert [claim["verdict"] for claim in results["claims"]][:2] == ["supported", "refuted"]
+    row = next(row for row in results["comparisons"] if (row["first"], row["metric"]) == ("dropout", "test_accuracy"))
+    assert row["mean"] == pytest.approx(-0.1 + 0.005 / 3)
+    assert len(results["effects"]) == 2 * 3
+    assert results["cells"][0] == {"variant": "plain", "seed": 0, "status": "complete", "why": ""}
+
+
+def test_every_number_leads_to_its_run_directories(factorial: Path) -> None:
+    report(factorial)
+    comparisons = pd.read_csv(factorial / "report" / "comparisons.csv")
+    for row in comparisons.itertuples():
+        runs = row.runs.split()
+        assert len(runs) == 2 * row.pairs
+        assert all((factorial / run / "run.json").is_file() for run in runs)
+    accuracy = pd.read_csv(factorial / "report" / "accuracy.csv")
+    assert set(accuracy["seeds"]) == {"0 1 2"}
+
+
+def test_tables_in_latex_have_the_rules_of_booktabs(factorial: Path) -> None:
+    report(factorial)
+    table = (factorial / "report" / "claims.tex").read_text()
+    assert table.count(r"\toprule") == table.count(r"\midrule") == table.count(r"\bottomrule") == 1
+    assert r"dropout\_p10 > dropout" in table
+
+
+class Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_the_page_needs_no_other_file(factorial: Path) -> None:
+    report(factorial)
+    parser = Links()
+    parser.feed((factorial / "report" / "index.html").read_text())
+    addresses = [attrs[key] for _, attrs in parser.tags for key in ("src", "srcset", "href") if attrs.get(key)]
+    assert len(addresses) > 12
+    assert all(address is not None and address.startswith(("data:", "#")) for address in addresses)
+    pictures = [attrs["alt"] for tag, attrs in parser.tags if tag == "img"]
+    assert len(pictures) == len(FIGURES)
+    assert all(pictures)
+
+
+def test_the_same_runs_give_the_same_bytes(factorial: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy" / "other"
+    for number, path in enumerate(sorted(factorial.glob("*/*"), reverse=True)):
+        shutil.copytree(path, copy / "renamed" / f"{number:02}")
+    code = "import sys; from ablate.report.cli import main; main(sys.argv[1:])"
     subprocess.run([sys.executable, "-c", code, str(copy)], check=True, env={"PYTHONHASHSEED": "7"}, cwd=Path.cwd())
-    write_report(six_runs)
-    for name in FILES:
-        assert (six_runs / "report" / name).read_bytes() == (copy / "report" / name).read_bytes(), name
+    main([str(factorial)])
+    files = sorted(path.name for path in (factorial / "report").iterdir())
+    assert files == sorted(path.name for path in (copy / "report").iterdir())
+    for name in files:
+        assert (factorial / "report" / name).read_bytes() == (copy / "report" / name).read_bytes(), name
 
 
-def test_what_is_left_out_is_named(six_runs: Path, make_run: Make) -> None:
-    make_run("plain", 3, status="interrupted")
+@pytest.mark.parametrize("variant", ["<script>alert(1)</script>", "../../x", "a|b", "", "x" * 200])
+def test_a_variant_whose_name_is_none_is_left_out(variant: str, make_run: Make, study: Path) -> None:
+    make_run("plain", 0)
+    make_run("bn", 0, record={"variant": variant}, edits={"bn1": {}})
+    page = report(study)
+    assert "1 complete run of 1 variant" in page
+    assert "run.json has no usable variant" in page
+    assert "<script>alert" not in (study / "report" / "index.html").read_text()
+
+
+def test_markup_in_what_runs_say_is_shown_as_text(make_run: Make, study: Path) -> None:
+    make_run("plain", 0, record={"data": {"name": "<img src=x onerror=alert(1)>", "sha256": "d" * 64, "images": {}}})
+    make_run("bn", 1, status="failed", record={"error": {"message": "<b>|`no`"}}, edits={"bn1": {}})
+    page = report(study)
+    assert "failed: \\<b\\>\\|\\`no\\`" in page
+    html = (study / "report" / "index.html").read_text()
+    assert "<img src=x" not in html
+    assert "&lt;b&gt;|`no`" in html
+
+
+def test_what_is_left_out_is_named(factorial: Path, make_run: Make) -> None:
+    make_run("plain", 3, status="interrupted", study={"claims": CLAIMS})
     (make_run("plain", 4, folder="seed4-torn") / "run.json").write_text("{")
-    page = write_report(six_runs).read_text()
-    assert "Left out, and named at the end: 2 runs." in page
-    assert "- `plain/seed4-torn`: run.json is not JSON" in page
+    page = report(factorial)
+    assert "Left out, and named below: 2 runs." in page
+    assert "- plain/seed4-torn: run.json is not JSON" in page
     assert ": interrupted" in page
 
 
 def test_one_seed_is_warned_of(make_run: Make, study: Path) -> None:
     make_run("plain", 0)
-    page = write_report(study).read_text()
-    assert "1 complete run of 1 variant; seed 0. One seed says nothing about the spread" in page
-    assert "| plain     | final epoch  |      1 | 60.00 % |    – |" in page
+    make_run("bn", 0, edits={"bn1": {}})
+    page = report(study)
+    assert "2 complete runs of 2 variants; seed 0." in page
+    assert "One seed says nothing about the spread between runs" in page
+    assert "| bn against plain |       1 |     +0.00 pp | –" in page
 
 
 def test_mismatches_are_told(make_run: Make, study: Path) -> None:
     make_run("plain", 0)
     make_run("plain", 1, record={"data": {"name": "digits", "sha256": "e" * 64, "images": {}}})
-    assert "**Mismatch:** The runs have 2 different values of: data." in write_report(study).read_text()
+    assert "- Mismatch: The runs have 2 different values of: data." in report(study)
+
+
+def test_a_single_variant_has_nothing_to_compare_with(make_run: Make, study: Path) -> None:
+    make_run("bn", 0)
+    assert "it takes runs of the baseline plain and of another variant" in report(study)
+
+
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        ({"expect": "plain > dropuot"}, "claim c: there is no variant 'dropuot'; did you mean dropout"),
+        ({"expect": "plain > bn", "metric": "tset_accuracy"}, "claim c: metric: there is no metric 'tset_accuracy'"),
+        ({"expect": "plain is best"}, "claim c: expect: 'plain is best' is none of"),
+    ],
+)
+def test_a_claim_that_cannot_be_read_is_refused_before_anything_is_written(
+    claim: dict[str, Any], message: str, make_run: Make, study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run("plain", 0, study={"claims": [{"id": "c", "statement": "S.", **claim}]})
+    with pytest.raises(SystemExit, match="1"):
+        main([str(study)])
+    assert message in capsys.readouterr().err
+    assert not (study / "report").exists()
+
+
+def test_check_names_what_is_refuted_and_what_is_missing(
+    factorial: Path, make_run: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run("plain", 3, status="failed", study={"claims": CLAIMS})
+    with pytest.raises(SystemExit, match="1"):
+        main([str(factorial), "--check"])
+    complaints = capsys.readouterr().err.splitlines()
+    assert "trial: refuted: two: Dropout beats plain." in complaints
+    assert "trial: failed: plain seed 3" in complaints
+    assert "trial: missing: bn seed 3" in complaints
+    assert (factorial / "report" / "index.html").is_file()
+
+
+def test_check_is_content_with_a_whole_study(make_run: Make, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run("plain", 0)
+    make_run("bn", 0, edits={"bn1": {}})
+    main([str(study), "--check"])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_study_file_takes_the_place_of_what_was_recorded(
+    factorial: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("study:\n  title: Mine\n  claims:\n    - {id: x, statement: It is., expect: bn > plain}\n")
+    main([str(factorial), "--study", str(file), "--out", str(tmp_path / "there")])
+    assert capsys.readouterr().out.startswith("Mine\n")
+    assert "It is." in (tmp_path / "there" / "report.md").read_text()
+    assert not (factorial / "report").exists()
+
+
+def test_runs_as_frames(factorial: Path) -> None:
+    runs, epochs = load_runs(factorial)
+    assert len(runs) == 12
+    assert len(epochs) == 36
+    assert {"run", "variant", "seed", "test_accuracy", "test_accuracy.maximum", "total_seconds"} <= set(runs.columns)
+    assert runs.groupby("variant")["test_accuracy"].mean()["plain"] == pytest.approx(0.62)
 
 
 @pytest.mark.parametrize(("folder", "message"), [("nowhere", "no such folder"), (".", "there are no runs in it")])

@@ -63,6 +63,6 @@ def test_curves_over_seeds_by_hand(three_runs: Path) -> None:
 def test_every_run_has_a_row(three_runs: Path) -> None:
     runs = runs_table(collect(three_runs))
     assert runs["seed"].tolist() == [0, 1, 2]
-    assert runs["test_accuracy_final"].tolist() == [0.6, 0.62, 0.7]
+    assert runs["test_accuracy"].tolist() == [0.6, 0.62, 0.7]
     assert runs["total_seconds"].tolist() == [10.5, 13.5, 16.5]
     assert all((three_runs / run / "run.json").is_file() for run in runs["run"])

@@ -1,0 +1,126 @@
+"""All that a report says of a study, computed."""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ablate.report import checks, claims, comparisons, effects
+from ablate.report.comparisons import Answer, Question
+from ablate.report.completeness import Cell, completeness
+from ablate.report.metrics import check_metric, metric
+from ablate.report.stats import holm
+from ablate.report.study import Study
+from ablate.report.verdicts import Judgement, judge
+
+# Compared with the baseline beside the study's own metric, where the runs have them.
+_COMPARED = ("test_loss", "train_seconds", "total_seconds")
+_EFFECTS_ON = ("train_seconds",)
+
+
+@dataclass(frozen=True)
+class FactorialEffects:
+    """The effects of a factorial on a metric.
+
+    Attributes:
+        factorial: The factorial.
+        metric: The metric.
+        seeds: The seeds that all its cells have.
+        effects: Main effects and interactions; of a time, on natural logarithms. Empty if a cell is missing.
+        adjusted: Their p-values after Holm's method.
+        left_out: Why there are none, if so.
+    """
+
+    factorial: effects.Factorial
+    metric: str
+    seeds: tuple[int, ...]
+    effects: tuple[effects.Effect, ...]
+    adjusted: tuple[float, ...]
+    left_out: str
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A study and what follows from it.
+
+    Attributes:
+        study: The study.
+        metric: The study's metric.
+        questions: The comparisons with the baseline, by metric, in the order they are shown.
+        answers: All tests, those of claims and contributions included.
+        judgements: The claims with their verdicts.
+        factorials: The effects of each factorial on the study's metric and on the training time.
+        contributions: Of each part of the full model.
+        cells: What there is of the runs that there should be.
+        mismatches: What does not agree between runs that are compared.
+    """
+
+    study: Study
+    metric: str
+    questions: Mapping[str, Sequence[Question]]
+    answers: Mapping[Question, Answer]
+    judgements: Sequence[Judgement]
+    factorials: Sequence[FactorialEffects]
+    contributions: Sequence[effects.Contribution]
+    cells: Sequence[Cell]
+    mismatches: Sequence[str]
+
+
+def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
+    """Compares the variants of a study and judges its claims.
+
+    Args:
+        study: The study.
+        metrics: What to compare with the baseline; if empty, the study's metric, the test loss and times.
+
+    Raises:
+        ValueError: The study's metric, baseline or a claim names what is not there.
+    """
+    main = check_metric(study.definition.metric, study.metrics, "study.metric")
+    compared = list(dict.fromkeys(metrics)) or [main, *(name for name in _COMPARED if name in study.metrics)]
+    questions = {name: comparisons.to_baselines(study, [name]) for name in compared}
+    read = claims.read_claims(study.definition.claims, study, study.models)
+    parts = effects.contributions({label: study.variants[label] for label in study.labels})
+    asked = list(itertools.chain.from_iterable(questions.values()))
+    for claim in read:
+        asked += [part.question for part in claim.parts if set(_sides(part.question)) <= set(study.labels)]
+    asked += [Question(main, *pair) for part in parts for pair in (part.added, part.left_out) if pair is not None]
+    answers = comparisons.families(study, asked)
+    found = effects.factorials({label: study.variants[label] for label in study.labels})
+    on = [main, *(name for name in _EFFECTS_ON if name in study.metrics and name != main)]
+    return Analysis(
+        study=study,
+        metric=main,
+        questions=questions,
+        answers=answers,
+        judgements=[judge(claim, study, answers) for claim in read],
+        factorials=[_effects(study, factorial, name) for factorial in found for name in on],
+        contributions=parts,
+        cells=completeness(study),
+        mismatches=checks.mismatches(study.records),
+    )
+
+
+def _sides(question: Question) -> list[str]:
+    return [side for side in (question.first, question.second) if isinstance(side, str)]
+
+
+def _effects(study: Study, factorial: effects.Factorial, name: str) -> FactorialEffects:
+    def without(why: str) -> FactorialEffects:
+        return FactorialEffects(factorial, name, (), (), (), why)
+
+    if factorial.missing:
+        return without("not all combinations have runs")
+    cells = [study.runs[study.runs["variant"] == label].set_index("seed") for label in factorial.cells.values()]
+    seeds = sorted(set.intersection(*(set(map(int, cell[name].dropna().index)) for cell in cells)))
+    if metric(name).is_time:
+        seeds = [seed for seed in seeds if len({cell.loc[seed, "clock"] for cell in cells}) == 1]
+    if not seeds:
+        return without("its cells have no seed in common" + (" with comparable times" if metric(name).is_time else ""))
+    values = np.array([cell.loc[seeds, name].to_numpy(dtype=float) for cell in cells]).T
+    if metric(name).is_time:
+        values = np.log(values)
+    estimated = effects.effects(values, factorial.factors)
+    adjusted = holm([effect.p for effect in estimated])
+    return FactorialEffects(factorial, name, tuple(seeds), tuple(estimated), tuple(adjusted), "")

@@ -1,0 +1,75 @@
+"""Claims and their verdicts."""
+
+import math
+from collections.abc import Iterator, Mapping
+
+from ablate.report import words
+from ablate.report.analysis import Analysis
+from ablate.report.completeness import commands, default_command
+from ablate.report.document import Block, Cell, Commands, Picture, Table, Text
+from ablate.report.metrics import metric
+from ablate.report.verdicts import Finding, Verdict
+
+MARKS = {Verdict.SUPPORTED: "good", Verdict.REFUTED: "bad"}
+
+
+def claims(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Block]:
+    """Yields the claims, their figure, the evidence, and what to type for those that no runs test."""
+    if not analysis.judgements:
+        return
+    rows = []
+    for judged in analysis.judgements:
+        claim = judged.claim
+        published = ", ".join(f"{side} {metric(claim.metric).show(value)}" for side, value in claim.published.items())
+        rows.append(
+            [
+                Cell(claim.statement),
+                Cell(judged.verdict, mark=MARKS.get(judged.verdict, "open")),
+                Cell("; ".join(claim.expect)),
+                Cell(metric(claim.metric).label),
+                Cell(f"{published}{f' ({claim.source})' if claim.source else ''}" or "–"),
+            ]
+        )
+    columns = ("claim", "verdict", "expected", "metric", "published")
+    yield Table("claims", "Each claim and its verdict.", columns, rows, words=columns)
+    if "claims" in drawn:
+        yield drawn["claims"]
+    rows = [_evidence(judged.claim.id, found) for judged in analysis.judgements for found in judged.findings]
+    details = ("claim", "part", "verdict", "difference", "95 % interval", "seeds", "p", "exact p", "seeds needed")
+    yield Table(
+        "evidence", "The evidence, part by part.", details, rows, words=("claim", "part", "verdict", "95 % interval")
+    )
+    yield from _to_run(analysis)
+
+
+def _evidence(claim: str, found: Finding) -> list[Cell]:
+    start = [Cell(claim), Cell(found.part.text), Cell(found.verdict, mark=MARKS.get(found.verdict, "open"))]
+    if found.answer is None or found.verdict is Verdict.UNTESTED:
+        return [*start, Cell("–"), Cell(found.missing), *[Cell("–")] * 4]
+    answer, comparison = found.answer, found.answer.comparison
+    p = min(answer.p_adjusted, answer.p_outside) if found.verdict is Verdict.REFUTED else answer.p_adjusted
+    needed = "–" if found.verdict is not Verdict.INCONCLUSIVE else str(found.seeds_needed or "unknown")
+    return [
+        *start,
+        Cell(answer.metric.show_difference(comparison.mean), comparison.mean),
+        Cell(words.interval(comparison.interval, answer.metric)),
+        Cell(str(comparison.pairs), comparison.pairs),
+        Cell(words.p_value(answer.p_adjusted if math.isnan(p) else p), p),
+        Cell(words.p_value(comparison.p_sign_flip), comparison.p_sign_flip),
+        Cell(needed, found.seeds_needed),
+    ]
+
+
+def _to_run(analysis: Analysis) -> Iterator[Block]:
+    """What to type for claims that no runs test."""
+    wanted = [
+        side
+        for judged in analysis.judgements
+        for found in judged.findings
+        if found.verdict is Verdict.UNTESTED
+        for side in (found.part.question.first, found.part.question.second)
+        if isinstance(side, str)
+    ]
+    if wanted:
+        yield Text("To test what is untested:")
+        yield Commands(commands(analysis.study, dict.fromkeys(wanted), ()) or [default_command(analysis.study)])
