@@ -1,20 +1,19 @@
 """Whether the runs of a study can be compared: what they should have in common, and whether they do."""
 
-import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 Record = Mapping[str, Any]
 
-# What a comparison rests on, and how to read it off a record.
-_SHARED: Mapping[str, Callable[[Record], Any]] = {
-    "data": lambda record: record["data"]["sha256"],
-    "code": lambda record: record["provenance"]["code"],
-    "packages": lambda record: record["provenance"]["packages"],
-    "machine": lambda record: record["provenance"]["machine"],
+# What a comparison rests on, and how to read it off a record and say it.
+_SHARED: Mapping[str, Callable[[Record], str]] = {
+    "data": lambda record: f"{record['data']['name']} {record['data']['sha256'][:12]}",
+    "code": lambda record: _code(record["provenance"]["code"]),
+    "packages": lambda record: ", ".join(f"{name} {v}" for name, v in sorted(record["provenance"]["packages"].items())),
+    "machine": lambda record: ", ".join(map(str, record["provenance"]["machine"].values())),
     "device": lambda record: record["provenance"]["accelerator"],
-    "threads": lambda record: record["provenance"]["threads"],
+    "threads": lambda record: str(record["provenance"]["threads"]),
     "precision": lambda record: record["config"]["hardware"]["precision"],
 }
 
@@ -27,9 +26,12 @@ def mismatches(records: Mapping[str, Record]) -> list[str]:
     """
     found = []
     for name, read in _SHARED.items():
-        values = {json.dumps(read(record), sort_keys=True) for record in records.values()}
+        values = Counter(read(record) for record in records.values())
         if len(values) > 1:
-            found.append(f"The runs have {len(values)} different values of: {name}.")
+            shown = "; ".join(
+                f"{value} ({count} {'run' if count == 1 else 'runs'})" for value, count in sorted(values.items())
+            )
+            found.append(f"The runs differ in {name}: {shown}.")
     by_seed: defaultdict[int, list[Record]] = defaultdict(list)
     for record in records.values():
         by_seed[record["seed"]].append(record)
@@ -39,8 +41,15 @@ def mismatches(records: Mapping[str, Record]) -> list[str]:
         weights: defaultdict[str, set[str]] = defaultdict(set)
         for record in paired:
             for layer, digest in record["pairing"]["initial_weights"].items():
-                weights[layer].add(digest)
+                weights[layer].add(str(digest))
         differing = sorted(layer for layer, digests in weights.items() if len(digests) > 1)
         if differing:
             found.append(f"The runs of seed {seed} started from different weights in {', '.join(differing)}.")
     return found
+
+
+def _code(code: Mapping[str, Any]) -> str:
+    if not code:
+        return "not from a git checkout"
+    changes = f" with changes {str(code.get('changes'))[:12]}" if code.get("dirty") else ""
+    return f"commit {str(code.get('commit'))[:12]}{changes}"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ablate.options import config_dir, options
 from ablate.records import TIMES, RunDirectory
-from ablate.report.definition import find
+from ablate.report.definition import define, find
 from ablate.report.study import Study, Unfinished
 from ablate.report.variants import Variant, group
 
@@ -89,6 +89,8 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
                 raise ValueError(f"run.json has no usable variant: {record['variant']!r} is not a name")
             if record["status"] == "complete":
                 _require(record, _NEEDED)
+            _check_form(record)
+            if record["status"] == "complete":
                 complete.append((record, _epochs(directory, record)))
             else:
                 others.append(record)
@@ -171,6 +173,20 @@ def _require(record: Mapping[str, Any], needed: Mapping[str, type | tuple[type, 
             value = value.get(key) if isinstance(value, Mapping) else None
         if not isinstance(value, kind) or (isinstance(value, float) and not math.isfinite(value)):
             raise ValueError(f"run.json has no usable {path}")
+
+
+def _check_form(record: Mapping[str, Any]) -> None:
+    """Raises ValueError where what a record lists has not the form that the report reads it in."""
+    for name, edit in record["config"]["model"]["edits"].items():
+        if not isinstance(edit, Mapping) or not isinstance(edit.get("layer"), Mapping | None):
+            raise ValueError(f"run.json has no usable config.model.edits.{name}")
+    overrides = record.get("overrides", [])
+    if not isinstance(overrides, list) or not all(isinstance(text, str) for text in overrides):
+        raise ValueError("run.json has no usable overrides")
+    if record["status"] == "complete":
+        define("", {"study": record["config"]["study"]}, None)
+        if not all(isinstance(number, int) for number in record["data"]["images"].values()):
+            raise ValueError("run.json has no usable data.images")
 
 
 def _metrics(record: Mapping[str, Any]) -> dict[str, Any]:

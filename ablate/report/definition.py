@@ -67,6 +67,12 @@ def define(name: str, content: Mapping[str, Any], option: str | None) -> Definit
     if not isinstance(study, Mapping):
         raise ValueError(f"study {name}: its definition has no `study:` with the study's keys")
     published = study.get("published") or {}
+    _require(f"study {name}: published", published, Mapping)
+    _require(f"study {name}: published.variants", published.get("variants") or {}, Mapping)
+    for key in ("title", "baseline", "metric"):
+        _require(f"study {name}: {key}", study.get(key) or "", str)
+    _require(f"study {name}: published.source", published.get("source") or "", str)
+    _require(f"study {name}: published.epochs", published.get("epochs") or 0, int)
     known = {key: study[key] for key in ("title", "baseline", "metric") if study.get(key)}
     claims = study.get("claims") or []
     if not isinstance(claims, Sequence) or isinstance(claims, str):
@@ -85,6 +91,12 @@ def define(name: str, content: Mapping[str, Any], option: str | None) -> Definit
         sweep={str(key): str(value) for key, value in params.items()},
         option=option,
     )
+
+
+def _require(where: str, value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        names = {str: "a text", int: "a whole number"}
+        raise ValueError(f"{where}={value}: must be {names.get(kind, 'a mapping')}")
 
 
 def _figures(where: str, figures: Any) -> Iterable[tuple[str, float]]:

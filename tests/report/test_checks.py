@@ -20,7 +20,10 @@ def test_runs_that_agree(make_run: Make, study: Path) -> None:
 @pytest.mark.parametrize(
     ("record", "expected"),
     [
-        ({"data": {"name": "digits", "sha256": "e" * 64, "images": {}}}, "2 different values of: data"),
+        (
+            {"data": {"name": "digits", "sha256": "e" * 64, "images": {}}},
+            "The runs differ in data: digits dddddddddddd (1 run); digits eeeeeeeeeeee (1 run).",
+        ),
         (
             {"pairing": {"initial_weights": {"c1": "w0"}, "first_epoch_order": "x"}},
             "different orders: they are not pair",

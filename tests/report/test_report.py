@@ -187,7 +187,9 @@ def test_one_seed_is_warned_of(make_run: Make, study: Path) -> None:
 def test_mismatches_are_told(make_run: Make, study: Path) -> None:
     make_run("plain", 0)
     make_run("plain", 1, record={"data": {"name": "digits", "sha256": "e" * 64, "images": {}}})
-    assert "- Mismatch: The runs have 2 different values of: data." in report(study)
+    assert "- Mismatch: The runs differ in data: digits dddddddddddd (1 run); digits eeeeeeeeeeee (1 run)." in report(
+        study
+    )
 
 
 def test_a_single_variant_has_nothing_to_compare_with(make_run: Make, study: Path) -> None:

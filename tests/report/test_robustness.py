@@ -1,0 +1,84 @@
+"""Whatever a run directory holds, the report stands, and says what it left out."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ablate.report.analysis import analyse
+from ablate.report.collect import collect
+from ablate.report.frames import frames
+from ablate.report.page import build
+from ablate.report.pictures import pictures
+from ablate.report.render import html, latex, markdown
+from ablate.report.results import results
+
+Make = Callable[..., Path]
+BN = {"insert": "after", "at": "c1", "layer": {"_target_": "torch.nn.LazyBatchNorm2d"}}
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda values: st.lists(values, max_size=2) | st.dictionaries(st.text(max_size=5), values, max_size=2),
+    max_leaves=4,
+)
+
+
+def written(study: Path) -> str:
+    """Returns the report's Markdown, having made all of it but the figures' files."""
+    analysis = analyse(collect(study))
+    tables = frames(analysis)
+    document = build(analysis, tables, [])
+    list(pictures(analysis))
+    for table in document.tables:
+        latex(table)
+    html(document, {})
+    results(analysis, tables)
+    return markdown(document)
+
+
+def places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in items:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+@given(data=st.data())
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_value_in_any_place_of_a_record(data: st.DataObject, make_run: Make, study: Path) -> None:
+    if not study.exists():
+        for seed in range(2):
+            make_run("plain", seed)
+            make_run("bn", seed, edits={"bn1": BN}, record={"overrides": ["model=bn"]}, folder=f"seed{seed}-bn")
+    file = study / "bn" / "seed1-bn" / "run.json"
+    before = file.read_text()
+    record = json.loads(before)
+    path = data.draw(st.sampled_from(list(places(record))))
+    node = record
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = data.draw(json_values)
+    file.write_text(json.dumps(record))
+    try:
+        assert "# " in written(study)
+    finally:
+        file.write_text(before)
+
+
+@given(content=st.binary(max_size=200), name=st.sampled_from(["run.json", "epochs.csv", "train.log"]))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_in_any_file(content: bytes, name: str, make_run: Make, study: Path) -> None:
+    if not study.exists():
+        make_run("plain", 0)
+        make_run("plain", 1, folder="seed1-x")
+    file = study / "plain" / "seed1-x" / name
+    before = file.read_bytes() if file.exists() else b""
+    file.write_bytes(content)
+    try:
+        page = written(study)
+        assert "complete run" in page
+        assert name == "train.log" or "plain/seed1-x" in page or content == before
+    finally:
+        file.write_bytes(before)
