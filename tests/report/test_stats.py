@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
+from statsmodels.stats.weightstats import ttost_paired
 
 from ablate.report.stats import (
     compare,
+    equivalence_test,
     holm,
     mean_interval,
     paired_differences,
@@ -175,3 +177,27 @@ def test_false_findings_are_as_rare_as_promised(pairs: int) -> None:
     nominal = math.floor(0.05 * 2 ** (pairs - 1)) / 2 ** (pairs - 1)
     low, high = _binomial_bounds(trials, nominal)
     assert low <= np.mean([comparison.p_sign_flip <= 0.05 for comparison in found]) <= high
+
+
+@pytest.mark.parametrize("pairs", range(2, 11))
+def test_the_sign_flip_test_equals_scipys(pairs: int) -> None:
+    differences = np.random.default_rng(pairs).normal(0.5, 1, pairs)
+    reference = stats.permutation_test(
+        (differences, np.zeros(pairs)), lambda x, y: np.mean(x - y), permutation_type="samples", vectorized=False
+    )
+    assert sign_flip_test(differences) == pytest.approx(reference.pvalue)
+
+
+@pytest.mark.parametrize("margin", [0.2, 0.5, 2.0])
+def test_equivalence_equals_statsmodels(margin: float) -> None:
+    differences = np.random.default_rng(5).normal(0.3, 0.5, 6)
+    inside, outside = equivalence_test(differences, margin)
+    p, (_, above, _), (_, below, _) = ttost_paired(differences, np.zeros(6), -margin, margin)
+    assert inside == pytest.approx(p)
+    assert outside == pytest.approx(min(1, 2 * min(1 - above, 1 - below)))
+
+
+def test_equivalence_of_equal_differences_is_as_sure_as_their_number() -> None:
+    assert equivalence_test([0, 0, 0, 0, 0], 0.01)[0] == 1 / 32
+    assert equivalence_test([1, 1, 1], 0.01)[0] == 1
+    assert math.isnan(equivalence_test([0.0], 0.01)[0])
