@@ -1,10 +1,11 @@
 # Every target that needs the environment makes it: nothing has to be installed first but Python and make.
 PYTHON ?= python3
 BIN := .venv/bin
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo study report test lint format bench clean
+.PHONY: help demo study report test chromium lint format bench clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +23,9 @@ report: .venv/installed ## Write tables and plots of every study in outputs/
 test: .venv/installed-dev ## Run the tests
 	$(BIN)/python -m pytest
 
+chromium: ## Install the browser that the tests of the page drive (Debian; as root or with sudo)
+	@command -v chromium > /dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium; }
+
 lint: .venv/installed-dev ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,8 +35,9 @@ format: .venv/installed-dev ## Put the code into the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/installed-dev ## Measure an epoch against the usual pipeline (about ten minutes)
+bench: .venv/installed-dev ## Measure an epoch against the usual pipeline, and a large report (about ten minutes)
 	$(BIN)/python benchmarks/epoch.py
+	$(BIN)/python benchmarks/report.py
 
 clean: ## Remove the environment and caches, but no run
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -216,7 +216,7 @@ def _estimates(axes: Axes, panel: Panel, point_colours: Sequence[str]) -> None:
     axes.grid(axis="x")
     if panel.scale == "ratio":
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("ratio")

@@ -54,7 +54,7 @@ def test_what_was_typed_and_differs_is_the_label() -> None:
 
 def test_what_all_runs_were_given_is_no_label() -> None:
     configs = {"a": config("plain", lr=0.1), "b": config("dropout", lr=0.1, drop3=dropout(0.5))}
-    typed = dict.fromkeys(configs, ["optimizer.lr=0.1"])
+    typed = {run: ["optimizer.lr=0.1"] for run in configs}
     assert labels(configs, typed) == {"a": "plain", "b": "dropout"}
 
 
@@ -80,10 +80,11 @@ def test_insertions_in_another_order_are_another_variant() -> None:
 
 
 def test_a_variant_in_words() -> None:
+    pool = {"replace": "s4", "layer": {"_target_": "torch.nn.AvgPool2d"}}
     configs = {
-        "a": config("m", drop3=dropout(0.5), s2={"remove": "s2"}, pool={"replace": "s4", "layer": {"_target_": "torch.nn.AvgPool2d"}}),
+        "a": config("m", drop3=dropout(0.5), s2={"remove": "s2"}, pool=pool),
         "b": config("plain", lr=0.1),
-    }  # fmt: skip
+    }
     found = group(configs, {})
     assert found["a"].describe() == (
         "drop3 = Dropout2d(p=0.5) after relu3; without s2; AvgPool2d() in place of s4; lr = 0.001"
