@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,44 +10,10 @@ import pandas as pd
 
 from ablate.options import config_dir, options
 from ablate.records import TIMES, RunDirectory
-from ablate.report.definition import define, find
+from ablate.report.definition import find
+from ablate.report.reading import read_run
 from ablate.report.study import Study, Unfinished
 from ablate.report.variants import Variant, group
-
-# What the report reads from the record of a complete run, and of which type.
-_NUMBER = (int, float)
-_NEEDED: Mapping[str, type | tuple[type, ...]] = {
-    "id": str,
-    "started": str,
-    "config.study": Mapping,
-    "config.train.epochs": int,
-    "config.hardware.precision": str,
-    "model.after.parameters": int,
-    "model.after.flops": int,
-    "data.name": str,
-    "data.sha256": str,
-    "data.images": Mapping,
-    "pairing.initial_weights": Mapping,
-    "pairing.first_epoch_order": str,
-    "provenance.code": Mapping,
-    "provenance.packages": Mapping,
-    "provenance.machine.cpu": str,
-    "provenance.machine.cores": int,
-    "provenance.accelerator": str,
-    "provenance.threads": int,
-    "results": Mapping,
-    **{f"results.test_accuracy.{name}": _NUMBER for name in ("final", "maximum", "minimum")},
-    "results.test_loss.final": _NUMBER,
-    **{f"times.{name}": _NUMBER for name in (*TIMES, "total_seconds")},
-}
-# Of any run, so that the report can say which variant and seed it is.
-_NEEDED_OF_ALL: Mapping[str, type | tuple[type, ...]] = {
-    "variant": str,
-    "seed": int,
-    "config.model.name": str,
-    "config.model.edits": Mapping,
-}
-_NAME = re.compile(r"[\w.+-]{1,100}")  # as a model may be called
 
 
 def find_studies(folder: Path) -> list[Path]:
@@ -80,22 +45,15 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
     others: list[dict[str, Any]] = []
     broken: dict[str, str] = {}
     for path in sorted(folder.glob("*/*/run.json")):
-        directory = RunDirectory(path.parent)
         try:
-            record = directory.read_record()
-            assert record is not None
-            _require(record, _NEEDED_OF_ALL)
-            if not _NAME.fullmatch(record["variant"]):
-                raise ValueError(f"run.json has no usable variant: {record['variant']!r} is not a name")
-            if record["status"] == "complete":
-                _require(record, _NEEDED)
-            _check_form(record)
-            if record["status"] == "complete":
-                complete.append((record, _epochs(directory, record)))
-            else:
-                others.append(record)
-        except (AttributeError, TypeError, ValueError) as error:
+            record, rows = read_run(RunDirectory(path.parent))
+        except ValueError as error:
             broken[path.parent.relative_to(folder).as_posix()] = str(error)
+            continue
+        if record["status"] == "complete":
+            complete.append((record, rows))
+        else:
+            others.append(record)
     if not complete:
         left_out = [f"{_run(record)}: {_why(record)}" for record in others]
         left_out += [f"{run}: {why}" for run, why in broken.items()]
@@ -165,30 +123,6 @@ def _why(record: Mapping[str, Any]) -> str:
     return f"{record['status']}: {message}" if message else str(record["status"])
 
 
-def _require(record: Mapping[str, Any], needed: Mapping[str, type | tuple[type, ...]]) -> None:
-    """Raises ValueError where a record lacks what the report reads from it."""
-    for path, kind in needed.items():
-        value: Any = record
-        for key in path.split("."):
-            value = value.get(key) if isinstance(value, Mapping) else None
-        if not isinstance(value, kind) or (isinstance(value, float) and not math.isfinite(value)):
-            raise ValueError(f"run.json has no usable {path}")
-
-
-def _check_form(record: Mapping[str, Any]) -> None:
-    """Raises ValueError where what a record lists has not the form that the report reads it in."""
-    for name, edit in record["config"]["model"]["edits"].items():
-        if not isinstance(edit, Mapping) or not isinstance(edit.get("layer"), Mapping | None):
-            raise ValueError(f"run.json has no usable config.model.edits.{name}")
-    overrides = record.get("overrides", [])
-    if not isinstance(overrides, list) or not all(isinstance(text, str) for text in overrides):
-        raise ValueError("run.json has no usable overrides")
-    if record["status"] == "complete":
-        define("", {"study": record["config"]["study"]}, None)
-        if not all(isinstance(number, int) for number in record["data"]["images"].values()):
-            raise ValueError("run.json has no usable data.images")
-
-
 def _metrics(record: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the metrics of a run, and what has to agree for times to be comparable."""
     metrics: dict[str, Any] = {}
@@ -196,7 +130,7 @@ def _metrics(record: Mapping[str, Any]) -> dict[str, Any]:
         for statistic in ("final", "maximum", "minimum"):
             value = statistics.get(statistic) if isinstance(statistics, Mapping) else None
             metrics[name if statistic == "final" else f"{name}.{statistic}"] = (
-                float(value) if isinstance(value, _NUMBER) and math.isfinite(value) else math.nan
+                float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
             )
     provenance = record["provenance"]
     return {
@@ -215,17 +149,6 @@ def _metrics(record: Mapping[str, Any]) -> dict[str, Any]:
             sort_keys=True,
         ),
     }
-
-
-def _epochs(directory: RunDirectory, record: Mapping[str, Any]) -> list[dict[str, float]]:
-    rows = directory.read_epochs()
-    expected = record["config"]["train"]["epochs"]
-    if len(rows) != expected:
-        raise ValueError(f"{directory.epochs_file.name} has {len(rows)} epochs, the run is complete after {expected}")
-    for column in ("epoch", "train_loss", "test_loss", "test_accuracy"):
-        if not all(math.isfinite(row.get(column, math.nan)) for row in rows):
-            raise ValueError(f"{directory.epochs_file.name} has no usable {column}")
-    return rows
 
 
 def _frame(

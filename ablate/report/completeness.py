@@ -113,12 +113,10 @@ def _common(study: Study) -> list[str]:
 
 def _override(study: Study, model: str, short: str, value: str) -> str | None:
     """Returns the override that a setting in a label stands for; None if that cannot be told."""
-    keys = [f"model.{key}" for key, _ in flatten(study.models.get(model, {}))]
-    for record in study.records.values():
-        keys += [key for key, _ in flatten(record["config"])]
-        if short in record["config"]:
-            return f"{short}={value}"  # a group's option
-        break
+    config = next(iter(study.records.values()))["config"]
+    if short in config:
+        return f"{short}={value}"  # a group's option
+    keys = [f"model.{key}" for key, _ in flatten(study.models.get(model, {}))] + [key for key, _ in flatten(config)]
     matching = [key for key in dict.fromkeys(keys) if key.rpartition(".")[2] == short]
     return f"{matching[0]}={value}" if len(matching) == 1 else None
 

@@ -56,12 +56,14 @@ def published_table(study: Study) -> pd.DataFrame:
     """Returns a row for each published figure that the runs can be held against: is it what one more run would give?
 
     Columns: variant, metric, published, mean, low and high (of the 95 % prediction interval for one new run), inside,
-    runs. Times of another machine are left out: they are compared as ratios, by claims.
+    runs. Left out are runs of another number of epochs, and times, which claims compare as ratios.
     """
     rows = []
     for variant, figures in study.definition.published.items():
+        if variant not in study.labels or not _as_long(study, variant):
+            continue
         for name, published in figures.items():
-            if variant not in study.labels or name not in study.metrics or metric(name).is_time:
+            if name not in study.metrics or metric(name).is_time:
                 continue
             values = study.values(variant, name).to_numpy(dtype=float)
             interval = prediction_interval(values)
@@ -122,6 +124,13 @@ def _row(study: Study, variant: str, name: str) -> dict[str, Any]:
         "published": study.definition.published.get(variant, {}).get(name, math.nan),
         "seeds": " ".join(map(str, values.index)),
     }
+
+
+def _as_long(study: Study, variant: str) -> bool:
+    """Whether a variant's runs have as many epochs as the published ones, as far as that is known."""
+    runs = study.runs.loc[study.runs["variant"] == variant, "run"]
+    epochs = {study.records[run]["config"]["train"]["epochs"] for run in runs if run in study.records}
+    return study.definition.published_epochs is None or not epochs or epochs == {study.definition.published_epochs}
 
 
 def _lookup(node: Any, path: Sequence[str]) -> Any:

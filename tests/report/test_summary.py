@@ -6,7 +6,15 @@ import pytest
 from scipy import stats
 
 from ablate.report.collect import collect
-from ablate.report.summary import accuracy_table, learning_curves, runs_table, time_table
+from ablate.report.stats import prediction_interval
+from ablate.report.summary import (
+    accuracy_table,
+    learning_curves,
+    pareto_front,
+    published_table,
+    runs_table,
+    time_table,
+)
 
 Make = Callable[..., Path]
 
@@ -66,3 +74,22 @@ def test_every_run_has_a_row(three_runs: Path) -> None:
     assert runs["test_accuracy"].tolist() == [0.6, 0.62, 0.7]
     assert runs["total_seconds"].tolist() == [10.5, 13.5, 16.5]
     assert all((three_runs / run / "run.json").is_file() for run in runs["run"])
+
+
+def test_published_figures_against_one_new_run(make_run: Make, study: Path) -> None:
+    for seed, final in enumerate((0.6, 0.62, 0.7)):
+        make_run("plain", seed, (0.5,) * 49 + (final,), train={"epochs": 50})
+    (row,) = published_table(collect(study)).to_dict("records")
+    interval = prediction_interval([0.6, 0.62, 0.7])
+    assert (row["metric"], row["published"]) == ("test_accuracy", 0.75)
+    assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high))
+    assert row["inside"] is True
+
+
+def test_published_figures_are_held_against_runs_of_as_many_epochs_alone(three_runs: Path) -> None:
+    assert published_table(collect(three_runs)).empty
+
+
+def test_the_points_that_no_other_beats_by_hand() -> None:
+    points = pd.DataFrame({"cost": [1.0, 2.0, 3.0, 3.0, 4.0], "value": [0.5, 0.4, 0.7, 0.6, 0.7]})
+    assert pareto_front(points)[["cost", "value"]].to_numpy().tolist() == [[1, 0.5], [3, 0.7]]

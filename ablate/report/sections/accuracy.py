@@ -59,7 +59,8 @@ def _published(analysis: Analysis, frame: pd.DataFrame) -> Iterator[Block]:
         text = f"Published figures: {definition.source}"
         if definition.published_epochs is not None and epochs != {definition.published_epochs}:
             ours = " or ".join(map(str, sorted(epochs)))
-            text += f" They are after {definition.published_epochs} epochs; these runs have {ours}."
+            text += f" They are after {definition.published_epochs} epochs; these runs have {ours}, so they are not "
+            text += "held against each other."
         yield Text(text)
     if frame.empty:
         return

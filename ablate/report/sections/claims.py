@@ -1,6 +1,5 @@
 """Claims and their verdicts."""
 
-import math
 from collections.abc import Iterator, Mapping
 
 from ablate.report import words
@@ -10,6 +9,7 @@ from ablate.report.document import Block, Cell, Commands, Picture, Table, Text
 from ablate.report.metrics import metric
 from ablate.report.verdicts import Finding, Verdict
 
+_FEWEST_SEEDS = 3
 MARKS = {Verdict.SUPPORTED: "good", Verdict.REFUTED: "bad"}
 
 
@@ -47,14 +47,15 @@ def _evidence(claim: str, found: Finding) -> list[Cell]:
     if found.answer is None or found.verdict is Verdict.UNTESTED:
         return [*start, Cell("–"), Cell(found.missing), *[Cell("–")] * 4]
     answer, comparison = found.answer, found.answer.comparison
-    p = min(answer.p_adjusted, answer.p_outside) if found.verdict is Verdict.REFUTED else answer.p_adjusted
+    against_equality = found.part.sign == 0 and found.verdict is Verdict.REFUTED
+    p = answer.p_outside if against_equality else answer.p_adjusted
     needed = "–" if found.verdict is not Verdict.INCONCLUSIVE else str(found.seeds_needed or "unknown")
     return [
         *start,
         Cell(answer.metric.show_difference(comparison.mean), comparison.mean),
         Cell(words.interval(comparison.interval, answer.metric)),
         Cell(str(comparison.pairs), comparison.pairs),
-        Cell(words.p_value(answer.p_adjusted if math.isnan(p) else p), p),
+        Cell(words.p_value(p), p),
         Cell(words.p_value(comparison.p_sign_flip), comparison.p_sign_flip),
         Cell(needed, found.seeds_needed),
     ]
@@ -62,14 +63,22 @@ def _evidence(claim: str, found: Finding) -> list[Cell]:
 
 def _to_run(analysis: Analysis) -> Iterator[Block]:
     """What to type for claims that no runs test."""
-    wanted = [
+    study = analysis.study
+    untested = [
+        found for judged in analysis.judgements for found in judged.findings if found.verdict is Verdict.UNTESTED
+    ]
+    if not untested or not study.records:
+        return
+    variants = dict.fromkeys(
         side
-        for judged in analysis.judgements
-        for found in judged.findings
-        if found.verdict is Verdict.UNTESTED
+        for found in untested
         for side in (found.part.question.first, found.part.question.second)
         if isinstance(side, str)
-    ]
-    if wanted:
-        yield Text("To test what is untested:")
-        yield Commands(commands(analysis.study, dict.fromkeys(wanted), ()) or [default_command(analysis.study)])
+    )
+    seeds = {*map(int, study.runs["seed"])}
+    if any(found.answer is not None and found.answer.left_out for found in untested):
+        seeds = {max(seeds) + number for number in range(1, _FEWEST_SEEDS + 1)}  # all of them on this machine
+    elif len(seeds) < _FEWEST_SEEDS:
+        seeds |= {*range(_FEWEST_SEEDS)}
+    yield Text("To test what is untested:")
+    yield Commands(commands(study, variants, seeds) or [default_command(study)])
