@@ -1,10 +1,13 @@
 """Files that are either the old or the new whole one."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+_SUFFIX = ".part"
 
 
 @contextmanager
@@ -15,8 +18,7 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         path: The file to write or replace; its folder exists.
         mode: "w" for UTF-8 text, "wb" for bytes.
     """
-    # Hidden, in the same folder (so that the replacement is one rename), and one's own to each process.
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = _part(path)
     try:
         with part.open(mode, encoding=None if "b" in mode else "utf-8", newline=None if "b" in mode else "\n") as file:
             yield file
@@ -24,4 +26,28 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             os.fsync(file.fileno())
         part.replace(path)
     finally:
+        part.unlink(missing_ok=True)
+
+
+def keep_copy(path: Path, copy: Path) -> None:
+    """Makes `copy` the file that `path` is now, also after `path` has been replaced; both in one folder."""
+    part = _part(copy)
+    try:
+        try:
+            os.link(path, part)
+        except OSError:  # a file system without links
+            shutil.copyfile(path, part)
+        part.replace(copy)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _part(path: Path) -> Path:
+    # Hidden, in the same folder (so that the replacement is one rename), and one's own to each process.
+    return path.with_name(f".{path.name}.{os.getpid()}{_SUFFIX}")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what writes that were killed have left in a folder that no other process writes to."""
+    for part in folder.glob(f".*{_SUFFIX}"):
         part.unlink(missing_ok=True)

@@ -1,26 +1,54 @@
 """The command line: `python -m ablate`, on Hydra."""
 
-import json
+import logging
+import logging.config
+import math
 import os
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from ablate import config
 from ablate.explain import explain
 from ablate.options import config_dir
 from ablate.progress import Progress
-from ablate.validation import validate
+from ablate.records import Busy, RunFailed
+from ablate.stop import EXIT_CODE, Terminated, terminable
 
 config.register()
 
+log = logging.getLogger(__name__)
 progress = Progress()
+
+
+@dataclass
+class Sweep:
+    """The sweep of this command, if it is one.
+
+    Attributes:
+        jobs: Its jobs, as far as they are known.
+        folder: Its folder; None while there is no sweep.
+        shares: Whether runs that another process works on are left for the end. Only jobs that run in turn in this
+            process, and whose results the sweeper does not need, can be.
+        left: Those runs, each as a call that does it.
+    """
+
+    jobs: Sequence[Any] = ()
+    folder: str | None = None
+    shares: bool = False
+    left: list[Callable[[], object]] = field(default_factory=list)
+
+
+sweep = Sweep()
 
 
 @hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")
@@ -29,8 +57,23 @@ def train(cfg: DictConfig) -> float:
     from ablate.experiment import run  # imports torch, which --help and shell completion do without
 
     hydra_config = HydraConfig.get()
-    overrides = list(hydra_config.overrides.task)
-    return run(cfg, Path(hydra_config.runtime.output_dir), progress, overrides)
+    folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
+    with terminable():
+        try:
+            return run(cfg, folder, progress, overrides, wait=not sweep.shares)
+        except Busy:
+            log.info("%s seed %d is being run by another process; it is left for the end", cfg.model.name, cfg.seed)
+            logs = OmegaConf.to_container(hydra_config.job_logging, resolve=True)
+            sweep.left.append(lambda: _run_left(cfg, folder, overrides, logs))
+            return math.nan
+
+
+def _run_left(cfg: DictConfig, folder: Path, overrides: list[str], logs: Any) -> None:
+    from ablate.experiment import run
+
+    logging.config.dictConfig(logs)
+    with terminable():
+        run(cfg, folder, progress, overrides)
 
 
 class Refused(BaseException):
@@ -44,60 +87,64 @@ class Preflight(Callback):
     """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        _check(lambda: [_without_hydra(config)])
+        from ablate import jobs
+
+        _check(lambda: jobs.single(config))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        progress.start_sweep(_check(lambda: _jobs(config)))
+        from ablate import jobs
+
+        sweep.jobs = _check(lambda: jobs.swept(config))
+        sweep.folder = config.hydra.sweep.dir
+        sweep.shares = all(
+            str(config.hydra[part]._target_).endswith(f".Basic{part.capitalize()}") for part in ("sweeper", "launcher")
+        )
+        progress.start_sweep(len(sweep.jobs))
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         if kwargs["job_return"].status.name == "COMPLETED":
             _say_what_next(config.hydra.sweep.dir)
 
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        progress.end_sweep()
-        _say_what_next(config.hydra.sweep.dir)
-
 
 def _say_what_next(study_folder: str) -> None:
-    print(f"The runs are in {study_folder}. For tables and plots, type: python -m ablate.report {study_folder}")
+    with suppress(OSError):  # a reader that is gone
+        print(f"The runs are in {study_folder}. For tables and plots, type: python -m ablate.report {study_folder}")
 
 
-def _without_hydra(cfg: DictConfig) -> DictConfig:
-    cfg = cfg.copy()
-    with open_dict(cfg):
-        del cfg["hydra"]
-    return cfg
-
-
-def _jobs(cfg: DictConfig) -> list[DictConfig]:
-    """Composes the jobs that Hydra's basic sweeper will make; of another sweeper's, the one it starts from."""
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    if not str(cfg.hydra.sweeper._target_).endswith(".BasicSweeper"):
-        return [_without_hydra(cfg)]
-    defaults = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.params or {}).items()]
-    overrides = OverridesParser.create().parse_overrides([*defaults, *cfg.hydra.overrides.task])
-    (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-    return [hydra.compose(cfg.hydra.job.config_name, list(job)) for job in batch]
-
-
-def _check(compose: Callable[[], list[DictConfig]]) -> int:
-    """Composes and checks jobs; returns how many there are."""
-    from ablate.experiment import prepare
+def _check(compose: Callable[[], list[Any]]) -> list[Any]:
+    """Composes and checks jobs."""
+    from ablate import jobs
 
     try:
-        jobs = compose()
-        fitting = set()
-        for job in jobs:
-            validate(job)
-            but_seed = json.dumps({**OmegaConf.to_container(job, resolve=True), "seed": None})  # type: ignore[dict-item]
-            if but_seed not in fitting:  # what fits together with one seed does with all
-                prepare(job)
-                fitting.add(but_seed)
+        found = compose()
+        jobs.check(found)
     except Exception as error:
         raise Refused from error
-    return len(jobs)
+    return found
+
+
+def _run() -> str | None:
+    """Does what the command line asks; returns what failed."""
+    global sweep
+    sweep = Sweep()
+    todo: deque[Callable[[], object]] = deque([train])
+    failed = []
+    try:
+        while todo:
+            try:
+                todo.popleft()()
+            except RunFailed as error:
+                failed.append(str(error))
+            todo += sweep.left
+            sweep.left.clear()
+    finally:
+        progress.end_sweep()
+    if sweep.folder is None:
+        return "\n".join(failed) or None
+    from ablate import jobs
+
+    _say_what_next(sweep.folder)
+    return jobs.failures(sweep.jobs) or "\n".join(failed) or None
 
 
 def main() -> None:
@@ -105,10 +152,11 @@ def main() -> None:
     full_error = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing; what follows prints
     try:
-        train()
-    except KeyboardInterrupt:
-        print("Interrupted. The same command again goes on where this one stopped.", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(_run())
+    except (KeyboardInterrupt, Terminated) as error:
+        word, code = ("Interrupted", 130) if isinstance(error, KeyboardInterrupt) else ("Terminated", EXIT_CODE)
+        print(f"{word}. The same command again goes on where this one stopped.", file=sys.stderr)
+        sys.exit(code)
     except (Exception, Refused) as error:
         cause = error.__cause__ if isinstance(error, Refused) else error
         assert cause is not None
@@ -117,7 +165,7 @@ def main() -> None:
             raise cause from None
         sys.exit(message)
     finally:
-        progress.end_sweep()
-        os.environ.pop("HYDRA_FULL_ERROR")
-        if full_error is not None:
+        if full_error is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
             os.environ["HYDRA_FULL_ERROR"] = full_error

@@ -89,6 +89,7 @@ class Cifar10Config(DataConfig):
 class TrainConfig:
     epochs: int = MISSING
     batch_size: int = MISSING
+    max_retries: int = 0  # of a run that raises, each after its last complete epoch
 
 
 @dataclass
@@ -125,6 +126,8 @@ class StudyConfig:
 @dataclass
 class Config:
     seed: int = 0
+    rerun: str = "failed"  # what of an earlier start to run again: never, failed, stale or all
+    allow: list[str] = field(default_factory=list)  # packages beside torch's and ours whose code the config may name
     model: ModelConfig = MISSING
     optimizer: OptimizerConfig = MISSING
     scheduler: SchedulerConfig = MISSING
@@ -173,12 +176,13 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
         key: OmegaConf.to_container(cfg[key], resolve=True)
         for key in ("model", "optimizer", "scheduler", "data", "train")
     }
-    model, data = plain["model"], plain["data"]
-    assert isinstance(model, dict) and isinstance(data, dict)
+    model, data, train = plain["model"], plain["data"], plain["train"]
+    assert isinstance(model, dict) and isinstance(data, dict) and isinstance(train, dict)
     del model["name"]
     # The order of edits counts: two insertions at one place stand in the order they are made.
     model["edits"] = [[name, edit] for name, edit in model["edits"].items()]
     data.pop("root", None)
+    del train["max_retries"]
     canonical = _canonical({**plain, "seed": cfg.seed, "precision": cfg.hardware.precision})
     assert isinstance(canonical, dict)
     return canonical

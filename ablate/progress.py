@@ -4,7 +4,7 @@ import copy
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from tqdm import tqdm
@@ -21,7 +21,8 @@ class ConsoleHandler(logging.Handler):
             return
         record = copy.copy(record)
         record.exc_info = record.exc_text = None
-        tqdm.write(self.format(record), file=sys.stdout)
+        with suppress(OSError):  # a terminal that is gone, or a reader such as `head`, stops no run
+            tqdm.write(self.format(record), file=sys.stdout)
 
 
 class Progress:

@@ -6,11 +6,16 @@ that is killed, sees the old one or the new one.
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ablate.atomic import atomic_write
+from filelock import FileLock, Timeout
+
+from ablate.atomic import atomic_write, remove_leftovers
+
+Epoch = dict[str, float]  # a row of epochs.csv, by column
 
 FORMAT = 1  # of run.json
 STATUSES = ("running", "complete", "failed", "diverged", "interrupted")
@@ -23,6 +28,10 @@ _NOT_RESULTS = ("epoch", "lr", "images_per_second", *TIMES)
 
 class RunFailed(Exception):
     """A run that started and did not end well; its record says how, its log where."""
+
+
+class Busy(Exception):
+    """Another process works on the run."""
 
 
 class RunDirectory:
@@ -51,9 +60,53 @@ class RunDirectory:
         return self.folder / "checkpoint.pt"
 
     @property
+    def previous_checkpoint_file(self) -> Path:
+        """The state an epoch earlier, for when the newest is damaged."""
+        return self.folder / "checkpoint.previous.pt"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the process that works on the run; gone when none does, unless one was killed."""
+        return self.folder / "run.lock"
+
+    @property
     def log_file(self) -> Path:
         """The run's log, which Hydra's job logging opens under this name."""
         return self.folder / "train.log"
+
+    @contextmanager
+    def lock(self, on_wait: Callable[[], object] | None = None) -> Iterator[None]:
+        """Keeps other processes off the run, and cleans up after one that was killed; the folder exists.
+
+        The lock is the operating system's, so it goes with its holder; on file systems without such locks, filelock
+        falls back to the existence of the file.
+
+        Args:
+            on_wait: Called before waiting for another process; without it, none is waited for.
+
+        Raises:
+            Busy: Another process holds the lock.
+        """
+        lock = FileLock(self.lock_file)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            if on_wait is None:
+                raise Busy(str(self.folder)) from error
+            on_wait()
+            lock.acquire()
+        try:
+            remove_leftovers(self.folder)
+            yield
+        finally:
+            with suppress(OSError):  # where an open file cannot be removed, it stays
+                self.lock_file.unlink(missing_ok=True)  # still held: whoever waits for it sees that it is gone
+            lock.release()
+
+    def forget(self) -> None:
+        """Removes the results and the state, for the run to start anew; its log stays."""
+        for file in (self.record_file, self.checkpoint_file, self.previous_checkpoint_file, self.epochs_file):
+            file.unlink(missing_ok=True)
 
     def read_record(self) -> dict[str, Any] | None:
         """Returns run.json, or None if there is none.
@@ -62,7 +115,7 @@ class RunDirectory:
             ValueError: It is not a record of this format.
         """
         try:
-            text = self.record_file.read_text(encoding="utf-8")
+            text = _read(self.record_file)
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
@@ -81,21 +134,21 @@ class RunDirectory:
             json.dump({"format": FORMAT, **record}, file, indent=2)
             file.write("\n")
 
-    def read_epochs(self) -> list[dict[str, float]]:
+    def read_epochs(self) -> list[Epoch]:
         """Returns the rows of epochs.csv; none if there is no file.
 
         Raises:
             ValueError: It is not a table of numbers.
         """
         try:
-            with self.epochs_file.open(encoding="utf-8", newline="") as file:
-                return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+            lines = _read(self.epochs_file).splitlines()
+            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(lines)]
         except FileNotFoundError:
             return []
         except (OSError, TypeError, ValueError, csv.Error) as error:
             raise ValueError(f"{self.epochs_file.name} is not a table of numbers: {error}") from error
 
-    def write_epochs(self, rows: Sequence[dict[str, float]]) -> None:
+    def write_epochs(self, rows: Sequence[Epoch]) -> None:
         """Replaces epochs.csv; at least one row."""
         with atomic_write(self.epochs_file) as file:
             writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
@@ -103,7 +156,14 @@ class RunDirectory:
             writer.writerows(rows)
 
 
-def summarise(rows: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
+def _read(file: Path) -> str:
+    """Returns the text of a file. What others send may hold a pipe, which would block, or a device without an end."""
+    if file.exists() and not file.is_file():
+        raise OSError("it is not a plain file")
+    return file.read_text(encoding="utf-8")
+
+
+def summarise(rows: Sequence[Epoch]) -> dict[str, dict[str, float]]:
     """Returns, per result of the epochs, its value after the last and its extremes over all, with their epochs."""
     results = {}
     for name in rows[0]:
@@ -120,7 +180,7 @@ def summarise(rows: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
     return results
 
 
-def total_times(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+def total_times(rows: Sequence[Epoch]) -> dict[str, float]:
     """Returns the seconds that all epochs took, by part, and together as `total_seconds`."""
     times = {name: sum(row[name] for row in rows) for name in TIMES}
     return {**times, "total_seconds": sum(times.values())}

@@ -2,11 +2,58 @@
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from ablate.suggest import nearest
+
+# The packages whose code a node of the configuration may name, by the first part of its key. What others send is read
+# as a configuration too, so naming any function there is would be running any code.
+_ALLOWED: Mapping[str, tuple[str, ...]] = {
+    "model": ("torch.nn", "torchvision.models", "torchvision.ops", "ablate.models"),
+    "optimizer": ("torch.optim",),
+    "scheduler": ("torch.optim.lr_scheduler",),
+    "data": ("ablate.data",),
+}
+
+
+def check_targets(config: Mapping[str, Any], allow: Sequence[str] = ()) -> None:
+    """Refuses a configuration that names code outside the packages that it may run; imports nothing else.
+
+    Args:
+        config: The whole configuration, as plain data.
+        allow: Further packages that the user trusts.
+
+    Raises:
+        ValueError: The message names the key and says how to allow its package.
+    """
+    for group, packages in _ALLOWED.items():
+        for key, name in _targets(group, config.get(group)):
+            allowed = (*packages, *allow)
+            # What stands at an allowed name may come from elsewhere: a module imports others.
+            if not _within(name, allowed) or not _within(getattr(locate(key, name), "__module__", None), allowed):
+                package = name.partition(".")[0]
+                raise ValueError(
+                    f"{key}={name}: code of {', '.join(packages)} is allowed here; "
+                    f"if you trust that of {package}, add 'allow=[{package}]'"
+                )
+
+
+def _targets(key: str, node: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(node, Mapping):
+        for name, value in node.items():
+            if name == "_target_" and value is not None:
+                yield f"{key}._target_", str(value)
+            else:
+                yield from _targets(f"{key}.{name}", value)
+    elif isinstance(node, Sequence) and not isinstance(node, str):
+        for value in node:
+            yield from _targets(key, value)
+
+
+def _within(name: Any, packages: Iterable[str]) -> bool:
+    return isinstance(name, str) and any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
 def instantiate(key: str, node: Mapping[str, Any], /, *args: Any, **kwargs: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.config import Edit
+from ablate.rerun import RERUN
 from ablate.suggest import nearest
 
 POSITIONS = ("before", "after")
@@ -29,7 +30,12 @@ def validate(cfg: DictConfig) -> None:
     if missing:
         raise ValueError(f"{missing[0]} is not set; set it with {missing[0]}=…")
     _at_least("seed", cfg.seed, 0)
+    _one_of("rerun", cfg.rerun, RERUN)
+    for name in cfg.allow:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ValueError(f"allow={name}: name a Python package or module, such as mypackage")
     _at_least("train.epochs", cfg.train.epochs, 1)
+    _at_least("train.max_retries", cfg.train.max_retries, 0)
     _at_least("train.batch_size", cfg.train.batch_size, 1)
     _safe_name("study.name", cfg.study.name)
     _safe_name("model.name", cfg.model.name)

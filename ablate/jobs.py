@@ -1,0 +1,113 @@
+"""The jobs of a command: composed as Hydra will, checked before the first one starts, looked at after the last."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import hydra
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from ablate.records import RunDirectory
+from ablate.validation import validate
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that a command asks for: its configuration without Hydra's node, and its folder if that can be told."""
+
+    cfg: DictConfig
+    folder: Path | None
+
+
+def single(config: DictConfig) -> list[Job]:
+    """Returns the job of a command without a sweep."""
+    return [_job(config, config.hydra.run.dir)]
+
+
+def swept(config: DictConfig) -> list[Job]:
+    """Returns the jobs that Hydra's basic sweeper will make; of another sweeper's, the one it starts from."""
+    if not str(config.hydra.sweeper._target_).endswith(".BasicSweeper"):
+        return [_job(config, None)]
+    defaults = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    overrides = OverridesParser.create().parse_overrides([*defaults, *config.hydra.overrides.task])
+    (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    found = []
+    for job in batch:
+        cfg = hydra.compose(config.hydra.job.config_name, list(job), return_hydra_config=True)
+        try:
+            folder = f"{config.hydra.sweep.dir}/{cfg.hydra.sweep.subdir}"
+        except OmegaConfBaseException:
+            folder = None  # named by what Hydra knows only as it starts the job
+        found.append(_job(cfg, folder))
+    return found
+
+
+def check(jobs: Iterable[Job]) -> None:
+    """Checks everything that can be known before a run starts.
+
+    Raises:
+        ValueError: A configuration or a folder cannot be used; the message says which and why.
+    """
+    from ablate.preparation import prepare  # imports torch
+
+    fitting = set()
+    for job in jobs:
+        validate(job.cfg)
+        if job.folder is not None:
+            _check_folder(job.folder)
+        but_seed = json.dumps({**OmegaConf.to_container(job.cfg, resolve=True), "seed": None})  # type: ignore[dict-item]
+        if but_seed not in fitting:  # what fits together with one seed does with all
+            prepare(job.cfg)
+            fitting.add(but_seed)
+
+
+def failures(jobs: Sequence[Job]) -> str:
+    """Returns a table of the jobs whose runs did not end well, and what to do; empty if there are none."""
+    rows = []
+    for job in jobs:
+        if job.folder is None:
+            continue
+        try:
+            record = RunDirectory(job.folder).read_record() or {"status": "not started"}
+        except ValueError as unreadable:
+            record = {"status": "unreadable", "error": {"message": str(unreadable)}}
+        if record["status"] != "complete":
+            error = record.get("error") or {}
+            cause = str(error.get("message", "")).split("\n")[0]
+            rows.append((str(job.folder), record["status"], str(error.get("epoch", "–")), cause))
+    if not rows:
+        return ""
+    table = [("run", "status", "epoch", "cause"), *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(3)]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row[:3], widths, strict=True)), row[3]]).rstrip()
+        for row in table
+    ]
+    return "\n".join(
+        [
+            f"{len(rows)} of {len(jobs)} runs did not end well:",
+            *lines,
+            "The train.log in each folder says more. The same command again tries them again, and skips the others.",
+        ]
+    )
+
+
+def _job(config: DictConfig, folder: str | None) -> Job:
+    cfg = config.copy()
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return Job(cfg, None if folder is None else Path(folder))
+
+
+def _check_folder(folder: Path) -> None:
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
+    if not existing.is_dir():
+        raise ValueError(f"{existing}: is not a folder, and the runs' folders would be in it; move it away")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ValueError(f"{existing}: cannot be written to; choose another folder with hydra.sweep.dir=… (for a "
+                         "single run hydra.run.dir=…), or change its permissions")  # fmt: skip

@@ -1,0 +1,54 @@
+"""Other runs on the same machine at the same time: they share its cores, so times are read with them in mind."""
+
+import getpass
+import os
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+
+@contextmanager
+def announced() -> Iterator[Callable[[], int | None]]:
+    """Lets others see that this process has a run, and yields what counts theirs.
+
+    Every run holds the lock of a file of its own in one folder of the machine; files that nobody holds are leftovers.
+    Where that folder cannot be written, the count is None.
+    """
+    folder = Path(tempfile.gettempdir()) / f"ablate-{getpass.getuser()}"
+    own = folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.lock"
+    lock = FileLock(own)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        lock.acquire(blocking=False)
+    except (OSError, Timeout):
+        yield lambda: None
+        return
+    try:
+        yield lambda: _held(folder, own)
+    finally:
+        with suppress(OSError):
+            own.unlink(missing_ok=True)
+        lock.release()
+
+
+def _held(folder: Path, own: Path) -> int:
+    held = 0
+    for file in folder.glob("*.lock"):
+        if file == own:
+            continue
+        lock = FileLock(file)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            held += 1
+        except OSError:
+            continue
+        else:
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
+            lock.release()
+    return held

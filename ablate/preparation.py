@@ -1,0 +1,89 @@
+"""What a run needs before its first step: config -> data, model, optimizer, all checked."""
+
+import functools
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from ablate.config import loader_arguments
+from ablate.data.images import ImageData
+from ablate.hardware import choose_device
+from ablate.models.variant import Variant, build
+from ablate.records import TIMES
+from ablate.suggest import nearest
+from ablate.targets import check_targets, resolve
+from ablate.training.loop import Trainee
+from ablate.training.optimization import build_optimizer, build_scheduler
+from ablate.validation import model_edits, validate
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a run needs before its first step, checked."""
+
+    data: ImageData
+    variant: Variant
+    trainee: Trainee  # the variant's model with its optimizer and schedule, on its device
+    device: torch.device
+
+
+def prepare(cfg: DictConfig) -> Prepared:
+    """Checks a configuration and makes ready what it describes; starts and writes nothing.
+
+    Raises:
+        ValueError: Something in it is impossible; the message names the key and the way out.
+    """
+    validate(cfg)
+    check_targets(_container(cfg), cfg.allow)
+    device = choose_device(cfg.hardware)
+    data = load_data(cfg.data)
+    if cfg.train.batch_size > len(data.train):
+        raise ValueError(
+            f"train.batch_size={cfg.train.batch_size}: there are only {len(data.train)} training images; take fewer"
+        )
+    metrics = [
+        *(f"{split}_{kind}" for split in ("train", *data.evaluated) for kind in ("loss", "accuracy")),
+        *TIMES,
+        "total_seconds",
+    ]
+    if cfg.study.metric not in metrics:
+        raise ValueError(f"study.metric={cfg.study.metric}: no such metric; {nearest(cfg.study.metric, metrics)}")
+    base: dict[str, Any] = _container(cfg.model.base)
+    variant = build(base, model_edits(cfg.model), cfg.seed, tuple(data.train.images.shape[1:]), len(data.classes))
+    memory_format = torch.channels_last if cfg.hardware.channels_last else torch.contiguous_format
+    model = variant.model.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
+    optimizer = build_optimizer(_container(cfg.optimizer), model)
+    steps = cfg.train.epochs * math.ceil(len(data.train) / cfg.train.batch_size)
+    scheduler = build_scheduler(_container(cfg.scheduler), optimizer, steps)
+    return Prepared(data, variant, Trainee(model, variant.layers, optimizer, scheduler), device)
+
+
+def load_data(config: DictConfig) -> ImageData:
+    """Returns a data option's images; the last one used stays in memory, for the next job of a sweep.
+
+    Raises:
+        ValueError: The data is not there or is not what it should be, or has too few images for what is asked.
+    """
+    return _load_data(json.dumps(_container(config)))
+
+
+@functools.lru_cache(maxsize=1)
+def _load_data(config_json: str) -> ImageData:
+    config = OmegaConf.create(config_json)
+    assert isinstance(config, DictConfig)
+    data: ImageData = resolve("data", {"_target_": config._target_, **loader_arguments(config)})()
+    if config.subset is not None:
+        data = data.subset(config.subset)
+    if config.validation > 0:
+        data = data.hold_out(config.validation)
+    return data
+
+
+def _container(node: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
