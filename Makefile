@@ -5,10 +5,10 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo study report test chromium lint format bench clean
+.PHONY: help demo study report test test-faults chromium lint format bench clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/installed ## Sweep three variants over three seeds on embedded data, and report (about a minute)
 	$(BIN)/python -m ablate -m study=demo
@@ -22,6 +22,9 @@ report: .venv/installed ## Write tables and plots of every study in outputs/
 
 test: .venv/installed-dev ## Run the tests
 	$(BIN)/python -m pytest
+
+test-faults: .venv/installed-dev ## Kill sweeps at 40 random instants, fill disks, and compare results (about ten minutes)
+	ABLATE_KILLS=40 $(BIN)/python -m pytest tests/test_faults.py
 
 chromium: ## Install the browser that the tests of the page drive (Debian; as root or with sudo)
 	@command -v chromium > /dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium; }

@@ -38,8 +38,8 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
     if isinstance(error, OmegaConfBaseException):
         lines = str(error).splitlines()
         return f"{error.full_key}: {lines[0]}" if error.full_key else lines[0]
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror is not None:
+        return f"{error.strerror}: {error.filename or 'HYDRA_FULL_ERROR=1 shows where'}"
     if isinstance(error, ValueError | RunFailed):
         return str(error)
     return None

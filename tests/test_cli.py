@@ -1,5 +1,7 @@
 """The command line as its users meet it."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -63,6 +65,10 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., st
             "model.edits.drop3.layer.p: there is no such",
         ),
         ("--cfg job --info", "Only one of"),
+        ("rerun=some", "rerun=some: there is no such choice; choose from never, failed, stale, all"),
+        ("study=demo train.max_retries=-1", "train.max_retries=-1: must be at least 0"),
+        ("model.base._target_=os.system", "model.base._target_=os.system: code of torch.nn, torchvision.models"),
+        ("-m study=demo +allow=[a/b]", "allow=a/b: name a Python package or module"),
     ],
 )
 def test_a_mistake_gets_a_message_before_anything_is_started(
@@ -139,14 +145,62 @@ def test_a_single_run_goes_to_the_same_place(ablate: Ablate, tmp_path: Path) -> 
 def test_a_failed_run_ends_the_sweep_badly_but_not_early(ablate: Ablate, tmp_path: Path) -> None:
     done = ablate("-m", *QUICK, "model=plain", "optimizer=sgd", "optimizer.lr=1e30,0.01")
     assert done.returncode == 1
-    assert "plain seed 0 failed: the loss is not finite after epoch 1" in done.stderr
+    assert "3 of 6 runs did not end well:\nrun " in done.stderr
+    table = done.stderr.partition("did not end well:")[2].splitlines()
+    assert [line.split()[1:3] for line in table[2:5]] == [["diverged", "1"]] * 3
+    assert table[2].endswith("the loss is not finite after epoch 1; a smaller optimizer.lr may help")
     assert "Traceback" not in done.stderr
+    assert "type: python -m ablate.report outputs/demo" in done.stdout
     records = [RunDirectory(path.parent).read_record() for path in tmp_path.rglob("run.json")]
     assert sorted(record["status"] for record in records if record) == ["complete", "complete", "complete"] + 3 * [
         "diverged"
     ]
     log = next(path for path in tmp_path.rglob("train.log") if "Diverged" in path.read_text())
     assert "Traceback" in log.read_text()
+
+
+def test_a_single_run_that_fails(ablate: Ablate) -> None:
+    done = ablate(*QUICK, "optimizer=sgd", "optimizer.lr=1e30")
+    assert done.returncode == 1
+    assert "plain seed 0 failed: the loss is not finite after epoch 1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("sweep", [(), ("-m", "seed=0,1")])
+def test_a_file_where_a_folder_should_be(sweep: tuple[str, ...], ablate: Ablate, tmp_path: Path) -> None:
+    file = tmp_path / "outputs"
+    file.write_text("mine")
+    done = ablate(*sweep, *QUICK)
+    assert done.returncode == 1
+    assert done.stderr == f"{file}: is not a folder, and the runs' folders would be in it; move it away\n"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_folder_that_cannot_be_written_to(ablate: Ablate, tmp_path: Path) -> None:
+    folder = tmp_path / "outputs"
+    folder.mkdir(mode=0o555)
+    mounted = False
+    if os.geteuid() == 0:  # whom permissions do not stop
+        mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)]
+        mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+        if not mounted:
+            pytest.skip("as root, only a read-only mount cannot be written to, and nothing can be mounted here")
+    try:
+        done = ablate(*QUICK)
+    finally:
+        if mounted:
+            subprocess.run(["umount", str(folder)], check=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{folder}: cannot be written to; choose another folder with hydra.sweep.dir=")
+
+
+def test_a_reader_that_goes_away_stops_no_run(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m ablate {' '.join(QUICK)} | head -0"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    subprocess.run(command, shell=True, cwd=tmp_path, env=environment, check=True)
+    (path,) = tmp_path.rglob("run.json")
+    record = RunDirectory(path.parent).read_record()
+    assert record is not None and record["status"] == "complete"
 
 
 def test_help_names_the_groups_without_torch(ablate: Ablate, tmp_path: Path) -> None:

@@ -1,20 +1,21 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ablate.config import identity, loader_arguments, run_id
 from ablate.options import config_dir
 from ablate.validation import validate
 
 GROUPS = ("model", "optimizer", "scheduler", "data", "hardware", "study")
-OPTIONS = [f"{group}={path.stem}" for group in GROUPS for path in sorted((config_dir() / group).glob("*.yaml"))]
+FILES = {group: [path.stem for path in (config_dir() / group).glob("*.yaml")] for group in GROUPS}
+OPTIONS = [f"{group}={name}" for group in GROUPS for name in sorted(FILES[group])]
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -80,6 +81,9 @@ def test_what_changes_a_result_changes_the_identity(override: str, compose: Call
         "study.metric=test_loss",
         "model.name=other",
         "optimizer.lr=1e-3",
+        "rerun=all",
+        "train.max_retries=3",
+        "+allow=[mypackage]",
     ],
 )
 def test_what_changes_no_result_keeps_the_identity(override: str, compose: Callable[..., DictConfig]) -> None:
@@ -114,6 +118,53 @@ def test_the_identity_is_the_same_in_another_process(compose: Callable[..., Dict
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert other.stdout.strip() == run_id(compose("model=bn_dropout", "seed=3"))
+
+
+# What changes no result; of everything else, any change makes another run.
+NO_RESULT = {
+    "rerun", "allow", "train.max_retries", "model.name", "data.root", "hardware.device", "hardware.threads",
+    "hardware.channels_last", "hardware.deterministic",
+}  # fmt: skip
+
+
+def leaves(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    for key, value in node.items():
+        yield from leaves(value, f"{prefix}{key}.") if isinstance(value, DictConfig) else [f"{prefix}{key}"]
+
+
+def changed(value: object) -> object:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    if isinstance(value, str):
+        return f"{value}x"
+    if value is None:
+        return 1
+    return [*value, 0.5]  # type: ignore[misc]
+
+
+@given(chosen=st.fixed_dictionaries({group: st.sampled_from(sorted(FILES[group])) for group in GROUPS}), data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+def test_any_change_that_can_alter_a_result_is_another_run(
+    chosen: dict[str, str], data: st.DataObject, compose: Callable[..., DictConfig]
+) -> None:
+    cfg = compose(*(f"{group}={option}" for group, option in chosen.items()))
+    before = run_id(cfg)
+    assert run_id(OmegaConf.create(OmegaConf.to_container(cfg))) == before
+    key = data.draw(st.sampled_from([key for key in leaves(cfg) if not key.startswith("study.")]))
+    old = OmegaConf.select(cfg, key)
+    new = data.draw(st.just(changed(old)))
+    if key in ("data.root", "hardware.device", "allow"):
+        new = ["x"] if key == "allow" else "x"
+    OmegaConf.set_struct(cfg, False)
+    OmegaConf.update(cfg, key, new)
+    assert (run_id(cfg) == before) == (key in NO_RESULT), key
+
+
+def test_the_identity_stays_what_it_is(compose: Callable[..., DictConfig]) -> None:
+    """Runs on disk are found by it, whatever the version of Python."""
+    assert run_id(compose()) == "7cdf7215"
 
 
 def test_the_identity_is_plain_data(compose: Callable[..., DictConfig]) -> None:

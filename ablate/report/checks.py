@@ -15,6 +15,7 @@ _SHARED: Mapping[str, Callable[[Record], str]] = {
     "device": lambda record: record["provenance"]["accelerator"],
     "threads": lambda record: str(record["provenance"]["threads"]),
     "precision": lambda record: record["config"]["hardware"]["precision"],
+    "other runs on the machine at the same time": lambda record: _other_runs(record),
 }
 
 
@@ -49,7 +50,14 @@ def mismatches(records: Mapping[str, Record]) -> list[str]:
 
 
 def _code(code: Mapping[str, Any]) -> str:
-    if not code:
-        return "not from a git checkout"
-    changes = f" with changes {str(code.get('changes'))[:12]}" if code.get("dirty") else ""
-    return f"commit {str(code.get('commit'))[:12]}{changes}"
+    """What ran: the digests of the sources, which stay when a commit changes something else."""
+    sources = code.get("sources")
+    if isinstance(sources, Mapping):
+        return ", ".join(f"{name} sources {digest}" for name, digest in sorted(sources.items()))
+    return f"commit {str(code.get('commit', 'unknown'))[:12]}"
+
+
+def _other_runs(record: Record) -> str:
+    """Whether others of ablate's runs shared the machine at the start or the end of any start of a run."""
+    counts = {start.get(key) for start in record.get("starts", ()) for key in ("other_runs", "other_runs_at_end")}
+    return "some" if any(isinstance(count, int) and count > 0 for count in counts) else "none"

@@ -93,7 +93,7 @@ def _complaints(analysis: Analysis) -> list[str]:
         *(
             f"{name}: {cell.status}: {cell.variant} seed {cell.seed}"
             for cell in analysis.cells
-            if cell.status != "complete"
+            if cell.status not in ("complete", "stale")
         ),
         *(f"{name}: broken: {run}: {why}" for run, why in analysis.study.broken.items()),
     ]

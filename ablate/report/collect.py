@@ -141,6 +141,7 @@ def _metrics(record: Mapping[str, Any]) -> dict[str, Any]:
         "clock": json.dumps(
             [
                 provenance["machine"],
+                sorted({str(start.get("host")) for start in record.get("starts", ())}),
                 provenance["accelerator"],
                 provenance["threads"],
                 provenance["packages"].get("torch"),

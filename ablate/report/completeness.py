@@ -16,7 +16,7 @@ from ablate.report.variants import flatten, parse_label
 
 @dataclass(frozen=True)
 class Cell:
-    """A variant and seed: its run's status, or `missing`, and why if something went wrong."""
+    """A variant and seed: its run's status, `missing`, or `stale` (complete, under other conditions), and why."""
 
     variant: str
     seed: int
@@ -29,10 +29,10 @@ def completeness(study: Study) -> list[Cell]:
 
     A run counts for a cell of the sweep whatever else was overridden.
     """
-    cells = [
-        Cell(variant, int(seed), "complete")
-        for variant, seed in zip(study.runs["variant"], study.runs["seed"], strict=True)
-    ]
+    cells = []
+    for run, variant, seed in zip(study.runs["run"], study.runs["variant"], study.runs["seed"], strict=True):
+        stale = study.records.get(run, {}).get("stale", [])
+        cells.append(Cell(variant, int(seed), "stale" if stale else "complete", "; ".join(stale)))
     cells += [Cell(run.variant, run.seed, run.status, run.why) for run in study.unfinished]
     there = {(cell.variant, cell.seed) for cell in cells}
     if study.definition.sweep:

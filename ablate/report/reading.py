@@ -81,9 +81,10 @@ def _check_form(record: Mapping[str, Any]) -> None:
     for name, edit in record["config"]["model"]["edits"].items():
         if not isinstance(edit, Mapping) or not isinstance(edit.get("layer"), Mapping | None):
             raise ValueError(f"run.json has no usable config.model.edits.{name}")
-    overrides = record.get("overrides", [])
-    if not isinstance(overrides, list) or not all(isinstance(text, str) for text in overrides):
-        raise ValueError("run.json has no usable overrides")
+    for name, kind in {"overrides": str, "stale": str, "starts": Mapping}.items():
+        items = record.get(name, [])
+        if not isinstance(items, list) or not all(isinstance(item, kind) for item in items):
+            raise ValueError(f"run.json has no usable {name}")
     if record["status"] == "complete":
         define("", {"study": record["config"]["study"]}, None)
         if not all(isinstance(number, int) for number in record["data"]["images"].values()):

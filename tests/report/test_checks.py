@@ -28,6 +28,10 @@ def test_runs_that_agree(make_run: Make, study: Path) -> None:
             {"pairing": {"initial_weights": {"c1": "w0"}, "first_epoch_order": "x"}},
             "different orders: they are not pair",
         ),
+        (
+            {"starts": [{"other_runs": 0, "other_runs_at_end": 2}]},
+            "The runs differ in other runs on the machine at the same time: none (1 run); some (1 run).",
+        ),
         ({"pairing": {"initial_weights": {"c1": "x"}, "first_epoch_order": "o0"}}, "different weights in c1"),
         ({"pairing": {"initial_weights": {"c1": "w0", "new": "x"}, "first_epoch_order": "o0"}}, None),
     ],
@@ -37,3 +41,18 @@ def test_runs_that_do_not(record: dict[str, Any], expected: str | None, make_run
     make_run("bn", 0, edits={"bn1": {}}, record=record)
     found = mismatches(collect(study).records)
     assert (expected is None and not found) or (len(found) == 1 and expected is not None and expected in found[0])
+
+
+def test_code_is_compared_by_its_sources(make_run: Make, study: Path) -> None:
+    for seed, digest in enumerate(("a", "a", "b")):
+        provenance = {
+            "code": {"sources": {"ablate": digest}, "commit": str(seed) * 40},
+            "packages": {"torch": "2"},
+            "machine": {"cpu": "CPU", "cores": 2},
+            "accelerator": "cpu",
+            "threads": 2,
+        }
+        make_run("plain", seed, record={"provenance": provenance})
+    assert mismatches(collect(study).records) == [
+        "The runs differ in code: ablate sources a (2 runs); ablate sources b (1 run)."
+    ]

@@ -85,3 +85,10 @@ def test_the_command_of_a_missing_combination(make_run: Make, study: Path) -> No
     assert command_of_edits(found, "bn_dropout", ["bn1"]).endswith(" model=bn seed=0")
     assert command_of_edits(found, "bn_dropout", []).endswith(" model=plain seed=0")
     assert command_of_edits(found, "mine", ["own"]).endswith(" model=mine '~model.edits.drop3' seed=0")
+
+
+def test_a_stale_run_is_shown_and_counts(make_run: Make, study: Path) -> None:
+    make_run("plain", 0, record={"stale": ["torch 1, now 2"]})
+    make_run("plain", 1)
+    assert cells(study) == {("plain", 0): "stale", ("plain", 1): "complete"}
+    assert len(collect(study).runs) == 2

@@ -36,7 +36,15 @@ def completeness(analysis: Analysis) -> Iterator[Block]:
     if left_out:
         yield Text("Left out of all numbers:")
         yield Bullets([Item(text) for text in left_out])
-    missing = [cell for cell in analysis.cells if cell.status != "complete"]
+    stale = [cell for cell in analysis.cells if cell.status == "stale"]
+    if stale:
+        reasons = words.listed(dict.fromkeys(cell.why for cell in stale))
+        counted = "1 run is" if len(stale) == 1 else f"{len(stale)} runs are"
+        yield Text(
+            f"{counted} stale ({reasons}), and in the numbers: when the sweep's command was last repeated, a run would "
+            "have started under other conditions. `rerun=stale` added to the command runs them anew."
+        )
+    missing = [cell for cell in analysis.cells if cell.status not in ("complete", "stale")]
     if missing and study.records:
         numbers = Counter(cell.status for cell in missing)
         yield Text(
@@ -75,7 +83,7 @@ def basis(analysis: Analysis) -> Iterator[Block]:
     provenance, data = records[0]["provenance"], records[0]["data"]
     images = ", ".join(f"{number:,} {name}" for name, number in data["images"].items())
     code, machine = provenance["code"], provenance["machine"]
-    commit = f"commit {str(code.get('commit', ''))[:12]}" if code else "not from a git checkout"
+    commit = f"commit {str(code['commit'])[:12]}" if code.get("commit") else "not from a git checkout"
     if code.get("dirty"):
         commit += " with local changes"
     packages = ", ".join(f"{name} {version}" for name, version in provenance["packages"].items())
@@ -88,7 +96,8 @@ def basis(analysis: Analysis) -> Iterator[Block]:
     lines += [f"Mismatch: {text}" for text in analysis.mismatches]
     if not analysis.mismatches:
         lines.append(
-            "All runs agree in data, code, packages, machine, device, threads and precision; the runs of each seed saw "
-            "the images in one order and started from the same weights in the layers that they share."
+            "All runs agree in data, code, packages, machine, device, threads, precision and whether other runs shared "
+            "the machine; the runs of each seed saw the images in one order and started from the same weights in the "
+            "layers that they share."
         )
     yield Bullets([Item(text) for text in lines])

@@ -1,0 +1,211 @@
+"""Sweeps that are killed, and disks that are full: the results are those of an undisturbed sweep.
+
+ABLATE_KILLS and ABLATE_FAULT_SEED set how many kills there are, and when; `make test-faults` runs the long form.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablate.records import TIMES, RunDirectory
+from ablate.report.cli import main as report
+
+KILLS = int(os.environ.get("ABLATE_KILLS", "4"))
+SEED = int(os.environ.get("ABLATE_FAULT_SEED", "0"))
+SWEEP = (
+    "-m", "study=demo", "model=plain,bn_dropout", "seed=0,1", "train.epochs=10", "hardware=cpu", "hardware.threads=1",
+)  # fmt: skip
+PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+
+
+def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "ablate", *SWEEP, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # so that a kill reaches its workers too
+    )
+
+
+def finish(folder: Path, *arguments: str) -> str:
+    process = start(folder, *arguments)
+    out, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return out
+
+
+def untimed(folder: Path) -> dict[str, Any]:
+    """results.json without times and what is said of them, and without what a start is."""
+    report([str(folder / "outputs" / "demo")])
+    results = json.loads((folder / "outputs" / "demo" / "report" / "results.json").read_text())
+    timed = {*TIMES, "total_seconds"}
+    for key in ("summary", "comparisons", "effects", "published"):
+        results[key] = [row for row in results[key] if row["metric"] not in timed]
+    for row in results["runs"]:
+        for key in [*(name for name in row if name in timed), "started"]:
+            row.pop(key, None)
+    results["mismatches"] = [text for text in results["mismatches"] if "other runs" not in text]
+    return results  # type: ignore[no-any-return]
+
+
+def runs(folder: Path) -> dict[str, tuple[list[dict[str, float]], Any]]:
+    """The epochs of every run without their times, and the digests of its final weights."""
+    found = {}
+    for path in sorted(folder.rglob("run.json")):
+        directory = RunDirectory(path.parent)
+        record = directory.read_record()
+        assert record is not None and record["status"] == "complete"
+        rows = [
+            {key: value for key, value in row.items() if key not in (*TIMES, "images_per_second")}
+            for row in directory.read_epochs()
+        ]
+        found[path.parent.name] = (rows, record["final_weights"])
+    return found
+
+
+def epochs_of(folder: Path) -> int:
+    """The epochs that are safe on disk."""
+    return sum(len(RunDirectory(path.parent).read_epochs()) for path in folder.rglob("run.json"))
+
+
+def test_kills_at_random_instants_lose_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    finish(undisturbed)
+    expected, results = runs(undisturbed), untimed(undisturbed)
+    assert len(expected) == 4
+    draw = random.Random(SEED)
+    kills = resumed = lost = started = 0
+    while kills < KILLS:
+        killed = tmp_path / f"killed{started}"
+        killed.mkdir()
+        started += 1
+        while kills < KILLS:
+            launcher = PARALLEL if kills % 2 else ()
+            before = epochs_of(killed)
+            process = start(killed, *launcher)
+            try:
+                process.communicate(timeout=draw.uniform(2.0, 8.0))
+                assert process.returncode == 0
+                break  # it was done before it could be killed
+            except subprocess.TimeoutExpired:
+                at = epochs_of(killed)
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
+                kills += 1
+            left = epochs_of(killed)
+            assert left >= at >= before, "an epoch that was there is gone"
+            resumed += left
+            lost += len(list(killed.rglob("*.lock")))  # a held lock: its run was within an epoch
+        out = finish(killed)
+        assert "failed" not in out
+        assert runs(killed) == expected
+        assert untimed(killed) == results
+        names = {path.name for path in killed.rglob("*") if path.is_file() and path.parent.name.startswith("seed")}
+        assert names == {"checkpoint.pt", "epochs.csv", "run.json", "train.log"}, "leftovers"
+    with capsys.disabled():
+        print(
+            f"\n{kills} kills, every second under joblib, in {started} sweeps (seed {SEED}): "
+            f"{resumed} epochs found again, at most {lost} begun epochs lost, 0 results lost"
+        )
+
+
+def test_two_identical_sweeps_share_the_work(tmp_path: Path) -> None:
+    both = [start(tmp_path), start(tmp_path)]
+    outputs = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    finished = [out.count("% after 10 epochs") for out, _ in outputs]
+    assert sum(finished) == 4 and min(finished) > 0, outputs
+    assert len(runs(tmp_path)) == 4
+    assert not list(tmp_path.rglob("*.lock"))
+
+
+def wait_for(condition: Any, process: "subprocess.Popen[str]") -> None:
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def test_sigterm_is_recorded_and_gone_on_from(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    wait_for(lambda: epochs_of(tmp_path) >= 2, process)
+    process.terminate()
+    _, errors = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "Terminated. The same command again goes on" in errors
+    (record,) = [RunDirectory(path.parent).read_record() for path in tmp_path.rglob("run.json")]
+    assert record is not None
+    assert record["status"] == "interrupted"
+    assert record["error"]["type"] == "Terminated"
+    assert 1 < record["error"]["epoch"] <= 10
+    assert "goes on after epoch" in finish(tmp_path, "model=plain", "seed=0")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small disk has to be mounted, which takes root")
+def test_a_full_disk_is_a_failure_that_says_so(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        small = ("hydra.sweep.dir=disk/demo", "train.epochs=2")
+        process = start(tmp_path, *small)
+        _, errors = process.communicate()
+        assert process.returncode == 1
+        assert "No space left on device" in errors
+        assert "Traceback" not in errors and "Logging error" not in errors
+        directories = [RunDirectory(path.parent) for path in disk.rglob("run.json")]
+        records = [directory.read_record() for directory in directories]
+        statuses = [record["status"] for record in records if record is not None]
+        assert len(statuses) == len(directories) and "failed" in statuses
+        for directory in directories:  # whatever is there is whole
+            assert all(row["epoch"] == number for number, row in enumerate(directory.read_epochs(), start=1))
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        finish(tmp_path, *small)
+        assert len(runs(disk)) == 4
+    finally:
+        subprocess.run(["umount", str(disk)], check=False)
+
+
+@pytest.mark.parametrize("limit", [300, 3_000, 100_000])
+def test_a_write_of_any_size_that_fails(limit: int, tmp_path: Path) -> None:
+    """The operating system refuses files over a size: first of the table, then of the record, then of the state."""
+    code = (
+        "import resource, signal, sys; from ablate.cli import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))\n"
+        "main()"
+    )
+    arguments = ("study=demo", "train.epochs=2", "hardware=cpu", "hydra.run.dir=run")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    left = [path.name for path in (tmp_path / "run").iterdir() if path.is_file()]
+    assert not [name for name in left if name.endswith((".part", ".lock"))]
+    record = RunDirectory(tmp_path / "run").read_record()
+    if limit == 100_000:
+        assert record is not None and record["status"] == "failed"
+        assert record["error"]["type"] == "OSError" and record["error"]["epoch"] == 1
+    else:
+        assert record is None  # it could not be written either
