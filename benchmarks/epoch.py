@@ -26,10 +26,10 @@ from torchvision.datasets import CIFAR10
 from ablate import config, provenance
 from ablate.data import cifar10
 from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches
-from ablate.experiment import prepare
 from ablate.hardware import configured
 from ablate.models.lenet import lenet5
 from ablate.options import config_dir
+from ablate.preparation import prepare
 from ablate.training.loop import fit
 
 
