@@ -98,6 +98,7 @@ class HardwareConfig:
     threads: int | None = None  # CPU threads; torch's own choice if not set
     precision: str = "fp32"
     channels_last: bool = True
+    rewrite: bool = True  # swap layers where that changes no value, bit for bit, and saves time
     deterministic: bool = False  # only algorithms that give the same bits each time
 
 
