@@ -38,8 +38,9 @@ format: .venv/installed-dev ## Put the code into the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/installed-dev ## Measure an epoch against the usual pipeline, and a large report (about ten minutes)
+bench: .venv/installed-dev ## Measure an epoch against the usual pipeline, a sweep, and a large report (ten minutes)
 	$(BIN)/python benchmarks/epoch.py
+	$(BIN)/python benchmarks/study.py --epochs 2
 	$(BIN)/python benchmarks/report.py
 
 clean: ## Remove the environment and caches, but no run

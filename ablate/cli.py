@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ config.register()
 
 log = logging.getLogger(__name__)
 progress = Progress()
+STARTED = datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 @dataclass
@@ -60,7 +62,7 @@ def train(cfg: DictConfig) -> float:
     folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
     with terminable():
         try:
-            return run(cfg, folder, progress, overrides, wait=not sweep.shares)
+            return run(cfg, folder, progress, overrides, wait=not sweep.shares, since=STARTED)
         except Busy:
             log.info("%s seed %d is being run by another process; it is left for the end", cfg.model.name, cfg.seed)
             logs = OmegaConf.to_container(hydra_config.job_logging, resolve=True)
@@ -96,9 +98,8 @@ class Preflight(Callback):
 
         sweep.jobs = _check(lambda: jobs.swept(config))
         sweep.folder = config.hydra.sweep.dir
-        sweep.shares = all(
-            str(config.hydra[part]._target_).endswith(f".Basic{part.capitalize()}") for part in ("sweeper", "launcher")
-        )
+        in_turn = str(config.hydra.launcher._target_).endswith((".BasicLauncher", ".CohortLauncher"))
+        sweep.shares = in_turn and str(config.hydra.sweeper._target_).endswith(".BasicSweeper")
         progress.start_sweep(len(sweep.jobs))
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,47 @@ from ablate.preparation import Prepared, load_data, prepare
 from ablate.progress import Progress
 from ablate.recorder import Diverged, Recorder, shown, summary_line
 from ablate.records import RunDirectory, RunFailed
-from ablate.rerun import Action, decide
-from ablate.training.loop import fit
+from ablate.rerun import Action, Decision, decide
+from ablate.training.loop import Cohort, fit
 
 log = logging.getLogger(__name__)
 
 
-def run(cfg: DictConfig, folder: Path, progress: Progress, overrides: Sequence[str] = (), wait: bool = True) -> float:
+@dataclass(frozen=True)
+class Found:
+    """A run that is there already, or not: its record, in what it is stale, and what to do with it."""
+
+    record: dict[str, Any] | None
+    stale: list[str]
+    decision: Decision
+    fresh: bool  # finished since the command started
+
+
+def look(cfg: DictConfig, directory: RunDirectory, since: str | None) -> Found:
+    """Returns what there is of a run and what to do with it.
+
+    Args:
+        cfg: The run's configuration.
+        directory: Its folder, locked.
+        since: When the command started, if what it has finished itself is to be kept whatever `rerun` says.
+
+    Raises:
+        ValueError: The folder holds another run.
+    """
+    record = _earlier(cfg, directory)
+    stale = [] if record is None else provenance.stale(record, load_data(cfg.data).digest, cfg.allow)
+    fresh = record is not None and since is not None and str(record.get("ended", "")) >= since
+    return Found(record, stale, decide(directory, record, stale, "never" if fresh else cfg.rerun), fresh)
+
+
+def run(
+    cfg: DictConfig,
+    folder: Path,
+    progress: Progress,
+    overrides: Sequence[str] = (),
+    wait: bool = True,
+    since: str | None = None,
+) -> float:
     """Trains one run, or goes on with it, or finds it complete.
 
     Args:
@@ -33,6 +68,7 @@ def run(cfg: DictConfig, folder: Path, progress: Progress, overrides: Sequence[s
         progress: Shows how far the run is.
         overrides: What was typed to get this configuration, as Hydra tells; recorded.
         wait: Whether to wait while another process works on the run.
+        since: When the command started, if it may have finished the run in a cohort.
 
     Returns:
         The study's metric after the last epoch.
@@ -46,21 +82,19 @@ def run(cfg: DictConfig, folder: Path, progress: Progress, overrides: Sequence[s
     name = f"{cfg.model.name} seed {cfg.seed}"
     on_wait = partial(log.info, "%s is being run by another process; waiting for it: %s", name, shown(folder))
     with directory.lock(on_wait if wait else None):
-        record = _earlier(cfg, directory)
-        stale = [] if record is None else provenance.stale(record, load_data(cfg.data).digest, cfg.allow)
-        decision = decide(directory, record, stale, cfg.rerun)
+        found = look(cfg, directory, since)
+        record, decision = found.record, found.decision
         if decision.why:
             log.info("%s %s", name, decision.why)
         if decision.action is Action.START:
             directory.forget()
         elif record is not None and decision.action is not Action.RESUME:
-            progress.skip_run()
+            if not found.fresh:
+                progress.advance(1)
             if decision.action is Action.LEAVE:
-                raise RunFailed(f"{name} {record['status']} before, and rerun=never leaves it so: {shown(folder)}")
-            if record.get("stale", []) != stale:
-                directory.write_record({**record, "stale": stale})  # for the report to show
-            note = f"stale: {'; '.join(stale)}; rerun=stale runs it anew" if stale else "rerun=all runs it anew"
-            log.info("%s is complete already: %s (%s)", name, shown(folder), note)
+                why = record["error"]["message"] if found.fresh else "before, and rerun=never leaves it so"
+                raise RunFailed(f"{name} {record['status']}: {why}\nIt is in {shown(folder)}")
+            _tell(name, directory, record, found)
             return _metric(cfg, record)
 
         with configured(cfg.hardware), announced() as other_runs:
@@ -105,7 +139,8 @@ def train(cfg: DictConfig, prepared: Prepared, recorder: Recorder, progress: Pro
     steps = len(batches)
     with progress.run(recorder.name, until * steps, done * steps) as on_step:
         epochs = range(done, until)
-        for row in fit(trainee, batches, evaluated, normalise, epochs, cfg.seed, cfg.hardware.precision, on_step):
+        cohort = Cohort([trainee], [cfg.seed])
+        for (row,) in fit(cohort, [batches], evaluated, normalise, epochs, cfg.hardware.precision, on_step):
             recorder.epoch(trainee, row)
 
 
@@ -121,6 +156,17 @@ def _train_with_retries(cfg: DictConfig, prepared: Prepared, recorder: Recorder,
             log.warning("%s: %s: %s; trying again", recorder.name, type(error).__name__, error, exc_info=error)
         prepared = prepare(cfg)  # the error may have left the model in the middle of a step
     return prepared
+
+
+def _tell(name: str, directory: RunDirectory, record: Mapping[str, Any], found: Found) -> None:
+    """Says that a run is complete, and records whether it is stale, for the report to show."""
+    if found.fresh:
+        log.info(summary_line(record, directory.folder))
+        return
+    if record.get("stale", []) != found.stale:
+        directory.write_record({**record, "stale": found.stale})
+    note = f"stale: {'; '.join(found.stale)}; rerun=stale runs it anew" if found.stale else "rerun=all runs it anew"
+    log.info("%s is complete already: %s (%s)", name, shown(directory.folder), note)
 
 
 def _earlier(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from ablate.config import loader_arguments
 from ablate.data.images import ImageData
 from ablate.hardware import choose_device
-from ablate.models.rewrites import rewrite
+from ablate.models.rewrites import rewrite as make_rewrites
 from ablate.models.variant import Variant, build
 from ablate.records import TIMES
 from ablate.suggest import nearest
@@ -32,8 +32,12 @@ class Prepared:
     device: torch.device
 
 
-def prepare(cfg: DictConfig) -> Prepared:
+def prepare(cfg: DictConfig, rewrite: bool = True) -> Prepared:
     """Checks a configuration and makes ready what it describes; starts and writes nothing.
+
+    Args:
+        cfg: A run's configuration.
+        rewrite: Whether to make the exact rewrites, if the configuration wants them.
 
     Raises:
         ValueError: Something in it is impossible; the message names the key and the way out.
@@ -55,7 +59,7 @@ def prepare(cfg: DictConfig) -> Prepared:
         raise ValueError(f"study.metric={cfg.study.metric}: no such metric; {nearest(cfg.study.metric, metrics)}")
     base: dict[str, Any] = _container(cfg.model.base)
     variant = build(base, model_edits(cfg.model), cfg.seed, tuple(data.train.images.shape[1:]), len(data.classes))
-    variant.record["rewrites"] = rewrite(variant.model) if cfg.hardware.rewrite else []
+    variant.record["rewrites"] = make_rewrites(variant.model) if rewrite and cfg.hardware.rewrite else []
     memory_format = torch.channels_last if cfg.hardware.channels_last else torch.contiguous_format
     model = variant.model.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
     optimizer = build_optimizer(_container(cfg.optimizer), model)

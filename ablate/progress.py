@@ -72,7 +72,7 @@ class Progress:
                 if self._sweep is not None:
                     self._sweep.update(done / steps)
 
-    def skip_run(self) -> None:
-        """Counts a run that was there already."""
+    def advance(self, runs: float) -> None:
+        """Counts runs, or shares of them, that were there already or that a cohort has trained."""
         if self._sweep is not None:
-            self._sweep.update()
+            self._sweep.update(runs)

@@ -9,7 +9,7 @@ variant, or on the engine that trains. The names in use:
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -44,7 +44,12 @@ def global_stream(seed: int, name: str, epoch: int = 0, device: torch.device = C
 
 @contextmanager
 def layer_streams(
-    layers: Mapping[str, nn.Module], seed: int, name: str, epoch: int = 0, device: torch.device = CPU
+    layers: Mapping[str, nn.Module],
+    seed: int,
+    name: str,
+    epoch: int = 0,
+    device: torch.device = CPU,
+    base: Iterable[nn.Module] = (),
 ) -> Iterator[None]:
     """Gives each layer's forward pass a stream of its own, `<name>/<key>`; all else draws from the stream `name`.
 
@@ -56,6 +61,8 @@ def layer_streams(
         name: The stream of everything but the layers.
         epoch: Counted from 0.
         device: Where the layers compute.
+        base: Layers that draw from the stream `name` whatever the global generators are, for models that run among
+            others; none of them runs inside another.
     """
     with global_stream(seed, name, epoch, device), ExitStack() as hooks:
         for key, layer in layers.items():
@@ -63,6 +70,10 @@ def layer_streams(
             # First of all hooks: a lazy layer draws its weights in one.
             hooks.callback(layer.register_forward_pre_hook(swap.enter, prepend=True).remove)
             hooks.callback(layer.register_forward_hook(swap.leave).remove)
+        shared = _Swap(stream_seed(seed, name, epoch), device)
+        for layer in base:
+            hooks.callback(layer.register_forward_pre_hook(shared.enter, prepend=True).remove)
+            hooks.callback(layer.register_forward_hook(shared.leave).remove)
         yield
 
 

@@ -99,7 +99,8 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
             recorder = Recorder(cfg, prepared, RunDirectory(Path(scratch)))
             train(cfg, prepared, recorder, Progress(), until)
             now = {**provenance.collect(), **describe(prepared.device)}
-            conditions = [*provenance.stale(record, prepared.data.digest), *_hardware(then, now)]
+            conditions = [f"trained with {record['cohort'] - 1} other runs, now alone"] if record.get("cohort") else []
+            conditions += [*provenance.stale(record, prepared.data.digest), *_hardware(then, now)]
             weights = layer_digests(prepared.trainee.model)
     except (OmegaConfBaseException, AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"{folder}: run.json has no usable configuration: {error}") from error

@@ -30,7 +30,7 @@ from ablate.hardware import configured
 from ablate.models.lenet import lenet5
 from ablate.options import config_dir
 from ablate.preparation import prepare
-from ablate.training.loop import fit
+from ablate.training.loop import Cohort, fit
 
 
 class InMemory(CIFAR10):
@@ -81,7 +81,8 @@ def our_epochs(cfg: DictConfig, device: torch.device) -> Iterator[None]:
     evaluated = {name: EvaluationBatches(split, device) for name, split in data.evaluated.items()}
     normalise = Normalise(data, device, cfg.hardware.channels_last)
     epochs = range(10**6)
-    for _ in fit(prepared.trainee, batches, evaluated, normalise, epochs, 0, cfg.hardware.precision, lambda: None):
+    cohort = Cohort([prepared.trainee], [cfg.seed])
+    for _ in fit(cohort, [batches], evaluated, normalise, epochs, cfg.hardware.precision, lambda: None):
         yield
 
 

@@ -18,10 +18,10 @@ import pytest
 from ablate.records import TIMES, RunDirectory
 from ablate.report.cli import main as report
 
-KILLS = int(os.environ.get("ABLATE_KILLS", "4"))
+KILLS = int(os.environ.get("ABLATE_KILLS", "3"))
 SEED = int(os.environ.get("ABLATE_FAULT_SEED", "0"))
 SWEEP = (
-    "-m", "study=demo", "model=plain,bn_dropout", "seed=0,1", "train.epochs=10", "hardware=cpu", "hardware.threads=1",
+    "-m", "study=demo", "model=plain,bn_dropout", "seed=0,1", "train.epochs=6", "hardware=cpu", "hardware.threads=1",
 )  # fmt: skip
 PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
@@ -127,7 +127,7 @@ def test_two_identical_sweeps_share_the_work(tmp_path: Path) -> None:
     both = [start(tmp_path), start(tmp_path)]
     outputs = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
-    finished = [out.count("% after 10 epochs") for out, _ in outputs]
+    finished = [out.count("% after 6 epochs") for out, _ in outputs]
     assert sum(finished) == 4 and min(finished) > 0, outputs
     assert len(runs(tmp_path)) == 4
     assert not list(tmp_path.rglob("*.lock"))
@@ -150,7 +150,7 @@ def test_sigterm_is_recorded_and_gone_on_from(tmp_path: Path) -> None:
     assert record is not None
     assert record["status"] == "interrupted"
     assert record["error"]["type"] == "Terminated"
-    assert 1 < record["error"]["epoch"] <= 10
+    assert 1 < record["error"]["epoch"] <= 6
     assert "goes on after epoch" in finish(tmp_path, "model=plain", "seed=0")
 
 

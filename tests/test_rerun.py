@@ -178,7 +178,7 @@ def test_a_failure_says_its_epoch_and_is_tried_again(
     folder = stopped(train_one, tmp_path / "run", monkeypatch, OSError(28, "No space left on device"))
     record = record_of(folder)
     assert (record["status"], record["error"]["epoch"], record["error"]["type"]) == ("failed", 3, "OSError")
-    with pytest.raises(RunFailed, match=r"plain seed 0 failed before, and rerun=never leaves it so"):
+    with pytest.raises(RunFailed, match=r"plain seed 0 failed: before, and rerun=never leaves it so"):
         train_one("train.epochs=3", "rerun=never")
     train_one("train.epochs=3")
     record = record_of(folder)

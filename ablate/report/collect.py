@@ -146,6 +146,8 @@ def _metrics(record: Mapping[str, Any]) -> dict[str, Any]:
                 provenance["threads"],
                 provenance["packages"].get("torch"),
                 record["config"]["hardware"]["precision"],
+                # The time of a run that was trained with others is its share of theirs: comparable with no other.
+                _run(record) if record.get("cohort") else None,
             ],
             sort_keys=True,
         ),

@@ -49,7 +49,7 @@ def build(analysis: Analysis, tables: Mapping[str, pd.DataFrame], pictures: Sequ
         Section("Results", list(accuracy(analysis, tables, drawn))),
         Section("Paired differences", list(differences(analysis, drawn))),
         Section("Effects", list(effects(analysis, drawn))),
-        Section("Time", list(runs.times(tables, drawn))),
+        Section("Time", list(runs.times(analysis, tables, drawn))),
         Section("Runs", list(runs.completeness(analysis))),
         Section("What the comparison rests on", list(runs.basis(analysis))),
         Section("How it was computed", [Bullets([Item(text) for text in _METHOD])]),

@@ -24,7 +24,7 @@ def save_checkpoint(trainee: Trainee, directory: RunDirectory, rows: Sequence[Ep
     """
     state = {
         "rows": list(rows),
-        "model": trainee.model.state_dict(),
+        "model": {name: _own(tensor) for name, tensor in trainee.model.state_dict().items()},
         "optimizer": trainee.optimizer.state_dict(),
         "scheduler": None if trainee.scheduler is None else trainee.scheduler.state_dict(),
     }
@@ -56,6 +56,11 @@ def resume(trainee: Trainee, directory: RunDirectory) -> list[Epoch]:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             log.warning("%s is damaged (%s) and is not used", file, reason)
     return []
+
+
+def _own(tensor: torch.Tensor) -> torch.Tensor:
+    """Returns a tensor with memory of its own: of a part of a larger one, torch would save the whole."""
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 
 
 def _load(file: Path) -> dict[str, Any]:

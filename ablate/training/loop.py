@@ -1,7 +1,8 @@
 """The training loop."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches
+from ablate.models.stacked import Stacked, own_layers
 from ablate.seeding import layer_streams
 
 
@@ -24,94 +26,156 @@ class Trainee:
     scheduler: LRScheduler | None
 
 
+class Cohort:
+    """One run, or several in lock-step.
+
+    Args:
+        trainees: What each trains.
+        seeds: Of each.
+        rewrite: Whether several may be rewritten exactly as they are merged.
+
+    Attributes:
+        rewrites: What was rewritten, in words.
+    """
+
+    def __init__(self, trainees: Sequence[Trainee], seeds: Sequence[int], rewrite: bool = True) -> None:
+        self.trainees, self.seeds = trainees, seeds
+        self.sources = list(dict.fromkeys(seeds))  # runs of one seed take the same batches
+        inputs = [self.sources.index(seed) for seed in seeds]
+        self._stacked = Stacked([t.model for t in trainees], inputs, rewrite) if len(trainees) > 1 else None
+        self.rewrites = [] if self._stacked is None else self._stacked.rewrites
+
+    def forward(self, images: Sequence[Tensor]) -> Tensor:
+        """Returns the scores, shape (images, runs, classes), for the images of each different seed."""
+        if self._stacked is not None:
+            return self._stacked(*images)  # type: ignore[no-any-return]
+        scores: Tensor = self.trainees[0].model(images[0])
+        return scores.unsqueeze(1)
+
+    def train(self, mode: bool) -> None:
+        """Puts the models into training or evaluation mode."""
+        (self._stacked or self.trainees[0].model).train(mode)
+
+    def zero_gradients(self) -> None:
+        """Forgets the gradients of the step before."""
+        if self._stacked is not None:
+            self._stacked.zero_gradients()
+        else:
+            self.trainees[0].optimizer.zero_grad()
+
+    def noise(self, epoch: int, device: torch.device) -> ExitStack:
+        """Returns a context in which every run draws its noise as it does alone."""
+        streams = ExitStack()
+        for trainee, seed in zip(self.trainees, self.seeds, strict=True):
+            base = own_layers(trainee.model, trainee.layers.values()) if self._stacked is not None else ()
+            streams.enter_context(layer_streams(trainee.layers, seed, "noise", epoch, device, base))
+        return streams
+
+
 def fit(
-    trainee: Trainee,
-    batches: TrainingBatches,
+    cohort: Cohort,
+    batches: Sequence[TrainingBatches],
     evaluated: Mapping[str, EvaluationBatches],
     normalise: Normalise,
     epochs: Iterable[int],
-    seed: int,
     precision: str,
     on_step: Callable[[], object],
-) -> Iterator[dict[str, float]]:
-    """Trains with cross-entropy and yields the record of each epoch, a row of `epochs.csv`.
+) -> Iterator[list[dict[str, float]]]:
+    """Trains with cross-entropy and yields the records of each epoch: for every run, a row of `epochs.csv`.
 
     Training losses and accuracies are those of the batches as they were trained on. Nothing waits for the device
-    between the first and the last step of an epoch.
+    between the first and the last step of an epoch. The seconds of a cohort's run are its share.
 
     Args:
-        trainee: On the device of the batches.
-        batches: The training images.
+        cohort: On the device of the batches.
+        batches: The training images of each different seed of the cohort, in their order.
         evaluated: The splits to evaluate on after every epoch, by name.
         normalise: Turns pixels into the model's input.
         epochs: Which to train, counted from 0.
-        seed: The run's seed.
         precision: "bf16" computes forward passes in bfloat16 where torch's autocast does so.
         on_step: Called after every step.
     """
-    model, optimizer, scheduler = trainee.model, trainee.optimizer, trainee.scheduler
-    device = batches.labels.device
+    runs = len(cohort.trainees)
+    device, size = batches[0].labels.device, batches[0].batch_size
+    inputs = [cohort.sources.index(seed) for seed in cohort.seeds]
     autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
     for epoch in epochs:
         start = _now(device)
-        images, labels = batches.epoch(epoch)
+        drawn = [source.epoch(epoch) for source in batches]
+        labels = torch.stack([drawn[source][1] for source in inputs], dim=1)
         data_end = _now(device)
-        model.train()
-        tally = _Tally(device)
-        with layer_streams(trainee.layers, seed, "noise", epoch, device):
-            for pixels, target in zip(images.split(batches.batch_size), labels.split(batches.batch_size), strict=True):
+        cohort.train(True)
+        tally = _Tally(runs, device)
+        with cohort.noise(epoch, device):
+            pixels = zip(*(images.split(size) for images, _ in drawn), strict=True)
+            for images, target in zip(pixels, labels.split(size), strict=True):
                 with autocast:
-                    output = model(normalise(pixels))
-                    loss = functional.cross_entropy(output.float(), target)
-                optimizer.zero_grad()
-                loss.backward()
-                rate = optimizer.param_groups[0]["lr"]
-                optimizer.step()
-                if scheduler is not None:
-                    scheduler.step()
-                tally.add(loss.detach(), output.detach(), target)
+                    output = cohort.forward([normalise(part) for part in images])
+                losses = _losses(output, target)
+                cohort.zero_gradients()
+                losses.sum().backward()
+                rates = [trainee.optimizer.param_groups[0]["lr"] for trainee in cohort.trainees]
+                for trainee in cohort.trainees:
+                    trainee.optimizer.step()
+                    if trainee.scheduler is not None:
+                        trainee.scheduler.step()
+                tally.add(losses.detach(), output.detach(), target)
                 on_step()
-        train_loss, train_accuracy = tally.means()
+        trained = tally.means()
         train_end = _now(device)
-        row = {"epoch": epoch + 1, "lr": float(rate), "train_loss": train_loss, "train_accuracy": train_accuracy}
+        rows = [
+            {"epoch": epoch + 1, "lr": float(rate), "train_loss": loss, "train_accuracy": accuracy}
+            for rate, (loss, accuracy) in zip(rates, trained, strict=True)
+        ]
         for name, split in evaluated.items():
             with autocast:
-                row[f"{name}_loss"], row[f"{name}_accuracy"] = evaluate(model, split, normalise)
+                results = evaluate(cohort, split, normalise)
+            for row, (loss, accuracy) in zip(rows, results, strict=True):
+                row |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
         eval_end = _now(device)
-        yield row | {
-            "train_seconds": train_end - data_end,
-            "eval_seconds": eval_end - train_end,
-            "data_seconds": data_end - start,
-            "images_per_second": len(labels) / (train_end - start),
+        times = {
+            "train_seconds": (train_end - data_end) / runs,
+            "eval_seconds": (eval_end - train_end) / runs,
+            "data_seconds": (data_end - start) / runs,
+            "images_per_second": runs * len(labels) / (train_end - start),
         }
+        yield [row | times for row in rows]
 
 
-def evaluate(model: nn.Module, split: EvaluationBatches, normalise: Normalise) -> tuple[float, float]:
-    """Returns the mean cross-entropy and the accuracy (0 to 1) over a split, in evaluation mode."""
-    model.eval()
-    tally = _Tally(split.labels.device)
+def evaluate(cohort: Cohort, split: EvaluationBatches, normalise: Normalise) -> list[tuple[float, float]]:
+    """Returns each run's mean cross-entropy and accuracy (0 to 1) over a split, in evaluation mode."""
+    cohort.train(False)
+    tally = _Tally(len(cohort.trainees), split.labels.device)
     with torch.inference_mode():
-        for pixels, target in split:
-            output = model(normalise(pixels))
-            tally.add(functional.cross_entropy(output.float(), target), output, target)
+        for pixels, labels in split:
+            output = cohort.forward([normalise(pixels)] * len(cohort.sources))
+            target = labels.unsqueeze(1).expand(-1, len(cohort.trainees))
+            tally.add(_losses(output, target), output, target)
     return tally.means()
 
 
-class _Tally:
-    """Sums of losses and right answers, kept on the device until they are asked for."""
+def _losses(output: Tensor, target: Tensor) -> Tensor:
+    """Returns each run's mean cross-entropy, from shapes (images, runs, classes) and (images, runs)."""
+    each = functional.cross_entropy(output.float().flatten(0, 1), target.flatten(), reduction="none")
+    return each.view(target.shape).mean(0)
 
-    def __init__(self, device: torch.device) -> None:
-        self.loss = torch.zeros((), device=device)
-        self.right = torch.zeros((), device=device, dtype=torch.int64)
+
+class _Tally:
+    """Sums of losses and right answers of each run, kept on the device until they are asked for."""
+
+    def __init__(self, runs: int, device: torch.device) -> None:
+        self.loss = torch.zeros(runs, device=device)
+        self.right = torch.zeros(runs, device=device, dtype=torch.int64)
         self.images = 0
 
-    def add(self, loss: Tensor, output: Tensor, target: Tensor) -> None:
-        self.loss += loss * len(target)
-        self.right += (output.argmax(1) == target).sum()
+    def add(self, losses: Tensor, output: Tensor, target: Tensor) -> None:
+        self.loss += losses * len(target)
+        self.right += (output.argmax(2) == target).sum(0)
         self.images += len(target)
 
-    def means(self) -> tuple[float, float]:
-        return float(self.loss) / self.images, int(self.right) / self.images
+    def means(self) -> list[tuple[float, float]]:
+        pairs = zip(self.loss.tolist(), self.right.tolist(), strict=True)
+        return [(loss / self.images, right / self.images) for loss, right in pairs]
 
 
 def _now(device: torch.device) -> float:

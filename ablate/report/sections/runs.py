@@ -15,7 +15,7 @@ _MOST_COLUMNS = 30
 _MARKS = {"complete": "good", "missing": "open", "failed": "bad", "diverged": "bad"}
 
 
-def times(tables: Mapping[str, pd.DataFrame], drawn: Mapping[str, Picture]) -> Iterator[Block]:
+def times(analysis: Analysis, tables: Mapping[str, pd.DataFrame], drawn: Mapping[str, Picture]) -> Iterator[Block]:
     """Yields the times of a run and its parts."""
     if tables["time"].empty:
         return
@@ -24,6 +24,12 @@ def times(tables: Mapping[str, pd.DataFrame], drawn: Mapping[str, Picture]) -> I
         "Runs shared their machine with whatever else ran on it, so small differences between variants may be the "
         "machine's."
     )
+    together = sum(bool(record.get("cohort")) for record in analysis.study.records.values())
+    if together:
+        yield Text(
+            f"{words.count(together, 'run')} of {len(analysis.study.records)} were trained together with others, in "
+            "lock-step. Their times are shares of the cohort's, and are not compared."
+        )
     yield from (drawn[name] for name in ("times", "accuracy_against_time") if name in drawn)
 
 

@@ -1,0 +1,173 @@
+"""Runs of a sweep trained in lock-step: those that agree in their data, their order of images and their base model."""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches
+from ablate.experiment import look
+from ablate.hardware import configured
+from ablate.neighbours import announced
+from ablate.preparation import Prepared, prepare
+from ablate.recorder import Diverged, Recorder
+from ablate.records import Busy, RunDirectory
+from ablate.rerun import Action
+from ablate.training.loop import Cohort, fit
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A job that may be trained in a cohort: its configuration, its run directory, and what was typed for it."""
+
+    cfg: DictConfig
+    folder: Path
+    overrides: Sequence[str]
+
+
+def plan(members: Sequence[Member], most: int, processes: int = 1) -> list[list[Member]]:
+    """Returns the cohorts of a sweep. A single process leaves runs that are alike to no other to be run as jobs.
+
+    Args:
+        members: The jobs.
+        most: Runs of a cohort.
+        processes: That train cohorts at the same time; none should be without work.
+    """
+    alike: dict[str, list[Member]] = {}
+    for member in members:
+        alike.setdefault(_likeness(member.cfg), []).append(member)
+    cohorts = [group[start : start + most] for group in alike.values() for start in range(0, len(group), most)]
+    left_over = len(cohorts) % processes
+    if left_over:  # the last round would leave processes without work
+        parts = -(-processes // left_over)
+        cohorts[-left_over:] = [cohort[part::parts] for cohort in cohorts[-left_over:] for part in range(parts)]
+    return [cohort for cohort in cohorts if len(cohort) > 1 or (processes > 1 and cohort)]
+
+
+def _likeness(cfg: DictConfig) -> str:
+    """Returns what the runs of a cohort have in common."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    common = {key: plain[key] for key in ("seed", "data", "train", "hardware", "allow")}
+    return json.dumps({**common, "base": plain["model"]["base"]}, sort_keys=True)
+
+
+@dataclass
+class _Run:
+    cfg: DictConfig
+    prepared: Prepared
+    recorder: Recorder
+
+    @property
+    def done(self) -> int:
+        return len(self.recorder.rows)
+
+
+def train_cohort(members: Sequence[Member], since: str, on_progress: Callable[[float], object]) -> None:
+    """Trains jobs in lock-step and records them as if each had been trained alone.
+
+    What is complete, what another process works on and what is not wanted is left out. A run whose loss is not finite
+    leaves the cohort; any other failure ends it, and its runs stay as they are, for each to go on alone.
+
+    Args:
+        members: Jobs of one plan.
+        since: When the command started.
+        on_progress: Called with the share of a run that has been trained.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(configured(members[0].cfg.hardware))
+        other_runs = stack.enter_context(announced())
+        runs: list[_Run] = []
+        try:
+            wanted = [pair for member in members if (pair := _wanted(member, since, stack)) is not None]
+            for member, earlier in wanted:
+                # What fits all members of a cohort is rewritten as they are merged.
+                prepared = prepare(member.cfg, rewrite=len(wanted) == 1)
+                directory = RunDirectory(member.folder)
+                recorder = Recorder(member.cfg, prepared, directory, member.overrides, earlier, other_runs)
+                runs.append(_Run(member.cfg, prepared, recorder))
+            for run in runs:
+                if len(runs) > 1:
+                    run.recorder.record["cohort"] = len(runs)
+                run.recorder.started()
+                run.recorder.restore(run.prepared.trainee)
+            if runs:
+                _train(runs, on_progress)
+        except Exception as error:
+            names = ", ".join(run.recorder.name for run in runs)
+            log.warning("a cohort failed, and its runs go on alone (%s): %s", names, error, exc_info=error)
+        except BaseException as error:
+            for run in runs:
+                if run.recorder.record["status"] == "running":
+                    run.recorder.fail(error)
+            raise
+
+
+def _wanted(member: Member, since: str, stack: ExitStack) -> tuple[Member, dict[str, Any] | None] | None:
+    """Locks a member's run, as long as the stack lasts; returns it with the record that it goes on from, if any."""
+    directory = RunDirectory(member.folder)
+    member.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        stack.enter_context(directory.lock())
+    except Busy:
+        return None
+    found = look(member.cfg, directory, since)
+    if found.decision.action in (Action.KEEP, Action.LEAVE):
+        return None
+    if found.decision.action is Action.START:
+        directory.forget()
+        return member, None
+    return member, found.record
+
+
+def _train(runs: list[_Run], on_progress: Callable[[float], object]) -> None:
+    epochs = runs[0].cfg.train.epochs
+    for run in runs:
+        on_progress(run.done / epochs)
+    while runs:
+        # A cohort that was killed has left its runs an epoch apart: those behind catch up first.
+        levels = sorted({run.done for run in runs})
+        together = [run for run in runs if run.done == levels[0]]
+        until = levels[1] if len(levels) > 1 else epochs
+        for run in _lock_step(together, until, on_progress):
+            runs.remove(run)
+        if all(run.done == epochs for run in runs):
+            break
+    for run in runs:
+        run.recorder.complete(run.prepared.trainee)
+
+
+def _lock_step(runs: Sequence[_Run], until: int, on_progress: Callable[[float], object]) -> list[_Run]:
+    """Trains runs of one number of epochs up to another; ends early, returning them, where some diverge."""
+    cfg, data, device = runs[0].cfg, runs[0].prepared.data, runs[0].prepared.device
+    cohort = Cohort([run.prepared.trainee for run in runs], [run.cfg.seed for run in runs], cfg.hardware.rewrite)
+    batches = [
+        TrainingBatches(data.train, cfg.train.batch_size, cfg.data.padding, cfg.data.flip, seed, device)
+        for seed in cohort.sources
+    ]
+    evaluated = {split: EvaluationBatches(images, device) for split, images in data.evaluated.items()}
+    normalise = Normalise(data, device, cfg.hardware.channels_last)
+    if len(runs) > 1:
+        for run in runs:
+            run.recorder.record["model"]["rewrites"] = cohort.rewrites
+    share = len(runs) / (len(batches[0]) * cfg.train.epochs)
+    epochs = range(runs[0].done, until)
+    on_step = lambda: on_progress(share)  # noqa: E731
+    for rows in fit(cohort, batches, evaluated, normalise, epochs, cfg.hardware.precision, on_step):
+        diverged = []
+        for run, row in zip(runs, rows, strict=True):
+            try:
+                run.recorder.epoch(run.prepared.trainee, row)
+            except Diverged as error:
+                run.recorder.fail(error)
+                log.error("%s failed: %s", run.recorder.name, error)
+                diverged.append(run)
+        if diverged:
+            return diverged
+    return []
