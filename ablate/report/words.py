@@ -96,13 +96,16 @@ def too_few_seeds(comparisons: Sequence[Comparison]) -> str:
     pairs = [comparison.pairs for comparison in comparisons if comparison.pairs < _ENOUGH_SEEDS]
     if not pairs:
         return ""
-    fewest = min(pairs)
+    nothing = "Some comparisons have no seed in common, or no comparable times, and say nothing. " if 0 in pairs else ""
+    fewest = min((number for number in pairs if number), default=0)
     if fewest == 0:
-        return "Some comparisons have no seed in common and say nothing."
+        return nothing.rstrip()
     if fewest == 1:
-        return "One seed says nothing about the spread between runs: there is no interval and no test. Add seeds."
+        return nothing + (
+            "One seed says nothing about the spread between runs: there is no interval and no test. Add seeds."
+        )
     return (
-        f"Few seeds: with {fewest} the exact sign-flip test cannot go below {2.0 ** (1 - fewest):.3g}, "
+        f"{nothing}Few seeds: with {fewest} the exact sign-flip test cannot go below {2.0 ** (1 - fewest):.3g}, "
         "so what is significant here rests on the t-test alone, which takes differences between runs to be normal. "
         f"From {_ENOUGH_SEEDS} seeds on the exact test can confirm it."
     )

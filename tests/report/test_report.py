@@ -184,6 +184,14 @@ def test_one_seed_is_warned_of(make_run: Make, study: Path) -> None:
     assert "| bn against plain |       1 |     +0.00 pp | –" in page
 
 
+def test_times_of_cohorts_are_shown_and_not_compared(factorial: Path, make_run: Make) -> None:
+    for seed in range(3):
+        make_run("alone", seed, edits={"x": {}}, record={"cohort": 2})
+    page = report(factorial)
+    assert "3 runs of 15 were trained together with others, in lock-step." in page
+    assert "Some comparisons have no seed in common, or no comparable times, and say nothing. Few seeds: with 3" in page
+
+
 def test_mismatches_are_told(make_run: Make, study: Path) -> None:
     make_run("plain", 0)
     make_run("plain", 1, record={"data": {"name": "digits", "sha256": "e" * 64, "images": {}}})
