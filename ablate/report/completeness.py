@@ -106,7 +106,7 @@ def _common(study: Study) -> list[str]:
     option = study.definition.option or study.definition.name
     given = [dict.fromkeys(record.get("overrides") or ()) for record in study.records.values()]
     common = [text for text in (given[0] if given else ()) if all(text in others for others in given)]
-    own = ("model", "seed", "study", *study.definition.sweep)
+    own = ("model", "seed", "study", "rerun", *study.definition.sweep)
     common = [text for text in common if text.lstrip("+~").partition("=")[0] not in own]
     return [*([] if option == default else [f"study={option}"]), *common]
 

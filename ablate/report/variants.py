@@ -13,9 +13,13 @@ Settings = Mapping[str, str]
 _NOT_DISTINGUISHING = (
     "seed",
     "study",
+    "rerun",
+    "allow",
+    "train.max_retries",
     "hardware.device",
     "hardware.threads",
     "hardware.channels_last",
+    "hardware.rewrite",
     "model.name",
     "data.root",
 )

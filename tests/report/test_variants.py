@@ -58,6 +58,18 @@ def test_what_all_runs_were_given_is_no_label() -> None:
     assert labels(configs, typed) == {"a": "plain", "b": "dropout"}
 
 
+def test_how_a_run_came_about_is_no_label() -> None:
+    started = {"rerun": "failed", "allow": [], "train": {"max_retries": 0}, "hardware": {"rewrite": True, "threads": 1}}
+    again = {"rerun": "all", "allow": ["x"], "train": {"max_retries": 2}, "hardware": {"rewrite": False, "threads": 2}}
+    configs = {
+        "first": config("plain") | started,
+        "again": config("plain", seed=1) | again,
+        "old": config("plain", seed=2),
+    }
+    overrides = {"again": ["rerun=all", "train.max_retries=2", "allow=[x]", "hardware.rewrite=false"]}
+    assert set(labels(configs, overrides).values()) == {"plain"}
+
+
 def test_a_value_that_was_typed_and_is_the_default_makes_no_second_variant() -> None:
     configs = {
         "default": config("dropout", seed=0, drop3=dropout(0.5)),
