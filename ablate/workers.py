@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ablate.cohort import Member, train_cohort
-from ablate.stop import terminable
+from ablate.stop import Terminated, terminable
 
 _SECONDS = 0.2  # between two looks at the processes
 
@@ -79,10 +79,13 @@ def _work(tasks: "multiprocessing.Queue[Any]", news: "multiprocessing.Queue[Any]
     root.addHandler(logging.handlers.QueueHandler(news))
     torch.set_num_threads(threads)
     gathered = [0.0]
+    parent = multiprocessing.parent_process()
 
     def on_progress(share: float) -> None:
         gathered[0] += share
         if gathered[0] > 0.01:  # fewer messages than steps
+            if parent is not None and not parent.is_alive():
+                raise Terminated("the command that started this process is gone")
             news.put(gathered[0])
             gathered[0] = 0.0
 

@@ -1,9 +1,16 @@
 """Cohorts against runs trained alone, and the launcher as Hydra and its users meet it."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
@@ -174,6 +181,34 @@ def test_a_sweep_in_cohorts(ablate: Callable[..., "CompletedProcess[str]"], tmp_
     assert all((path.parent / "train.log").is_file() for path in paths)
     again = ablate(*command)
     assert again.stdout.count("is complete already") == 4 and "training loss" not in again.stdout
+
+
+def test_workers_end_with_the_command_that_started_them(tmp_path: Path) -> None:
+    command = ("study=demo", "train.epochs=500", "hardware=cpu", "seed=0,1", "model=plain,bn", "hydra/launcher=cohort")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ablate", "-m", *command, "hydra.launcher.processes=2"],
+        cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+
+    def records() -> list[Any]:
+        return [RunDirectory(path.parent).read_record() for path in tmp_path.rglob("run.json")]
+
+    try:
+        while not (len(records()) == 4 and len(list(tmp_path.rglob("epochs.csv"))) == 4):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.kill()  # it alone
+        process.wait()
+        for _ in range(600):
+            if {record["status"] for record in records()} == {"interrupted"}:
+                break
+            time.sleep(0.1)
+        messages = {record["error"]["message"] for record in records()}
+        assert messages == {"the command that started this process is gone"}
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 # The suite's applications name no version of Hydra, which warns of what later versions change.
