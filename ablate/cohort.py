@@ -10,15 +10,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches
 from ablate.experiment import look
 from ablate.hardware import configured
 from ablate.neighbours import announced
-from ablate.preparation import Prepared, prepare
+from ablate.preparation import Prepared, assemble, prepare
 from ablate.recorder import Diverged, Recorder
 from ablate.records import Busy, RunDirectory
 from ablate.rerun import Action
-from ablate.training.loop import Cohort, fit
+from ablate.training.loop import fit
 
 log = logging.getLogger(__name__)
 
@@ -32,17 +31,18 @@ class Member:
     overrides: Sequence[str]
 
 
-def plan(members: Sequence[Member], most: int, processes: int = 1) -> list[list[Member]]:
+def plan(members: Sequence[Member], most: int, processes: int = 1, across_seeds: bool = False) -> list[list[Member]]:
     """Returns the cohorts of a sweep. A single process leaves runs that are alike to no other to be run as jobs.
 
     Args:
         members: The jobs.
         most: Runs of a cohort.
         processes: That train cohorts at the same time; none should be without work.
+        across_seeds: Whether a cohort may have runs of several seeds, whose batches are their own.
     """
     alike: dict[str, list[Member]] = {}
     for member in members:
-        alike.setdefault(_likeness(member.cfg), []).append(member)
+        alike.setdefault(_likeness(member.cfg, across_seeds), []).append(member)
     cohorts = [group[start : start + most] for group in alike.values() for start in range(0, len(group), most)]
     left_over = len(cohorts) % processes
     if left_over:  # the last round would leave processes without work
@@ -51,10 +51,10 @@ def plan(members: Sequence[Member], most: int, processes: int = 1) -> list[list[
     return [cohort for cohort in cohorts if len(cohort) > 1 or (processes > 1 and cohort)]
 
 
-def _likeness(cfg: DictConfig) -> str:
+def _likeness(cfg: DictConfig, across_seeds: bool) -> str:
     """Returns what the runs of a cohort have in common."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    common = {key: plain[key] for key in ("seed", "data", "train", "hardware", "allow")}
+    common = {key: plain[key] for key in ("data", "train", "hardware", "allow", *([] if across_seeds else ["seed"]))}
     return json.dumps({**common, "base": plain["model"]["base"]}, sort_keys=True)
 
 
@@ -145,21 +145,13 @@ def _train(runs: list[_Run], on_progress: Callable[[float], object]) -> None:
 
 def _lock_step(runs: Sequence[_Run], until: int, on_progress: Callable[[float], object]) -> list[_Run]:
     """Trains runs of one number of epochs up to another; ends early, returning them, where some diverge."""
-    cfg, data, device = runs[0].cfg, runs[0].prepared.data, runs[0].prepared.device
-    cohort = Cohort([run.prepared.trainee for run in runs], [run.cfg.seed for run in runs], cfg.hardware.rewrite)
-    batches = [
-        TrainingBatches(data.train, cfg.train.batch_size, cfg.data.padding, cfg.data.flip, seed, device)
-        for seed in cohort.sources
-    ]
-    evaluated = {split: EvaluationBatches(images, device) for split, images in data.evaluated.items()}
-    normalise = Normalise(data, device, cfg.hardware.channels_last)
+    cfg = runs[0].cfg
+    training = assemble(cfg, [run.prepared for run in runs], [run.cfg.seed for run in runs])
     if len(runs) > 1:
         for run in runs:
-            run.recorder.record["model"]["rewrites"] = cohort.rewrites
-    share = len(runs) / (len(batches[0]) * cfg.train.epochs)
-    epochs = range(runs[0].done, until)
-    on_step = lambda: on_progress(share)  # noqa: E731
-    for rows in fit(cohort, batches, evaluated, normalise, epochs, cfg.hardware.precision, on_step):
+            run.recorder.record["model"]["rewrites"] = training.step.cohort.rewrites
+    share = len(runs) / (len(training.batches[0]) * cfg.train.epochs)
+    for rows in fit(training, range(runs[0].done, until), lambda: on_progress(share)):
         diverged = []
         for run, row in zip(runs, rows, strict=True):
             try:

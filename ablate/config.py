@@ -99,6 +99,7 @@ class HardwareConfig:
     precision: str = "fp32"
     channels_last: bool = True
     rewrite: bool = True  # swap layers where that changes no value, bit for bit, and saves time
+    graph: bool = True  # on a CUDA GPU, start a step's kernels as one CUDA graph
     deterministic: bool = False  # only algorithms that give the same bits each time
 
 

@@ -12,15 +12,14 @@ from omegaconf import DictConfig
 
 from ablate import provenance
 from ablate.config import run_id
-from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches
 from ablate.hardware import configured
 from ablate.neighbours import announced
-from ablate.preparation import Prepared, load_data, prepare
+from ablate.preparation import Prepared, assemble, load_data, prepare
 from ablate.progress import Progress
 from ablate.recorder import Diverged, Recorder, shown, summary_line
 from ablate.records import RunDirectory, RunFailed
 from ablate.rerun import Action, Decision, decide
-from ablate.training.loop import Cohort, fit
+from ablate.training.loop import fit
 
 log = logging.getLogger(__name__)
 
@@ -128,20 +127,15 @@ def train(cfg: DictConfig, prepared: Prepared, recorder: Recorder, progress: Pro
     Raises:
         Diverged: A loss is not finite.
     """
-    data, trainee, device = prepared.data, prepared.trainee, prepared.device
-    batches = TrainingBatches(data.train, cfg.train.batch_size, cfg.data.padding, cfg.data.flip, cfg.seed, device)
-    evaluated = {split: EvaluationBatches(images, device) for split, images in data.evaluated.items()}
-    normalise = Normalise(data, device, cfg.hardware.channels_last)
-    recorder.restore(trainee)
-    done = len(recorder.rows)
+    training = assemble(cfg, [prepared], [cfg.seed])
+    recorder.restore(prepared.trainee)
+    done, steps = len(recorder.rows), len(training.batches[0])
     if done:
         log.info("%s goes on after epoch %d", recorder.name, done)
-    steps = len(batches)
     with progress.run(recorder.name, until * steps, done * steps) as on_step:
-        epochs = range(done, until)
-        cohort = Cohort([trainee], [cfg.seed])
-        for (row,) in fit(cohort, [batches], evaluated, normalise, epochs, cfg.hardware.precision, on_step):
-            recorder.epoch(trainee, row)
+        for (row,) in fit(training, range(done, until), on_step):
+            recorder.epoch(prepared.trainee, row)
+    recorder.settle()
 
 
 def _train_with_retries(cfg: DictConfig, prepared: Prepared, recorder: Recorder, progress: Progress) -> Prepared:

@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.config import loader_arguments
+from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches
 from ablate.data.images import ImageData
 from ablate.hardware import choose_device
 from ablate.models.rewrites import rewrite as make_rewrites
@@ -17,8 +19,9 @@ from ablate.models.variant import Variant, build
 from ablate.records import TIMES
 from ablate.suggest import nearest
 from ablate.targets import check_targets, resolve
-from ablate.training.loop import Trainee
+from ablate.training.loop import Training
 from ablate.training.optimization import build_optimizer, build_scheduler
+from ablate.training.step import Cohort, GraphedStep, Step, Trainee
 from ablate.validation import model_edits, validate
 
 
@@ -62,10 +65,34 @@ def prepare(cfg: DictConfig, rewrite: bool = True) -> Prepared:
     variant.record["rewrites"] = make_rewrites(variant.model) if rewrite and cfg.hardware.rewrite else []
     memory_format = torch.channels_last if cfg.hardware.channels_last else torch.contiguous_format
     model = variant.model.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
-    optimizer = build_optimizer(_container(cfg.optimizer), model)
+    optimizer = build_optimizer(_container(cfg.optimizer), model, _graphed(cfg, device))
     steps = cfg.train.epochs * math.ceil(len(data.train) / cfg.train.batch_size)
     scheduler = build_scheduler(_container(cfg.scheduler), optimizer, steps)
     return Prepared(data, variant, Trainee(model, variant.layers, optimizer, scheduler), device)
+
+
+def assemble(cfg: DictConfig, runs: Sequence[Prepared], seeds: Sequence[int]) -> Training:
+    """Returns what trains prepared runs, one or several in lock-step.
+
+    Args:
+        cfg: The configuration of one of them; of data, hardware and training they have the same.
+        runs: What to train.
+        seeds: Of each.
+    """
+    data, device = runs[0].data, runs[0].device
+    cohort = Cohort([run.trainee for run in runs], seeds, device, cfg.hardware.rewrite)
+    kind = GraphedStep if _graphed(cfg, device) else Step
+    step = kind(cohort, Normalise(data, device, cfg.hardware.channels_last), cfg.hardware.precision)
+    batches = TrainingBatches(data.train, cfg.train.batch_size, cfg.data.padding, cfg.data.flip, seeds[0], device)
+    return Training(
+        step,
+        [batches.of_seed(seed) for seed in cohort.sources],
+        {name: EvaluationBatches(split, device) for name, split in data.evaluated.items()},
+    )
+
+
+def _graphed(cfg: DictConfig, device: torch.device) -> bool:
+    return bool(device.type == "cuda" and cfg.hardware.graph)
 
 
 def load_data(config: DictConfig) -> ImageData:

@@ -5,11 +5,13 @@ import logging
 import math
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from ablate import provenance
@@ -20,8 +22,8 @@ from ablate.models.variant import layer_digests
 from ablate.preparation import Prepared
 from ablate.progress import EPOCH_LOGGER
 from ablate.records import Epoch, RunDirectory, summarise, total_times
-from ablate.training.checkpoint import resume, save_checkpoint
-from ablate.training.loop import Trainee
+from ablate.training.checkpoint import resume, save_checkpoint, snapshot
+from ablate.training.step import Trainee
 
 epoch_log = logging.getLogger(EPOCH_LOGGER)
 
@@ -59,6 +61,8 @@ class Recorder:
         self.name = f"{cfg.model.name} seed {cfg.seed}"
         self.rows: list[Epoch] = []
         self._directory, self._epochs, self._other_runs = directory, cfg.train.epochs, other_runs
+        self._saver = _saver(prepared.device)
+        self._saving: Future[None] | None = None
         self._start = {"started": _now(), **provenance.process(), "other_runs": other_runs()}
         earlier = earlier or {}
         self.record: dict[str, Any] = {
@@ -79,29 +83,47 @@ class Recorder:
             self._directory.write_epochs(self.rows)  # a kill may have come between the checkpoint and the table
 
     def epoch(self, trainee: Trainee, row: Epoch) -> None:
-        """Saves the state and the row of an epoch that has ended.
+        """Saves the state and the row of an epoch that has ended, on an accelerator while the next one goes on.
 
         Raises:
             Diverged: A loss is not finite.
+            OSError: This epoch, or the one before it, cannot be saved.
         """
         epoch_log.info(
             "%s epoch %d of %d: training loss %.4f, test loss %.4f, test accuracy %.2f %%",
             self.name, row["epoch"], self._epochs, row["train_loss"], row["test_loss"], 100 * row["test_accuracy"],
         )  # fmt: skip
+        self.settle()
         rows = [*self.rows, row]
         if not (math.isfinite(row["train_loss"]) and math.isfinite(row["test_loss"])):
             self._directory.write_epochs(rows)
             raise Diverged(f"the loss is not finite after epoch {len(rows)}; a smaller optimizer.lr may help")
-        save_checkpoint(trainee, self._directory, rows)
-        self._directory.write_epochs(rows)
+        state = snapshot(trainee)
+        if self._saver is None:
+            self._save(state, rows)
+        else:
+            self._saving = self._saver.submit(self._save, state, rows)
         self.rows = rows
+
+    def _save(self, state: Mapping[str, Any], rows: list[Epoch]) -> None:
+        save_checkpoint(state, self._directory, rows)
+        self._directory.write_epochs(rows)
+
+    def settle(self) -> None:
+        """Waits until the epoch before is saved, and raises what kept it from being saved."""
+        saving, self._saving = self._saving, None
+        if saving is not None:
+            saving.result()
 
     def retry(self, error: Exception) -> None:
         """Notes an error after which the run tries again."""
+        with suppress(Exception):
+            self.settle()
         self.record.setdefault("retries", []).append(self._describe(error))
 
     def complete(self, trainee: Trainee) -> None:
         """Writes the results."""
+        self.settle()
         self.record |= {
             "status": "complete",
             "results": summarise(self.rows),
@@ -113,6 +135,8 @@ class Recorder:
 
     def fail(self, error: BaseException) -> None:
         """Writes how the run ended before its last epoch, if anything can be written."""
+        with suppress(Exception):  # the error of this epoch is the one to tell
+            self.settle()
         if isinstance(error, Diverged):
             status = "diverged"
         else:
@@ -174,6 +198,11 @@ def summary_line(record: Mapping[str, Any], folder: Path) -> str:
 def shown(path: Path) -> Path:
     """Returns a path as one would type it here."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _saver(device: torch.device) -> Executor | None:
+    """Returns a thread that saves while an accelerator trains on; on the CPU it would only take the cores' time."""
+    return None if device.type == "cpu" else ThreadPoolExecutor(1)
 
 
 def _now() -> str:

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 CPU = torch.device("cpu")
 
@@ -42,15 +42,7 @@ def global_stream(seed: int, name: str, epoch: int = 0, device: torch.device = C
         yield
 
 
-@contextmanager
-def layer_streams(
-    layers: Mapping[str, nn.Module],
-    seed: int,
-    name: str,
-    epoch: int = 0,
-    device: torch.device = CPU,
-    base: Iterable[nn.Module] = (),
-) -> Iterator[None]:
+class LayerStreams:
     """Gives each layer's forward pass a stream of its own, `<name>/<key>`; all else draws from the stream `name`.
 
     So a layer's noise does not shift when another layer is inserted before it.
@@ -59,41 +51,74 @@ def layer_streams(
         layers: The layers by the last part of their streams' names.
         seed: The run's seed.
         name: The stream of everything but the layers.
-        epoch: Counted from 0.
         device: Where the layers compute.
         base: Layers that draw from the stream `name` whatever the global generators are, for models that run among
             others; none of them runs inside another.
     """
-    with global_stream(seed, name, epoch, device), ExitStack() as hooks:
-        for key, layer in layers.items():
-            swap = _Swap(stream_seed(seed, f"{name}/{key}", epoch), device)
-            # First of all hooks: a lazy layer draws its weights in one.
-            hooks.callback(layer.register_forward_pre_hook(swap.enter, prepend=True).remove)
-            hooks.callback(layer.register_forward_hook(swap.leave).remove)
-        shared = _Swap(stream_seed(seed, name, epoch), device)
-        for layer in base:
-            hooks.callback(layer.register_forward_pre_hook(shared.enter, prepend=True).remove)
-            hooks.callback(layer.register_forward_hook(shared.leave).remove)
-        yield
+
+    def __init__(
+        self,
+        layers: Mapping[str, nn.Module],
+        seed: int,
+        name: str,
+        device: torch.device = CPU,
+        base: Iterable[nn.Module] = (),
+    ) -> None:
+        self._seed, self._name, self._device = seed, name, device
+        swap = _GeneratorSwap if device.type == "cuda" else _StateSwap
+        self._swaps = [(f"{name}/{key}", swap(device), [layer]) for key, layer in layers.items()]
+        self._swaps.append((name, swap(device), list(base)))
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """The generators of the streams on a CUDA GPU, which a graph that draws from them has to know."""
+        return [swap.own for _, swap, _ in self._swaps if isinstance(swap, _GeneratorSwap)]
+
+    @contextmanager
+    def epoch(self, epoch: int = 0) -> Iterator[None]:
+        """Has the layers draw from the streams of an epoch, counted from 0."""
+        with global_stream(self._seed, self._name, epoch, self._device), ExitStack() as hooks:
+            for name, swap, layers in self._swaps:
+                swap.start(stream_seed(self._seed, name, epoch))
+                for layer in layers:
+                    # First of all hooks: a lazy layer draws its weights in one.
+                    hooks.callback(layer.register_forward_pre_hook(swap.enter, prepend=True).remove)
+                    hooks.callback(layer.register_forward_hook(swap.leave).remove)
+            yield
 
 
-class _Swap:
+class _StateSwap:
     """Puts a stream's state into the global generator while a layer computes."""
 
-    def __init__(self, seed: int, device: torch.device) -> None:
-        self.generator: Any = torch.default_generator
-        if device.type == "cuda":
-            self.generator = torch.cuda.default_generators[device.index or 0]
-        elif device.type == "mps":
-            self.generator = torch.mps._get_default_mps_generator()
-        self.state: Tensor = torch.Generator(device).manual_seed(seed).get_state()
-        self.outer: Tensor | None = None
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._global: Any = torch.mps._get_default_mps_generator() if device.type == "mps" else torch.default_generator
+
+    def start(self, seed: int) -> None:
+        self._state = torch.Generator(self._device).manual_seed(seed).get_state()
 
     def enter(self, *_: Any) -> None:
-        self.outer = self.generator.get_state()
-        self.generator.set_state(self.state)
+        self._outer = self._global.get_state()
+        self._global.set_state(self._state)
 
     def leave(self, *_: Any) -> None:
-        self.state = self.generator.get_state()
-        assert self.outer is not None
-        self.generator.set_state(self.outer)
+        self._state = self._global.get_state()
+        self._global.set_state(self._outer)
+
+
+class _GeneratorSwap:
+    """The same on a CUDA GPU, without waiting for it, and in a way that holds while a graph is captured."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._global: Any = torch.cuda.default_generators[device.index or 0]
+        self.own = torch.Generator(device)
+
+    def start(self, seed: int) -> None:
+        self.own.manual_seed(seed)
+
+    def enter(self, *_: Any) -> None:
+        self._outer = self._global.graphsafe_get_state()
+        self._global.graphsafe_set_state(self.own)
+
+    def leave(self, *_: Any) -> None:
+        self._global.graphsafe_set_state(self._outer)

@@ -25,12 +25,11 @@ from torchvision.datasets import CIFAR10
 
 from ablate import config, provenance
 from ablate.data import cifar10
-from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches
 from ablate.hardware import configured
 from ablate.models.lenet import lenet5
 from ablate.options import config_dir
-from ablate.preparation import prepare
-from ablate.training.loop import Cohort, fit
+from ablate.preparation import assemble, prepare
+from ablate.training.loop import fit
 
 
 class InMemory(CIFAR10):
@@ -75,14 +74,8 @@ def usual_epochs(workers: int, device: torch.device) -> Iterator[None]:
 
 def our_epochs(cfg: DictConfig, device: torch.device) -> Iterator[None]:
     """Trains and tests an epoch for each item taken, without writing records."""
-    prepared = prepare(cfg)
-    data = prepared.data
-    batches = TrainingBatches(data.train, cfg.train.batch_size, cfg.data.padding, cfg.data.flip, cfg.seed, device)
-    evaluated = {name: EvaluationBatches(split, device) for name, split in data.evaluated.items()}
-    normalise = Normalise(data, device, cfg.hardware.channels_last)
-    epochs = range(10**6)
-    cohort = Cohort([prepared.trainee], [cfg.seed])
-    for _ in fit(cohort, [batches], evaluated, normalise, epochs, cfg.hardware.precision, lambda: None):
+    training = assemble(cfg, [prepare(cfg)], [cfg.seed])
+    for _ in fit(training, range(10**6), lambda: None):
         yield
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -81,10 +82,10 @@ def test_a_cohort_that_was_stopped_catches_up_and_goes_on(
     train(whole)
     cohort = members(quick, tmp_path / "stopped", *options)
 
-    def save_some(trainee: object, directory: RunDirectory, rows: list[dict[str, float]]) -> None:
+    def save_some(state: dict[str, Any], directory: RunDirectory, rows: list[dict[str, float]]) -> None:
         if len(rows) == 2 and directory.folder == cohort[1].folder:
             raise KeyboardInterrupt
-        save_checkpoint(trainee, directory, rows)  # type: ignore[arg-type]
+        save_checkpoint(state, directory, rows)
 
     with monkeypatch.context() as patch:
         patch.setattr(recorder, "save_checkpoint", save_some)
@@ -96,6 +97,34 @@ def test_a_cohort_that_was_stopped_catches_up_and_goes_on(
     for member, expected in zip(cohort, whole, strict=True):
         assert record_of(member.folder)["status"] == "complete"
         assert_close(member.folder, expected.folder)
+
+
+def test_epochs_saved_while_the_next_goes_on_are_the_same(
+    quick: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on an accelerator: a run goes on while a thread saves, and an epoch that cannot be saved stops it."""
+    options = ("train.epochs=3",)
+    expected, saved, stopped = (members(quick, tmp_path / name, *options) for name in ("now", "later", "stopped"))
+    train(expected)
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, "_saver", lambda device: ThreadPoolExecutor(1))
+        train(saved)
+        for member, other in zip(saved, expected, strict=True):
+            assert results_of(member.folder) == results_of(other.folder)
+            assert equal(weights_of(member.folder), weights_of(other.folder))
+
+        def fail_once(state: dict[str, Any], directory: RunDirectory, rows: list[dict[str, float]]) -> None:
+            if len(rows) == 2 and directory.folder == stopped[1].folder:
+                raise OSError("the disk is full")
+            save_checkpoint(state, directory, rows)
+
+        patch.setattr(recorder, "save_checkpoint", fail_once)
+        train(stopped)
+    assert [len(results_of(member.folder)) for member in stopped] == [3, 1, 2]
+    train(stopped)
+    for member, other in zip(stopped, expected, strict=True):
+        assert record_of(member.folder)["status"] == "complete"
+        assert_close(member.folder, other.folder)
 
 
 def test_a_cohort_repeats_bit_for_bit(quick: Compose, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig
 from reading_runs import equal, record_of, results_of, weights_of
 
-from ablate import experiment, recorder
+from ablate import preparation, recorder
 from ablate.experiment import run
 from ablate.preparation import prepare
 from ablate.progress import Progress
@@ -68,14 +68,14 @@ def test_every_batch_of_a_variant_is_that_of_the_others(
     quick: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    normalise = experiment.Normalise
+    normalise = preparation.Normalise
 
     class Spy(normalise):  # type: ignore[misc, valid-type]
         def __call__(self, images: torch.Tensor) -> torch.Tensor:
             seen.append(hashlib.sha256(images.numpy().tobytes()).hexdigest())
             return super().__call__(images)  # type: ignore[no-any-return]
 
-    monkeypatch.setattr(experiment, "Normalise", Spy)
+    monkeypatch.setattr(preparation, "Normalise", Spy)
     batches = {}
     for model in ("plain", "dropout", "bn_dropout"):
         seen.clear()
@@ -105,10 +105,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     whole = train_one(*options, folder="whole")
     save = recorder.save_checkpoint
 
-    def save_twice(trainee: Any, directory: RunDirectory, rows: Any) -> None:
+    def save_twice(state: Any, directory: RunDirectory, rows: Any) -> None:
         if len(rows) == 3:
             raise KeyboardInterrupt
-        save(trainee, directory, rows)
+        save(state, directory, rows)
 
     with monkeypatch.context() as patch:
         patch.setattr(recorder, "save_checkpoint", save_twice)

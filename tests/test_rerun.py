@@ -106,10 +106,10 @@ def stopped(train_one: Train, folder: Path, monkeypatch: pytest.MonkeyPatch, err
     """A run of three epochs that stops while it saves the third."""
     save = recorder.save_checkpoint
 
-    def save_two(trainee: Any, directory: RunDirectory, rows: Any) -> None:
+    def save_two(state: Any, directory: RunDirectory, rows: Any) -> None:
         if len(rows) == 3:
             raise error
-        save(trainee, directory, rows)
+        save(state, directory, rows)
 
     with monkeypatch.context() as patch:
         patch.setattr(recorder, "save_checkpoint", save_two)
@@ -196,11 +196,11 @@ def test_retries(
     expected = results_of(train_one("model=bn_dropout", folder="whole"))
     save, left = recorder.save_checkpoint, [failures]
 
-    def save_sometimes(trainee: Any, directory: RunDirectory, rows: Any) -> None:
+    def save_sometimes(state: Any, directory: RunDirectory, rows: Any) -> None:
         if len(rows) == 2 and left[0]:
             left[0] -= 1
             raise torch.OutOfMemoryError("CUDA out of memory")
-        save(trainee, directory, rows)
+        save(state, directory, rows)
 
     monkeypatch.setattr(recorder, "save_checkpoint", save_sometimes)
     overrides = ("model=bn_dropout", f"train.max_retries={retries}")

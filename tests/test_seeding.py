@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from ablate.seeding import generator, global_stream, layer_streams, stream_seed
+from ablate.seeding import LayerStreams, generator, global_stream, stream_seed
 
 addresses = st.tuples(st.integers(0, 2**40), st.text(max_size=20), st.integers(0, 10**6))
 
@@ -37,7 +37,7 @@ def test_a_layers_noise_does_not_shift_with_another_layer() -> None:
     def noise(*layers: str) -> dict[str, torch.Tensor]:
         modules = {name: nn.Dropout(0.5) for name in layers}
         masks = {}
-        with layer_streams(modules, seed=0, name="noise", epoch=2):
+        with LayerStreams(modules, seed=0, name="noise").epoch(2):
             for _ in range(3):
                 masks = {name: module(torch.ones(64)) for name, module in modules.items()}
             masks["base"] = torch.rand(8)
@@ -51,7 +51,7 @@ def test_a_layers_noise_does_not_shift_with_another_layer() -> None:
 
 def test_a_layers_noise_goes_on_from_step_to_step() -> None:
     layer = nn.Dropout(0.5)
-    with layer_streams({"a": layer}, seed=0, name="noise"):
+    with LayerStreams({"a": layer}, seed=0, name="noise").epoch():
         assert not torch.equal(layer(torch.ones(64)), layer(torch.ones(64)))
     assert not layer._forward_hooks
     assert not layer._forward_pre_hooks

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ablate.config import Edit
 from ablate.models.surgery import edit_model
-from ablate.seeding import generator, global_stream, layer_streams
+from ablate.seeding import LayerStreams, generator, global_stream
 from ablate.targets import instantiate
 
 _SAMPLE = 8  # images of the trial batch
@@ -110,7 +110,7 @@ def _edited(
                 )
     edit_model(model, edits, layers)
     # One batch gives lazy layers their shapes and weights; in evaluation mode it changes nothing else.
-    with layer_streams(layers, seed, "init"):
+    with LayerStreams(layers, seed, "init").epoch():
         _output_shape(model, sample, f"model.edits ({', '.join(edits)})")
     return model, layers
 
@@ -173,7 +173,7 @@ def _behaviour(model: nn.Module, layers: Mapping[str, nn.Module], seed: int, sam
     model, layers = copy.deepcopy((model, dict(layers)))
     with torch.no_grad(), _mode(model, training=False):
         evaluated = model(sample)
-    with layer_streams(layers, seed, "noise"), torch.enable_grad():
+    with LayerStreams(layers, seed, "noise").epoch(), torch.enable_grad():
         model.train()
         trained = model(sample)
     (trained * torch.linspace(-1, 1, trained.numel()).view_as(trained)).sum().backward()

@@ -20,6 +20,7 @@ _NOT_DISTINGUISHING = (
     "hardware.threads",
     "hardware.channels_last",
     "hardware.rewrite",
+    "hardware.graph",
     "model.name",
     "data.root",
 )

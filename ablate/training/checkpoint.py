@@ -4,7 +4,7 @@ import io
 import logging
 import pickle
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +12,27 @@ import torch
 
 from ablate.atomic import atomic_write, keep_copy
 from ablate.records import Epoch, RunDirectory
-from ablate.training.loop import Trainee
+from ablate.training.step import Trainee
 
 log = logging.getLogger(__name__)
 
 
-def save_checkpoint(trainee: Trainee, directory: RunDirectory, rows: Sequence[Epoch]) -> None:
-    """Saves the state after the epochs of these rows, and keeps the state before, in case the new one gets damaged.
+def snapshot(trainee: Trainee) -> dict[str, Any]:
+    """Returns a trainee's state, in memory of its own on the CPU.
 
     No generator's state is in it: the random streams are addressed by epoch.
     """
     state = {
-        "rows": list(rows),
-        "model": {name: _own(tensor) for name, tensor in trainee.model.state_dict().items()},
+        "model": trainee.model.state_dict(),
         "optimizer": trainee.optimizer.state_dict(),
         "scheduler": None if trainee.scheduler is None else trainee.scheduler.state_dict(),
     }
+    return _copied(state)  # type: ignore[no-any-return]
+
+
+def save_checkpoint(state: Mapping[str, Any], directory: RunDirectory, rows: Sequence[Epoch]) -> None:
+    """Saves the state after the epochs of these rows, and keeps the state before, in case the new one gets damaged."""
+    state = {"rows": list(rows), **state}
     buffer = io.BytesIO()  # torch hides why a write to a file fails
     torch.save(state, buffer)
     if directory.checkpoint_file.is_file():
@@ -48,7 +53,11 @@ def resume(trainee: Trainee, directory: RunDirectory) -> list[Epoch]:
         try:
             state = _load(file)
             trainee.model.load_state_dict(state["model"])
+            rates = [group["lr"] for group in trainee.optimizer.param_groups]
             trainee.optimizer.load_state_dict(state["optimizer"])
+            for group, rate in zip(trainee.optimizer.param_groups, rates, strict=True):
+                if isinstance(rate, torch.Tensor):  # which stays where it is on the device
+                    group["lr"] = rate.fill_(float(group["lr"]))
             if trainee.scheduler is not None:
                 trainee.scheduler.load_state_dict(state["scheduler"])
             return list(state["rows"])
@@ -58,9 +67,13 @@ def resume(trainee: Trainee, directory: RunDirectory) -> list[Epoch]:
     return []
 
 
-def _own(tensor: torch.Tensor) -> torch.Tensor:
-    """Returns a tensor with memory of its own: of a part of a larger one, torch would save the whole."""
-    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
+def _copied(value: Any) -> Any:
+    """Returns a copy; of a tensor that is a part of a larger one, torch would save the whole."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _load(file: Path) -> dict[str, Any]:

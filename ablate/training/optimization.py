@@ -12,15 +12,25 @@ from torch.optim.lr_scheduler import LRScheduler
 from ablate.targets import instantiate, locate
 
 
-def build_optimizer(config: Mapping[str, Any], model: nn.Module) -> Optimizer:
+def build_optimizer(config: Mapping[str, Any], model: nn.Module, graphed: bool = False) -> Optimizer:
     """Returns the optimizer of a model, in its fused form where torch has one.
+
+    Args:
+        config: An optimizer option.
+        model: On its device.
+        graphed: Whether its steps become part of a CUDA graph: what changes between them is then on the device.
 
     Raises:
         ValueError: The optimizer refuses an argument.
     """
     target = locate("optimizer._target_", config["_target_"])
-    fused = {"fused": True} if "fused" in inspect.signature(target).parameters else {}
-    optimizer: Optimizer = instantiate("optimizer", config, list(model.parameters()), **fused)
+    possible = inspect.signature(target).parameters
+    forms = {name: True for name in ("fused", *(["capturable"] if graphed else [])) if name in possible}
+    parameters = list(model.parameters())
+    optimizer: Optimizer = instantiate("optimizer", config, parameters, **forms)
+    if graphed:
+        for group in optimizer.param_groups:
+            group["lr"] = torch.tensor(group["lr"], device=parameters[0].device)
     return optimizer
 
 

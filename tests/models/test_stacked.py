@@ -16,8 +16,8 @@ from ablate.models.rewrites import rewrite
 from ablate.models.stacked import Stacked
 from ablate.options import config_dir
 from ablate.preparation import prepare
-from ablate.seeding import layer_streams
-from ablate.training.loop import Trainee
+from ablate.seeding import LayerStreams
+from ablate.training.step import Trainee
 
 Compose = Callable[..., DictConfig]
 SHIPPED = sorted(path.stem for path in (config_dir() / "model").glob("*.yaml"))
@@ -31,7 +31,7 @@ def batch(number: int) -> tuple[Tensor, Tensor]:
 
 
 def step_alone(trainee: Trainee, images: Tensor, labels: Tensor, seed: int, epoch: int) -> float:
-    with layer_streams(trainee.layers, seed, "noise", epoch):
+    with LayerStreams(trainee.layers, seed, "noise").epoch(epoch):
         trainee.model.train()
         loss = functional.cross_entropy(trainee.model(images), labels)
     trainee.optimizer.zero_grad()
@@ -47,7 +47,7 @@ def step_stacked(
     stacked.train()
     with ExitStack() as streams:
         for trainee, seed in zip(trainees, seeds, strict=True):
-            streams.enter_context(layer_streams(trainee.layers, seed, "noise", epoch))
+            streams.enter_context(LayerStreams(trainee.layers, seed, "noise").epoch(epoch))
         outputs = stacked(*(images for images, _ in batches))
     labels = [batches[source][1] for source in stacked.inputs]
     losses = [functional.cross_entropy(outputs[:, number], target) for number, target in enumerate(labels)]

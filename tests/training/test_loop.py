@@ -9,8 +9,9 @@ from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches
 from ablate.data.images import ImageData
 from ablate.models.lenet import lenet5
 from ablate.seeding import global_stream
-from ablate.training.loop import Cohort, Trainee, evaluate, fit
+from ablate.training.loop import Training, evaluate, fit
 from ablate.training.optimization import build_optimizer, build_scheduler
+from ablate.training.step import Cohort, Step, Trainee
 
 CPU = torch.device("cpu")
 ADAM = {"_target_": "torch.optim.Adam", "lr": 1e-3, "weight_decay": 5e-3}
@@ -33,9 +34,8 @@ def test_epochs_equal_a_plain_loop(config: dict[str, Any], digits_data: ImageDat
     ours = lenet()
     trainee = Trainee(ours, {}, build_optimizer(config, ours), None)
     evaluated = {"test": EvaluationBatches(data.test, CPU)}
-    rows = [
-        row for (row,) in fit(Cohort([trainee], [1]), [batches], evaluated, normalise, range(2), "fp32", lambda: None)
-    ]
+    step = Step(Cohort([trainee], [1], CPU), normalise, "fp32")
+    rows = [row for (row,) in fit(Training(step, [batches], evaluated), range(2), lambda: None)]
 
     plain = lenet()
     arguments = {name: value for name, value in config.items() if name != "_target_"}
@@ -73,8 +73,8 @@ def test_evaluation_equals_the_whole_split_at_once(digits_data: ImageData, monke
     monkeypatch.setattr(EvaluationBatches, "BATCH_SIZE", 77)  # 360 images: the last batch is smaller
     model = lenet()
     normalise = Normalise(digits_data, CPU, channels_last=True)
-    cohort = Cohort([Trainee(model, {}, build_optimizer(ADAM, model), None)], [0])
-    ((loss, accuracy),) = evaluate(cohort, EvaluationBatches(digits_data.test, CPU), normalise)
+    step = Step(Cohort([Trainee(model, {}, build_optimizer(ADAM, model), None)], [0], CPU), normalise, "fp32")
+    ((loss, accuracy),) = evaluate(step, EvaluationBatches(digits_data.test, CPU))
     output = model.eval()(normalise(digits_data.test.images.permute(0, 2, 3, 1)))
     assert loss == pytest.approx(functional.cross_entropy(output, digits_data.test.labels).item(), rel=1e-5)
     assert accuracy == (output.argmax(1) == digits_data.test.labels).double().mean().item()
@@ -96,15 +96,9 @@ def test_the_model_trains_in_training_and_is_evaluated_in_evaluation_mode(tiny_d
     trainee = Trainee(model, {}, build_optimizer(ADAM, model), None)
     batches = TrainingBatches(tiny_data.train, 5, 0, False, 0, CPU)
     steps = []
-    ((row,),) = fit(
-        Cohort([trainee], [0]),
-        [batches],
-        {"test": EvaluationBatches(tiny_data.test, CPU)},
-        Normalise(tiny_data, CPU, True),
-        [0],
-        "fp32",
-        lambda: steps.append(1),
-    )
+    step = Step(Cohort([trainee], [0], CPU), Normalise(tiny_data, CPU, True), "fp32")
+    training = Training(step, [batches], {"test": EvaluationBatches(tiny_data.test, CPU)})
+    ((row,),) = fit(training, [0], lambda: steps.append(1))
     assert seen == [(True, True, 5), (True, True, 5), (True, True, 2), (False, False, 6)]
     assert len(steps) == 3
     assert row["epoch"] == 1
@@ -120,10 +114,8 @@ def test_bf16_computes_in_bfloat16_and_still_learns(digits_data: ImageData) -> N
     trainee = Trainee(model, {}, build_optimizer(ADAM, model), None)
     batches = TrainingBatches(data.train, 50, 0, False, 0, CPU)
     evaluated = {"test": EvaluationBatches(data.test, CPU)}
-    epochs = fit(
-        Cohort([trainee], [0]), [batches], evaluated, Normalise(data, CPU, True), range(4), "bf16", lambda: None
-    )
-    rows = [row for (row,) in epochs]
+    step = Step(Cohort([trainee], [0], CPU), Normalise(data, CPU, True), "bf16")
+    rows = [row for (row,) in fit(Training(step, [batches], evaluated), range(4), lambda: None)]
     assert dtypes == {torch.bfloat16}
     assert rows[-1]["train_loss"] < 0.8 * rows[0]["train_loss"]
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
