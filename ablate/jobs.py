@@ -33,11 +33,8 @@ def swept(config: DictConfig) -> list[Job]:
     """Returns the jobs that Hydra's basic sweeper will make; of another sweeper's, the one it starts from."""
     if not str(config.hydra.sweeper._target_).endswith(".BasicSweeper"):
         return [_job(config, None)]
-    defaults = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    overrides = OverridesParser.create().parse_overrides([*defaults, *config.hydra.overrides.task])
-    (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
     found = []
-    for job in batch:
+    for job in expand(config, config.hydra.overrides.task):
         cfg = hydra.compose(config.hydra.job.config_name, list(job), return_hydra_config=True)
         try:
             folder = f"{config.hydra.sweep.dir}/{cfg.hydra.sweep.subdir}"
@@ -45,6 +42,19 @@ def swept(config: DictConfig) -> list[Job]:
             folder = None  # named by what Hydra knows only as it starts the job
         found.append(_job(cfg, folder))
     return found
+
+
+def expand(config: DictConfig, overrides: Sequence[str]) -> list[list[str]]:
+    """Returns the overrides of every job of a sweep: those of the study's own sweep, and in their place what is typed.
+
+    Args:
+        config: A composed configuration with Hydra's node, for the study's own sweep.
+        overrides: What is typed, with lists and ranges of values.
+    """
+    defaults = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    parsed = OverridesParser.create().parse_overrides([*defaults, *overrides])
+    (batch,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    return [list(job) for job in batch]
 
 
 def check(jobs: Iterable[Job]) -> None:

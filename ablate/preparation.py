@@ -80,15 +80,21 @@ def assemble(cfg: DictConfig, runs: Sequence[Prepared], seeds: Sequence[int]) ->
         seeds: Of each.
     """
     data, device = runs[0].data, runs[0].device
-    cohort = Cohort([run.trainee for run in runs], seeds, device, cfg.hardware.rewrite)
-    kind = GraphedStep if _graphed(cfg, device) else Step
-    step = kind(cohort, Normalise(data, device, cfg.hardware.channels_last), cfg.hardware.precision)
+    step = make_step(cfg, runs, seeds)
     batches = TrainingBatches(data.train, cfg.train.batch_size, cfg.data.padding, cfg.data.flip, seeds[0], device)
     return Training(
         step,
-        [batches.of_seed(seed) for seed in cohort.sources],
+        [batches.of_seed(seed) for seed in step.cohort.sources],
         {name: EvaluationBatches(split, device) for name, split in data.evaluated.items()},
     )
+
+
+def make_step(cfg: DictConfig, runs: Sequence[Prepared], seeds: Sequence[int], graph: bool = True) -> Step:
+    """Returns what trains prepared runs on a batch, as `assemble` says; a CUDA graph only if it may be one."""
+    data, device = runs[0].data, runs[0].device
+    cohort = Cohort([run.trainee for run in runs], seeds, device, cfg.hardware.rewrite)
+    kind = GraphedStep if graph and _graphed(cfg, device) else Step
+    return kind(cohort, Normalise(data, device, cfg.hardware.channels_last), cfg.hardware.precision)
 
 
 def _graphed(cfg: DictConfig, device: torch.device) -> bool:

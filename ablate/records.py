@@ -6,7 +6,7 @@ that is killed, sees the old one or the new one.
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -184,3 +184,34 @@ def total_times(rows: Sequence[Epoch]) -> dict[str, float]:
     """Returns the seconds that all epochs took, by part, and together as `total_seconds`."""
     times = {name: sum(row[name] for row in rows) for name in TIMES}
     return {**times, "total_seconds": sum(times.values())}
+
+
+def timing_files(study: Path) -> list[Path]:
+    """Returns the timings of variants in a study's folder, the newest first."""
+    return sorted((study / "timing").glob("*.json"), reverse=True)
+
+
+def write_timing(study: Path, timing: Mapping[str, Any]) -> Path:
+    """Writes a timing of variants into a study's folder, and returns its file."""
+    folder = study / "timing"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{timing['started'].replace(':', '').replace('+0000', 'Z')}.json"
+    with atomic_write(path) as file:
+        json.dump({"format": FORMAT, **timing}, file, indent=1)
+        file.write("\n")
+    return path
+
+
+def read_timing(path: Path) -> dict[str, Any]:
+    """Returns a timing.
+
+    Raises:
+        ValueError: It is not one of this format.
+    """
+    try:
+        timing = json.loads(_read(path))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
+    if not isinstance(timing, dict) or timing.get("format") != FORMAT:
+        raise ValueError(f"{path.name} is not a timing of format {FORMAT}")
+    return timing

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ablate.report import checks, claims, comparisons, effects
 from ablate.report.comparisons import Answer, Question
@@ -26,7 +27,8 @@ class FactorialEffects:
     Attributes:
         factorial: The factorial.
         metric: The metric.
-        seeds: The seeds that all its cells have.
+        pairs: The seeds that all its cells have, or the rounds of the timing that was preferred to the runs' clocks.
+        timing: That timing's file; empty without one.
         effects: Main effects and interactions; of a time, on natural logarithms. Empty if a cell is missing.
         adjusted: Their p-values after Holm's method.
         left_out: Why there are none, if so.
@@ -34,7 +36,8 @@ class FactorialEffects:
 
     factorial: effects.Factorial
     metric: str
-    seeds: tuple[int, ...]
+    pairs: tuple[int, ...]
+    timing: str
     effects: tuple[effects.Effect, ...]
     adjusted: tuple[float, ...]
     left_out: str
@@ -108,19 +111,34 @@ def _sides(question: Question) -> list[str]:
 
 def _effects(study: Study, factorial: effects.Factorial, name: str) -> FactorialEffects:
     def without(why: str) -> FactorialEffects:
-        return FactorialEffects(factorial, name, (), (), (), why)
+        return FactorialEffects(factorial, name, (), "", (), (), why)
 
+    labels = [label for label in factorial.cells.values() if label is not None]
     if factorial.missing:
         return without("not all combinations have runs")
-    cells = [study.runs[study.runs["variant"] == label].set_index("seed") for label in factorial.cells.values()]
-    seeds = sorted(set.intersection(*(set(map(int, cell[name].dropna().index)) for cell in cells)))
-    if metric(name).is_time:
-        seeds = [seed for seed in seeds if len({cell.loc[seed, "clock"] for cell in cells}) == 1]
-    if not seeds:
+    timing, pairs, values = _timed_cells(study, labels, name) or ("", *_cells(study, labels, name))
+    if not pairs:
         return without("its cells have no seed in common" + (" with comparable times" if metric(name).is_time else ""))
-    values = np.array([cell.loc[seeds, name].to_numpy(dtype=float) for cell in cells]).T
     if metric(name).is_time:
         values = np.log(values)
     estimated = effects.effects(values, factorial.factors)
     adjusted = holm([effect.p for effect in estimated])
-    return FactorialEffects(factorial, name, tuple(seeds), tuple(estimated), tuple(adjusted), "")
+    return FactorialEffects(factorial, name, tuple(pairs), timing, tuple(estimated), tuple(adjusted), "")
+
+
+def _cells(study: Study, labels: Sequence[str], name: str) -> tuple[list[int], NDArray[np.float64]]:
+    """Returns the seeds that variants have in common, and their values, shape (seeds, variants)."""
+    cells = [study.runs[study.runs["variant"] == label].set_index("seed") for label in labels]
+    seeds = sorted(set.intersection(*(set(map(int, cell[name].dropna().index)) for cell in cells)))
+    if metric(name).is_time:
+        seeds = [seed for seed in seeds if len({cell.loc[seed, "clock"] for cell in cells}) == 1]
+    return seeds, np.array([cell.loc[seeds, name].to_numpy(dtype=float) for cell in cells]).T
+
+
+def _timed_cells(study: Study, labels: Sequence[str], name: str) -> tuple[str, list[int], NDArray[np.float64]] | None:
+    """Returns the newest timing that has all variants: its file, its rounds, and times of shape (rounds, variants)."""
+    for timing in study.timings:
+        if all(name in timing.seconds.get(label, {}) for label in labels):
+            values = np.array([timing.seconds[label][name] for label in labels]).T
+            return timing.file, list(range(len(values))), values
+    return None

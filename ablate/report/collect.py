@@ -13,6 +13,7 @@ from ablate.records import TIMES, RunDirectory
 from ablate.report.definition import find
 from ablate.report.reading import read_run
 from ablate.report.study import Study, Unfinished
+from ablate.report.timings import read_timings
 from ablate.report.variants import Variant, group
 
 
@@ -98,6 +99,8 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
             for run in order
         ]
     )
+    configs = {by_run[run].label: records[run]["config"] for run in reversed(order)}
+    timings = read_timings(folder, configs, broken)
     return Study(
         definition=definition,
         runs=runs,
@@ -110,6 +113,7 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
         ],
         broken=broken,
         models=options("model", groups),
+        timings=timings,
     )
 
 
@@ -135,7 +139,8 @@ def _metrics(record: Mapping[str, Any]) -> dict[str, Any]:
     provenance = record["provenance"]
     return {
         **metrics,
-        **{name: float(record["times"][name]) for name in (*TIMES, "total_seconds")},
+        # Times are compared on logarithms, so one of 0 is none.
+        **{name: float(record["times"][name]) or math.nan for name in (*TIMES, "total_seconds")},
         "parameters": record["model"]["after"]["parameters"],
         "flops": record["model"]["after"]["flops"],
         "clock": json.dumps(

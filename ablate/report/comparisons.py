@@ -34,12 +34,13 @@ class Answer:
         question: What was asked.
         seeds: The seeds that count: those that both variants have, for times on comparable clocks.
         runs: The runs of each seed, the first variant's before the second's.
-        differences: Shape (seeds,), first minus second; of times, the difference of their natural logarithms.
+        differences: Shape (pairs,), first minus second; of times, the difference of their natural logarithms.
         comparison: What the differences say.
         p: The two-sided p-value of the paired t-test; with a margin, the one that speaks for equality.
         p_adjusted: After Holm's method over the metric's family.
         p_outside: With a margin, the adjusted p-value that speaks for a difference larger than it; else NaN.
         left_out: Why seeds that both variants have do not count; empty if all do.
+        timing: The file of the timing that was preferred to the runs' clocks, whose rounds are then the pairs.
     """
 
     question: Question
@@ -51,11 +52,17 @@ class Answer:
     p_adjusted: float
     p_outside: float
     left_out: str
+    timing: str = ""
 
     @property
     def metric(self) -> Metric:
         """The metric compared."""
         return metric(self.question.metric)
+
+    @property
+    def pairs(self) -> str:
+        """What the values are paired by."""
+        return "round" if self.timing else "seed"
 
 
 def families(study: Study, questions: Iterable[Question]) -> dict[Question, Answer]:
@@ -128,6 +135,22 @@ def _swapped(question: Question) -> Question:
 
 
 def _answer(study: Study, question: Question) -> Answer:
+    return timed(study, question) or _by_runs(study, question)
+
+
+def timed(study: Study, question: Question) -> Answer | None:
+    """Answers from the newest timing that has both variants, if there is one."""
+    if not metric(question.metric).is_time or not isinstance(question.second, str):
+        return None
+    for timing in study.timings:
+        pair = timing.pair(question.first, question.second, question.metric)
+        if pair is not None:
+            first, second = np.log(pair)
+            return _tested(question, (), (), first, second, "", timing.file)
+    return None
+
+
+def _by_runs(study: Study, question: Question) -> Answer:
     kind = metric(question.metric)
     sides = [question.first, question.second] if isinstance(question.second, str) else [question.first]
     runs = [_by_seed(study, label, question.metric) for label in sides]
@@ -145,23 +168,26 @@ def _answer(study: Study, question: Question) -> Answer:
     if not isinstance(question.second, str):
         values = np.vstack([values, np.full(len(seeds), question.second)])
     first, second = np.log(values) if kind.is_time else values
+    runs_of = tuple(tuple(by_seed[seed].run for by_seed in runs) for seed in seeds)
+    return _tested(question, tuple(seeds), runs_of, first, second, left_out)
+
+
+def _tested(
+    question: Question,
+    seeds: tuple[int, ...],
+    runs: tuple[tuple[str, ...], ...],
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    left_out: str,
+    timing: str = "",
+) -> Answer:
     differences = stats.paired_differences(first, second)
     comparison = stats.compare(first, second)
     p, p_outside = comparison.p_t, np.nan
     if question.margin is not None:
-        margin = float(np.log1p(question.margin)) if kind.is_time else question.margin
+        margin = float(np.log1p(question.margin)) if metric(question.metric).is_time else question.margin
         p, p_outside = stats.equivalence_test(differences, margin)
-    return Answer(
-        question=question,
-        seeds=tuple(seeds),
-        runs=tuple(tuple(by_seed[seed].run for by_seed in runs) for seed in seeds),
-        differences=differences,
-        comparison=comparison,
-        p=p,
-        p_adjusted=p,
-        p_outside=p_outside,
-        left_out=left_out,
-    )
+    return Answer(question, seeds, runs, differences, comparison, p, p, p_outside, left_out, timing)
 
 
 class _Value(NamedTuple):

@@ -59,6 +59,8 @@ def _comparison(answer: Answer) -> dict[str, object]:
         "wins": found.wins,
         "ties": found.ties,
         "standardised": found.standardised,
+        "pairs_are": f"{answer.pairs}s",
+        "timing": answer.timing,
         "seeds": " ".join(map(str, answer.seeds)),
         "runs": " ".join(run for pair in answer.runs for run in pair),
     }
@@ -95,7 +97,8 @@ def _effects(analysis: Analysis) -> pd.DataFrame:
                 "high": effect.interval.high,
                 "p": effect.p,
                 "p_adjusted": adjusted,
-                "seeds": " ".join(map(str, found.seeds)),
+                "timing": found.timing,
+                "seeds": "" if found.timing else " ".join(map(str, found.pairs)),
             }
             for found in analysis.factorials
             for effect, adjusted in zip(found.effects, found.adjusted, strict=True)

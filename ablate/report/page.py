@@ -12,13 +12,15 @@ from ablate.report.sections.accuracy import accuracy, variants
 from ablate.report.sections.claims import MARKS, claims
 from ablate.report.sections.differences import differences
 from ablate.report.sections.effects import effects
+from ablate.report.sections.timings import timings
 
 _MOST_SENTENCES = 12
 _METHOD = (
     "Runs are paired by seed: runs of one seed start from the same weights in the layers they share and see the same "
     "batches. A difference is the mean over seeds of the differences within pairs, with its 95 % t-interval.",
     "Times are compared on natural logarithms and shown as ratios, only between runs of the same machine, device, "
-    "threads, precision and version of torch.",
+    "threads, precision and version of torch. Where ablate.timing has timed both variants in turns, the "
+    "comparison rests on its rounds instead.",
     "p is of the paired t-test, two-sided, adjusted by Holm's method over all comparisons of its metric here. "
     "The exact p is of the sign-flip test over all 2ⁿ sign patterns of n pairs (a sample of 20,000 from n = 21 on), "
     "not adjusted; the smallest that n pairs can give is 2/2ⁿ.",
@@ -49,7 +51,7 @@ def build(analysis: Analysis, tables: Mapping[str, pd.DataFrame], pictures: Sequ
         Section("Results", list(accuracy(analysis, tables, drawn))),
         Section("Paired differences", list(differences(analysis, drawn))),
         Section("Effects", list(effects(analysis, drawn))),
-        Section("Time", list(runs.times(analysis, tables, drawn))),
+        Section("Time", [*timings(analysis), *runs.times(analysis, tables, drawn)]),
         Section("Runs", list(runs.completeness(analysis))),
         Section("What the comparison rests on", list(runs.basis(analysis))),
         Section("How it was computed", [Bullets([Item(text) for text in _METHOD])]),

@@ -50,7 +50,7 @@ def _curves(analysis: Analysis) -> tuple[Picture, Draw] | None:
 def _differences(analysis: Analysis) -> tuple[Picture, Draw] | None:
     panels = []
     for name, questions in analysis.questions.items():
-        answers = [analysis.answers[question] for question in questions if analysis.answers[question].seeds]
+        answers = [analysis.answers[question] for question in questions if analysis.answers[question].comparison.pairs]
         estimates = [_of_answer(f"{answer.question.first} − {answer.question.second}", answer) for answer in answers]
         if estimates:
             panels.append(figures.Panel(metric(name).label, _scale(metric(name)), estimates))
@@ -68,7 +68,11 @@ def _claims(analysis: Analysis) -> tuple[Picture, Draw] | None:
     by_metric: dict[str, list[figures.Estimate]] = {}
     for judged in analysis.judgements:
         for found in judged.findings:
-            if found.answer is not None and found.answer.seeds and isinstance(found.part.question.second, str):
+            if (
+                found.answer is not None
+                and found.answer.comparison.pairs
+                and isinstance(found.part.question.second, str)
+            ):
                 estimate = replace(
                     _of_answer(found.part.text, found.answer),
                     published=_published(judged.claim.published, found),

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ablate.report.definition import Definition
+from ablate.report.timings import Timing
 from ablate.report.variants import Variant
 
 _NOT_METRICS = ("run", "variant", "seed", "clock")
@@ -37,6 +38,7 @@ class Study:
         unfinished: Runs that are not complete.
         broken: What is wrong with each run directory that cannot be read, by its folder.
         models: The model options that can be run, by name.
+        timings: Of variants against each other, the newest first.
     """
 
     definition: Definition
@@ -47,6 +49,7 @@ class Study:
     unfinished: Sequence[Unfinished] = ()
     broken: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    timings: Sequence[Timing] = ()
 
     @property
     def labels(self) -> list[str]:

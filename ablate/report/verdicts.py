@@ -80,7 +80,7 @@ def _find(part: Part, study: Study, answers: Mapping[Question, Answer], family: 
     if without:
         return Finding(part, Verdict.UNTESTED, None, f"there are no runs of {' and '.join(without)}", None)
     answer = find(answers, part.question)
-    if len(answer.seeds) < 2:
+    if answer.comparison.pairs < 2:
         missing = answer.left_out or f"{' and '.join(sides)} need two seeds or more in common"
         return Finding(part, Verdict.UNTESTED, answer, missing, None)
     mean = answer.comparison.mean

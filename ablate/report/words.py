@@ -43,15 +43,26 @@ def interval(bounds: Interval, metric: Metric) -> str:
     return metric.show_interval(bounds.low, bounds.high)
 
 
+def pairs(answer: Answer) -> str:
+    """Returns how many seeds, or rounds of a timing, a comparison rests on."""
+    return count(answer.comparison.pairs, answer.pairs)
+
+
+def needed(found: Finding) -> str:
+    """Returns how many would settle an inconclusive part."""
+    if found.answer is None or found.seeds_needed is None:
+        return "unknown"
+    return count(found.seeds_needed, found.answer.pairs)
+
+
 def evidence(answer: Answer) -> str:
     """Returns a test's figures in words."""
     comparison = answer.comparison
     difference = answer.metric.show_difference(comparison.mean)
-    seeds = count(comparison.pairs, "seed")
     bounds = interval(comparison.interval, answer.metric)
     shown = "no interval" if bounds == "–" else f"95 % interval {bounds}"
     p = p_value(answer.p_adjusted)
-    return f"{difference} ({shown}), {seeds}, p {p if p.startswith('<') else f'= {p}'}"
+    return f"{difference} ({shown}), {pairs(answer)}, p {p if p.startswith('<') else f'= {p}'}"
 
 
 def finding(found: Finding) -> str:
@@ -64,8 +75,8 @@ def finding(found: Finding) -> str:
             text += "; these runs give no hint how many seeds would settle it"
         else:
             more = found.seeds_needed - found.answer.comparison.pairs
-            needed = f"; about {found.seeds_needed} seeds would settle it at 80 % power"
-            text += f"{needed}, {more} more" if more > 0 else needed
+            text += f"; about {needed(found)} would settle it at 80 % power"
+            text += f", {more} more" if more > 0 else ""
     return text
 
 
@@ -81,7 +92,8 @@ def judgement(judged: Judgement) -> str:
             if found.answer is not None
         )
     if judged.verdict is Verdict.INCONCLUSIVE and judged.seeds_needed is not None:
-        why += f"; about {judged.seeds_needed} seeds would settle it"
+        most = next(found for found in judged.findings if found.seeds_needed == judged.seeds_needed)
+        why += f"; about {needed(most)} would settle it"
     return f"{judged.claim.statement} ({why})"
 
 

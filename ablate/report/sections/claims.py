@@ -35,7 +35,7 @@ def claims(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Block]:
     if "claims" in drawn:
         yield drawn["claims"]
     rows = [_evidence(judged.claim.id, found) for judged in analysis.judgements for found in judged.findings]
-    details = ("claim", "part", "verdict", "difference", "95 % interval", "seeds", "p", "exact p", "seeds needed")
+    details = ("claim", "part", "verdict", "difference", "95 % interval", "pairs", "p", "exact p", "pairs needed")
     yield Table(
         "evidence", "The evidence, part by part.", details, rows, words=("claim", "part", "verdict", "95 % interval")
     )
@@ -49,12 +49,12 @@ def _evidence(claim: str, found: Finding) -> list[Cell]:
     answer, comparison = found.answer, found.answer.comparison
     against_equality = found.part.sign == 0 and found.verdict is Verdict.REFUTED
     p = answer.p_outside if against_equality else answer.p_adjusted
-    needed = "–" if found.verdict is not Verdict.INCONCLUSIVE else str(found.seeds_needed or "unknown")
+    needed = "–" if found.verdict is not Verdict.INCONCLUSIVE else words.needed(found)
     return [
         *start,
         Cell(answer.metric.show_difference(comparison.mean), comparison.mean),
         Cell(words.interval(comparison.interval, answer.metric)),
-        Cell(str(comparison.pairs), comparison.pairs),
+        Cell(words.pairs(answer), comparison.pairs),
         Cell(words.p_value(p), p),
         Cell(words.p_value(comparison.p_sign_flip), comparison.p_sign_flip),
         Cell(needed, found.seeds_needed),

@@ -36,7 +36,7 @@ def _comparisons(name: str, caption: str, answers: Sequence[Answer]) -> Table:
         rows.append(
             [
                 Cell(_versus(answer.question)),
-                Cell(str(found.pairs), found.pairs),
+                Cell(words.pairs(answer), found.pairs),
                 Cell(answer.metric.show_difference(found.mean), found.mean),
                 Cell(words.interval(found.interval, answer.metric)),
                 Cell(words.p_value(answer.p_adjusted), answer.p_adjusted),
@@ -48,7 +48,7 @@ def _comparisons(name: str, caption: str, answers: Sequence[Answer]) -> Table:
             ]
         )
     columns = (
-        "comparison", "seeds", "difference", "95 % interval", "p", "exact p", "smallest exact p", "higher in",
+        "comparison", "pairs", "difference", "95 % interval", "p", "exact p", "smallest exact p", "higher in",
         "superiority", "standardised",
     )  # fmt: skip
     return Table(name, caption, columns, rows, words=("comparison", "95 % interval"))

@@ -34,6 +34,7 @@ def effects(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Block]
 
 def _effects_table(found: FactorialEffects) -> Table:
     kind = metric(found.metric)
+    over = words.count(len(found.pairs), "round" if found.timing else "seed")
     rows = [
         [
             Cell(" × ".join(effect.factors)),
@@ -46,7 +47,7 @@ def _effects_table(found: FactorialEffects) -> Table:
     ]
     caption = (
         f"Effects of {words.listed(found.factorial.factors)} on {kind.label}, "
-        f"over {words.count(len(found.seeds), 'seed')}. A main effect is the mean change over the levels of the "
+        f"over {over}. A main effect is the mean change over the levels of the "
         "others; an interaction how much the change one makes grows with the other in."
     )
     columns = ("effect", "kind", "estimate", "95 % interval", "p")

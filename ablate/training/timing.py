@@ -1,0 +1,213 @@
+"""Times variants against each other: in one process, in turns, in random order."""
+
+import itertools
+import random
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from ablate.data.batches import EvaluationBatches, TrainingBatches
+from ablate.training.step import Step
+
+WARM_UP_ROUNDS = 3
+FIRST_LOOK = 16  # rounds after which the intervals are looked at; then after every doubling
+LEVEL = 0.95
+_QUIET = 1.05  # of the probes' lowest fifth: what a probe may take for its round to count
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as long one thing takes as another, with its 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+    @property
+    def precision(self) -> float:
+        """Half the interval's width on the logarithm: 0.01 is about a percent."""
+        return float(np.log(self.high / self.low) / 2)
+
+
+def ratio(first: ArrayLike, second: ArrayLike) -> Ratio:
+    """Returns the ratio of paired times: their geometric mean ratio, with a t-interval on logarithms.
+
+    Args:
+        first: Seconds above 0, shape (rounds,); two rounds or more.
+        second: The other's in the same rounds.
+    """
+    logs = np.log(np.asarray(first, dtype=float)) - np.log(np.asarray(second, dtype=float))
+    half = stats.t.ppf((1 + LEVEL) / 2, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
+    middle = logs.mean()
+    return Ratio(*(float(np.exp(value)) for value in (middle, middle - half, middle + half)))
+
+
+@dataclass(frozen=True)
+class Block:
+    """How a variant is timed in a round: training steps, then batches of the test."""
+
+    steps: int = 10
+    evaluations: int = 2
+
+
+class Stopwatch:
+    """Times one variant, on the first batches of an epoch again and again.
+
+    Args:
+        step: Trains a single run.
+        batches: Its training images.
+        test: The images that it is tested on.
+        evaluations: Batches that an epoch evaluates, of all splits.
+        block: What is timed in a round.
+    """
+
+    def __init__(
+        self, step: Step, batches: TrainingBatches, test: EvaluationBatches, evaluations: int, block: Block
+    ) -> None:
+        self.step, self._all, self._evaluations = step, batches, evaluations
+        images, labels = batches.epoch(0)
+        size = batches.batch_size
+        self.batches = [
+            ([images[start : start + size].clone()], labels[start : start + size, None].clone())
+            for start in range(0, min(len(labels) // size, block.steps) * size, size)
+        ]
+        self._test = [pixels for pixels, _ in itertools.islice(test, block.evaluations)]
+
+    def train(self) -> float:
+        """Returns the seconds of a training step: the median of a block's."""
+        self.step.cohort.train(True)
+        with self.step.cohort.noise(0):
+            calls = [partial(self.step, *batch) for batch in self.batches]
+            return statistics.median(_seconds(calls, self.step.cohort.device))
+
+    def evaluate(self) -> float:
+        """Returns the seconds of a batch of the test: the median of a block's."""
+        cohort = self.step.cohort
+        cohort.train(False)
+        with torch.inference_mode(), self.step.autocast:
+            calls = [lambda pixels=pixels: cohort.forward([self.step.normalise(pixels)]) for pixels in self._test]
+            return statistics.median(_seconds(calls, cohort.device))
+
+    def data(self) -> float:
+        """Returns the seconds of an epoch's shuffling, cropping and mirroring, which no variant changes."""
+        (seconds,) = _seconds([lambda: self._all.epoch(1)], self.step.cohort.device)
+        return seconds
+
+    def epoch(self, data: float) -> dict[str, float]:
+        """Times a block, and returns the seconds of a whole epoch by part, as a run's record names them.
+
+        Args:
+            data: What `data` returned.
+        """
+        parts = {
+            "train_seconds": self.train() * len(self._all),
+            "eval_seconds": self.evaluate() * self._evaluations,
+        }
+        return {**parts, "total_seconds": sum(parts.values()) + data}
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds an epoch, by variant and part, for every round that counts.
+
+    Attributes:
+        seconds: Lists of shape (rounds,): `seconds[variant]["train_seconds"]`.
+        disturbed: Rounds that do not count, because something else slowed the machine down.
+    """
+
+    seconds: Mapping[str, Mapping[str, list[float]]]
+    disturbed: int
+
+    @property
+    def rounds(self) -> int:
+        """How many count."""
+        return len(next(iter(self.seconds.values()))["total_seconds"])
+
+    def ratio(self, variant: str, baseline: str, part: str = "total_seconds") -> Ratio:
+        """Returns a variant's time over the baseline's."""
+        return ratio(self.seconds[variant][part], self.seconds[baseline][part])
+
+    def precision(self, baseline: str) -> float:
+        """Returns half the width of the widest interval of training and total time against a baseline."""
+        others = [name for name in self.seconds if name != baseline]
+        parts = ("train_seconds", "total_seconds")
+        return max((self.ratio(name, baseline, part).precision for name in others for part in parts), default=0.0)
+
+
+def measure(
+    variants: Mapping[str, Stopwatch],
+    baseline: str,
+    precision: float,
+    most_rounds: int,
+    on_round: Callable[[], object],
+) -> Timings:
+    """Times variants in rounds, in each of which every variant has its turn, in random order.
+
+    A change of the machine's speed meets all variants of a round, and much of it cancels in their ratio. Not all: what
+    waits for memory slows down more than what computes. So every round has a probe, a turn of the baseline that enters
+    no ratio, and where that took over 5 % longer than the fastest fifth of the probes, the round does not count.
+
+    Args:
+        variants: What to time.
+        baseline: The variant that the others are compared with.
+        precision: When to stop: half the width of the 95 % intervals of all ratios, 0.01 being a percent.
+        most_rounds: When to stop at the latest; at least 2.
+        on_round: Called after every round.
+    """
+    order = random.Random(0)
+    data = statistics.median(variants[baseline].data() for _ in range(3))
+    rounds: list[dict[str, dict[str, float]]] = []
+    probes: list[float] = []
+    look = FIRST_LOOK
+    for number in range(-WARM_UP_ROUNDS, most_rounds):
+        turns: list[str | None] = [None, *variants]  # None is the probe's
+        order.shuffle(turns)
+        found = {turn: variants[baseline if turn is None else turn].epoch(data) for turn in turns}
+        if number < 0:
+            continue
+        probes.append(found.pop(None)["total_seconds"])
+        rounds.append({str(name): seconds for name, seconds in found.items()})
+        on_round()
+        if len(rounds) == look:
+            if _timings(rounds, probes).precision(baseline) <= precision:
+                break
+            look *= 2
+    return _timings(rounds, probes)
+
+
+def _timings(rounds: Sequence[Mapping[str, Mapping[str, float]]], probes: Sequence[float]) -> Timings:
+    least = _QUIET * np.quantile(probes, 0.1)  # the median of the lowest fifth
+    quiet = [found for found, probe in zip(rounds, probes, strict=True) if probe <= least]
+    if len(quiet) < 2:
+        quiet = list(rounds)
+    seconds = {
+        name: {part: [found[name][part] for found in quiet] for part in parts} for name, parts in rounds[0].items()
+    }
+    return Timings(seconds, len(rounds) - len(quiet))
+
+
+def _seconds(calls: Sequence[Callable[[], object]], device: torch.device) -> list[float]:
+    """Returns the seconds of each call; on a CUDA GPU the device's own, without waiting between them."""
+    if device.type == "cuda":
+        marks = [torch.cuda.Event(enable_timing=True) for _ in range(len(calls) + 1)]
+        marks[0].record()
+        for call, mark in zip(calls, marks[1:], strict=True):
+            call()
+            mark.record()
+        torch.cuda.synchronize(device)
+        return [marks[n].elapsed_time(marks[n + 1]) / 1000 for n in range(len(calls))]
+    found = []
+    for call in calls:
+        start = time.perf_counter()
+        call()
+        if device.type == "mps":
+            torch.mps.synchronize()
+        found.append(time.perf_counter() - start)
+    return found
