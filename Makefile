@@ -14,8 +14,9 @@ demo: .venv/installed ## Sweep three variants over three seeds on embedded data,
 	$(BIN)/python -m ablate -m study=demo
 	$(BIN)/python -m ablate.report outputs/demo
 
-study: .venv/installed ## Run the first study on CIFAR-10: three variants, three seeds, 50 epochs
+study: .venv/installed ## Run the first study on CIFAR-10: three variants, three seeds, 50 epochs, and time its layers
 	$(BIN)/python -m ablate -m
+	-$(BIN)/python -m ablate.timing hardware.threads=1
 
 report: .venv/installed ## Write tables and plots of every study in outputs/
 	$(BIN)/python -m ablate.report
@@ -38,9 +39,11 @@ format: .venv/installed-dev ## Put the code into the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/installed-dev ## Measure an epoch against the usual pipeline, a sweep, and a large report (ten minutes)
+bench: .venv/installed-dev ## Measure an epoch and a sweep against peers, layers, and a large report (an hour)
+	$(PIP) --editable '.[bench]'
 	$(BIN)/python benchmarks/epoch.py
-	$(BIN)/python benchmarks/study.py --epochs 2
+	$(BIN)/python benchmarks/study.py
+	$(BIN)/python benchmarks/timing.py
 	$(BIN)/python benchmarks/report.py
 
 clean: ## Remove the environment and caches, but no run

@@ -91,6 +91,8 @@ def run(
             if not found.fresh:
                 progress.advance(1)
             if decision.action is Action.LEAVE:
+                if found.fresh:  # in a cohort, whose errors this run's log has not seen
+                    log.error("%s %s in a cohort\n%s", name, record["status"], record["error"]["traceback"])
                 why = record["error"]["message"] if found.fresh else "before, and rerun=never leaves it so"
                 raise RunFailed(f"{name} {record['status']}: {why}\nIt is in {shown(folder)}")
             _tell(name, directory, record, found)

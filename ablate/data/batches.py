@@ -69,17 +69,16 @@ def crop(padded: Tensor, choice: Draw, padding: int) -> Tensor:
     tall, wide, channels = padded.shape[1:]
     height, width = tall - 2 * padding, wide - 2 * padding
     pixels = padded.view(-1, channels)
-    small = len(pixels) < 2**31
-    rows = torch.arange(height, device=padded.device)
-    columns = torch.arange(width, device=padded.device)
+    kind = torch.int32 if len(pixels) < 2**31 else torch.int64  # of pixels' numbers
+    rows = torch.arange(height, device=padded.device, dtype=kind)
+    columns = torch.arange(width, device=padded.device, dtype=kind)
     out = padded.new_empty(len(choice.order), height, width, channels)
     for start in range(0, len(out), _CHUNK):
         chunk = slice(start, start + _CHUNK)
-        top, left = choice.offsets[chunk].unsqueeze(2).unbind(1)
+        top, left = choice.offsets[chunk].to(kind).unsqueeze(2).unbind(1)
         across = torch.where(choice.flips[chunk].unsqueeze(1), columns.flip(0), columns) + left
-        down = choice.order[chunk].unsqueeze(1) * tall + top + rows
+        down = choice.order[chunk].to(kind).unsqueeze(1) * tall + top + rows
         index = down.unsqueeze(2) * wide + across.unsqueeze(1)
-        index = index.int() if small else index
         torch.index_select(pixels, 0, index.flatten(), out=out[chunk].view(-1, channels))
     return out
 
@@ -139,7 +138,7 @@ class TrainingBatches:
 class EvaluationBatches:
     """The images of a split to evaluate on, in their own order and unchanged."""
 
-    BATCH_SIZE = 1000
+    BATCH_SIZE = 500
 
     def __init__(self, split: Split, device: torch.device) -> None:
         self.images = pad(split.images.to(device), 0)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ablate.models.narrow_norm import fits, narrow_norm
+
 Members = tuple[int, ...]
 
 # Layers without weights that treat every channel alike: they run over all members at once.
@@ -161,6 +163,12 @@ class _BatchNorm(_Weighted):
         if self.training:
             for layer in self.own.values():
                 layer.num_batches_tracked.add_(1)  # type: ignore[operator]
+            if fits(part.values) and self.bias is not None:
+                y, mean, variance = narrow_norm(part.values, self.weight, self.bias, norm.eps)
+                count = y.numel() // y.shape[1]
+                self.running_mean.lerp_(mean, norm.momentum)
+                self.running_var.lerp_(variance * (count / (count - 1)), norm.momentum)
+                return y
         return functional.batch_norm(
             part.values, self.running_mean, self.running_var, self.weight, self.bias,
             self.training, norm.momentum, norm.eps,

@@ -66,6 +66,14 @@ def commands(study: Study, variants: Iterable[str], seeds: Iterable[int]) -> lis
     ]
 
 
+def timing_command(study: Study, variants: Iterable[str]) -> str | None:
+    """Returns the command that times variants against each other; None where it takes several commands to run them."""
+    found = commands(study, variants, (0,))
+    if len(found) != 1:
+        return None
+    return found[0].replace("python -m ablate -m", "python -m ablate.timing").removesuffix(" seed=0")
+
+
 def command_of_edits(study: Study, full: str, edits: Sequence[str]) -> str:
     """Returns the command that runs the variant with some of the edits of another, over the study's seeds.
 

@@ -182,7 +182,7 @@ def test_one_seed_is_warned_of(make_run: Make, study: Path) -> None:
     page = report(study)
     assert "2 complete runs of 2 variants; seed 0." in page
     assert "One seed says nothing about the spread between runs" in page
-    assert re.search(r"\| bn against plain +\| 1 seed +\| +\+0.00 pp \| –", page)
+    assert re.search(r"\| bn against plain +\| +1 seed +\| +\+0.00 pp \| –", page)
 
 
 def test_times_of_cohorts_are_shown_and_not_compared(factorial: Path, make_run: Make) -> None:

@@ -1,10 +1,10 @@
 """Claims and their verdicts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from ablate.report import words
 from ablate.report.analysis import Analysis
-from ablate.report.completeness import commands, default_command
+from ablate.report.completeness import commands, default_command, timing_command
 from ablate.report.document import Block, Cell, Commands, Picture, Table, Text
 from ablate.report.metrics import metric
 from ablate.report.verdicts import Finding, Verdict
@@ -69,16 +69,22 @@ def _to_run(analysis: Analysis) -> Iterator[Block]:
     ]
     if not untested or not study.records:
         return
-    variants = dict.fromkeys(
-        side
-        for found in untested
-        for side in (found.part.question.first, found.part.question.second)
-        if isinstance(side, str)
-    )
-    seeds = {*map(int, study.runs["seed"])}
-    if any(found.answer is not None and found.answer.left_out for found in untested):
-        seeds = {max(seeds) + number for number in range(1, _FEWEST_SEEDS + 1)}  # all of them on this machine
-    elif len(seeds) < _FEWEST_SEEDS:
-        seeds |= {*range(_FEWEST_SEEDS)}
+    typed = []
+    of_time = [found for found in untested if found.answer is not None and metric(found.part.question.metric).is_time]
+    if of_time and (command := timing_command(study, _variants(of_time))) is not None:
+        typed.append(command)
+        untested = [found for found in untested if found not in of_time]
+    if untested:
+        seeds = {*map(int, study.runs["seed"])}
+        if any(found.answer is not None and found.answer.left_out for found in untested):
+            seeds = {max(seeds) + number for number in range(1, _FEWEST_SEEDS + 1)}  # all of them on this machine
+        elif len(seeds) < _FEWEST_SEEDS:
+            seeds |= {*range(_FEWEST_SEEDS)}
+        typed += commands(study, _variants(untested), seeds) or [default_command(study)]
     yield Text("To test what is untested:")
-    yield Commands(commands(study, variants, seeds) or [default_command(study)])
+    yield Commands(typed)
+
+
+def _variants(findings: Iterable[Finding]) -> list[str]:
+    sides = [side for found in findings for side in (found.part.question.first, found.part.question.second)]
+    return list(dict.fromkeys(side for side in sides if isinstance(side, str)))
