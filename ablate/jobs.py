@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from ablate.compositions import remember
 from ablate.records import RunDirectory
 from ablate.validation import validate
 
@@ -34,8 +35,10 @@ def swept(config: DictConfig) -> list[Job]:
     if not str(config.hydra.sweeper._target_).endswith(".BasicSweeper"):
         return [_job(config, None)]
     found = []
+    loader = GlobalHydra.instance().config_loader()
+    remember(loader)
     for job in expand(config, config.hydra.overrides.task):
-        cfg = hydra.compose(config.hydra.job.config_name, list(job), return_hydra_config=True)
+        cfg = loader.load_sweep_config(config, job)
         try:
             folder = f"{config.hydra.sweep.dir}/{cfg.hydra.sweep.subdir}"
         except OmegaConfBaseException:
