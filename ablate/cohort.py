@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ablate.experiment import look
 from ablate.hardware import configured
@@ -31,8 +32,33 @@ class Member:
     overrides: Sequence[str]
 
 
+def members_of(
+    loader: Any, config: DictConfig, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+) -> list[Member]:
+    """Returns the jobs of a batch that Hydra launches.
+
+    Args:
+        loader: Hydra's config loader.
+        config: The sweep's configuration, with Hydra's node.
+        job_overrides: Those of each job.
+        initial_job_idx: The number of the first.
+    """
+    found = []
+    for number, overrides in enumerate(job_overrides, start=initial_job_idx):
+        cfg = loader.load_sweep_config(config, list(overrides))
+        with open_dict(cfg):
+            cfg.hydra.job.id = cfg.hydra.job.num = number
+        HydraConfig.instance().set_config(cfg)
+        folder = Path(cfg.hydra.sweep.dir) / cfg.hydra.sweep.subdir
+        typed = list(cfg.hydra.overrides.task)
+        with open_dict(cfg):
+            del cfg["hydra"]
+        found.append(Member(cfg, folder.absolute(), typed))
+    return found
+
+
 def plan(members: Sequence[Member], most: int, processes: int = 1, across_seeds: bool = False) -> list[list[Member]]:
-    """Returns the cohorts of a sweep. A single process leaves runs that are alike to no other to be run as jobs.
+    """Returns the cohorts of a sweep; a run that is alike to no other is one of its own.
 
     Args:
         members: The jobs.
@@ -45,10 +71,10 @@ def plan(members: Sequence[Member], most: int, processes: int = 1, across_seeds:
         alike.setdefault(_likeness(member.cfg, across_seeds), []).append(member)
     cohorts = [group[start : start + most] for group in alike.values() for start in range(0, len(group), most)]
     left_over = len(cohorts) % processes
-    if left_over:  # the last round would leave processes without work
+    if left_over and processes > 1:  # the last round would leave processes without work
         parts = -(-processes // left_over)
         cohorts[-left_over:] = [cohort[part::parts] for cohort in cohorts[-left_over:] for part in range(parts)]
-    return [cohort for cohort in cohorts if len(cohort) > 1 or (processes > 1 and cohort)]
+    return [cohort for cohort in cohorts if cohort]
 
 
 def _likeness(cfg: DictConfig, across_seeds: bool) -> str:

@@ -186,32 +186,39 @@ def total_times(rows: Sequence[Epoch]) -> dict[str, float]:
     return {**times, "total_seconds": sum(times.values())}
 
 
-def timing_files(study: Path) -> list[Path]:
-    """Returns the timings of variants in a study's folder, the newest first."""
-    return sorted((study / "timing").glob("*.json"), reverse=True)
+def study_files(study: Path, kind: str) -> list[Path]:
+    """Returns the files of a kind (`timing`, `plan`) in a study's folder, the newest first."""
+    return sorted((study / kind).glob("*.json"), reverse=True)
 
 
-def write_timing(study: Path, timing: Mapping[str, Any]) -> Path:
-    """Writes a timing of variants into a study's folder, and returns its file."""
-    folder = study / "timing"
+def write_study_file(study: Path, kind: str, started: str, content: Mapping[str, Any]) -> Path:
+    """Writes a timing of variants, or the plan of a sweep, into a study's folder, and returns its file.
+
+    Args:
+        study: The folder.
+        kind: `timing` or `plan`.
+        started: When, in ISO 8601 and UTC: it is the file's name.
+        content: What JSON can hold.
+    """
+    folder = study / kind
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{timing['started'].replace(':', '').replace('+0000', 'Z')}.json"
+    path = folder / f"{started.replace(':', '').replace('+0000', 'Z')}.json"
     with atomic_write(path) as file:
-        json.dump({"format": FORMAT, **timing}, file, indent=1)
+        json.dump({"format": FORMAT, **content}, file, indent=1)
         file.write("\n")
     return path
 
 
-def read_timing(path: Path) -> dict[str, Any]:
-    """Returns a timing.
+def read_study_file(path: Path) -> dict[str, Any]:
+    """Returns what `write_study_file` wrote.
 
     Raises:
-        ValueError: It is not one of this format.
+        ValueError: It is nothing of this format.
     """
     try:
-        timing = json.loads(_read(path))
+        content = json.loads(_read(path))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path.name} cannot be read: {error}") from error
-    if not isinstance(timing, dict) or timing.get("format") != FORMAT:
-        raise ValueError(f"{path.name} is not a timing of format {FORMAT}")
-    return timing
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{path.name} is not of format {FORMAT}")
+    return content

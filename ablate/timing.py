@@ -22,7 +22,7 @@ from ablate import config, provenance
 from ablate.explain import explain
 from ablate.jobs import expand
 from ablate.options import config_dir
-from ablate.records import write_timing
+from ablate.records import write_study_file
 from ablate.validation import validate
 
 
@@ -53,7 +53,7 @@ def compose(overrides: Sequence[str], folder: Path | None = None) -> tuple[dict[
 def time_variants(
     variants: Mapping[str, DictConfig], precision: float, rounds: int, profiled_steps: int = 20
 ) -> dict[str, Any]:
-    """Times variants, and returns what `records.write_timing` writes.
+    """Times variants, and returns what is written into the study's folder.
 
     Args:
         variants: Configurations by name; of hardware and study they have the same.
@@ -231,7 +231,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         parser.exit(2, f"{message}\n")
     print(show(timing))
-    print(f"\nWritten to {write_timing(study, timing)}; the report of {study} prefers it for times.")
+    file = write_study_file(study, "timing", timing["started"], timing)
+    print(f"\nWritten to {file}; the report of {study} prefers it for times.")
     reached = timing["precision"]["reached"]
     if reached > options.precision:
         print(

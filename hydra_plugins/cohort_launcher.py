@@ -7,13 +7,14 @@ package, and imports this file at every start.
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, configure_log, setup_globals
-from omegaconf import open_dict
+
+if TYPE_CHECKING:
+    from ablate.cohort import Member
 
 
 @dataclass
@@ -30,7 +31,15 @@ class CohortLauncherConf:
     members: int | None = None
 
 
-ConfigStore.instance().store(group="hydra/launcher", name="cohort", node=CohortLauncherConf, provider="ablate")
+@dataclass
+class PlanLauncherConf(CohortLauncherConf):
+    """Options of the launcher `plan`, which says what the launcher `cohort` would do with the same options."""
+
+    _target_: str = "hydra_plugins.cohort_launcher.PlanLauncher"
+
+
+for name, node in {"cohort": CohortLauncherConf, "plan": PlanLauncherConf}.items():
+    ConfigStore.instance().store(group="hydra/launcher", name=name, node=node, provider="ablate")
 
 
 class CohortLauncher(BasicLauncher):
@@ -48,29 +57,29 @@ class CohortLauncher(BasicLauncher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Launches jobs; those of other applications than ablate as the basic launcher does."""
         if getattr(self.task_function, "__module__", None) == "ablate.cli":
-            self._train_cohorts(job_overrides, initial_job_idx)
+            from ablate import cli
+            from ablate.workers import train_cohorts
+
+            cohorts, processes = self._plan(self._jobs(job_overrides, initial_job_idx))
+            if processes == 1:
+                cohorts = [cohort for cohort in cohorts if len(cohort) > 1]  # the others are run as jobs
+            if cohorts:
+                train_cohorts(cohorts, min(processes, len(cohorts)), cli.STARTED, cli.progress.advance)
         return super().launch(job_overrides, initial_job_idx)
 
-    def _train_cohorts(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> None:
-        from ablate import cli
-        from ablate.cohort import Member, plan  # imports torch
-        from ablate.hardware import choose_device
-        from ablate.workers import train_cohorts
+    def _jobs(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> "list[Member]":
+        from ablate.cohort import members_of  # imports torch
 
         assert self.hydra_context is not None and self.config is not None
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        members = []
-        for number, overrides in enumerate(job_overrides, start=initial_job_idx):
-            config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
-            with open_dict(config):
-                config.hydra.job.id = config.hydra.job.num = number
-            HydraConfig.instance().set_config(config)
-            folder = Path(config.hydra.sweep.dir) / config.hydra.sweep.subdir
-            typed = list(config.hydra.overrides.task)
-            with open_dict(config):
-                del config["hydra"]
-            members.append(Member(config, folder.absolute(), typed))
+        return members_of(self.hydra_context.config_loader, self.config, job_overrides, initial_job_idx)
+
+    def _plan(self, members: "Sequence[Member]") -> "tuple[list[list[Member]], int]":
+        """Returns the cohorts, and how many processes train them."""
+        from ablate.cohort import plan
+        from ablate.hardware import choose_device
+
         processes = self.processes or os.cpu_count() or 1
         hardware = members[0].cfg.hardware
         on_gpu = choose_device(hardware).type != "cpu"
@@ -79,6 +88,18 @@ class CohortLauncher(BasicLauncher):
         elif hardware.threads is not None and self.processes is None:
             processes = max(1, processes // hardware.threads)
         # On a GPU a cohort has runs of several seeds: its cores are many more than one seed's runs fill.
-        cohorts = plan(members, self.members or (32 if on_gpu else 8), processes, across_seeds=on_gpu)
-        if cohorts:
-            train_cohorts(cohorts, min(processes, len(cohorts)), cli.STARTED, cli.progress.advance)
+        return plan(members, self.members or (32 if on_gpu else 8), processes, across_seeds=on_gpu), processes
+
+
+class PlanLauncher(CohortLauncher):
+    """Says what a sweep would do, and does nothing: hydra/launcher=plan."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Prints the plan of the jobs."""
+        from ablate.plan import show
+
+        members = self._jobs(job_overrides, initial_job_idx)
+        cohorts, _ = self._plan(members)
+        assert self.config is not None
+        show(members, cohorts, self.config.hydra.sweep.dir)
+        raise SystemExit(0)

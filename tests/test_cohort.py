@@ -179,10 +179,10 @@ def test_plans(quick: Compose, tmp_path: Path) -> None:
         return [len(cohort) for cohort in cohorts]
 
     assert sizes(jobs, 8, 1) == [3, 3, 3]
-    assert sizes(jobs, 2, 1) == [2, 2, 2]  # the jobs left over are run as jobs
+    assert sizes(jobs, 2, 1) == [2, 1, 2, 1, 2, 1]
     assert sizes(jobs, 8, 2) == [3, 3, 2, 1]  # neither process is without work
     assert sizes([*jobs[:3], *other], 8, 2) == [3, 1]
-    assert sizes(other, 8, 1) == []
+    assert sizes(other, 8, 1) == [1]
 
 
 def test_times_of_cohorts_are_not_compared(quick: Compose, tmp_path: Path) -> None:

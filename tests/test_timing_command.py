@@ -5,7 +5,6 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -38,8 +37,8 @@ def test_a_timing_is_written_and_preferred_by_the_report(ablate: Run, tmp_path: 
     assert "wider than the 0.00% asked for; more --rounds" in timed.stderr
     assert re.search(r"^\| dropout \| [\d.]+ \| [\d.]+ \| [\d.]+ \| [\d.]+ \| [\d.]+ to [\d.]+ \|", timed.stdout, re.M)
     assert re.search(r"^\| drop3 \|  \| [\d.]+ \+ [\d.]+ \|$", timed.stdout, re.M)
-    (file,) = records.timing_files(study)
-    timing = records.read_timing(file)
+    (file,) = records.study_files(study, "timing")
+    timing = records.read_study_file(file)
     assert timing["rounds"] + timing["disturbed"] == 18
     assert [variant["name"] for variant in timing["variants"]] == ["plain", "dropout"]
     assert timing["provenance"]["threads"] == 1
@@ -75,17 +74,13 @@ def test_what_cannot_be_timed_is_said_before_anything_starts(ablate: Run, argume
     assert "Traceback" not in answer.stderr
 
 
-def some_timing(**changes: Any) -> dict[str, Any]:
-    return {"started": "2026-01-01T00:00:00+00:00", "variants": [], **changes}
-
-
 def test_timings_are_kept_and_the_newest_comes_first(tmp_path: Path) -> None:
-    one = records.write_timing(tmp_path, some_timing())
-    other = records.write_timing(tmp_path, some_timing(started="2026-01-02T00:00:00+00:00"))
-    assert records.timing_files(tmp_path) == [other, one]
+    one = records.write_study_file(tmp_path, "timing", "2026-01-01T00:00:00+00:00", {})
+    other = records.write_study_file(tmp_path, "timing", "2026-01-02T00:00:00+00:00", {})
+    assert records.study_files(tmp_path, "timing") == [other, one]
     other.write_text("{")
     with pytest.raises(ValueError, match="cannot be read"):
-        records.read_timing(other)
+        records.read_study_file(other)
     other.write_text('{"format": 99}')
-    with pytest.raises(ValueError, match="is not a timing of format 1"):
-        records.read_timing(other)
+    with pytest.raises(ValueError, match="is not of format 1"):
+        records.read_study_file(other)

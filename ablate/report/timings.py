@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.records import read_timing, timing_files
+from ablate.records import read_study_file, study_files
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def read_timings(folder: Path, configs: Mapping[str, Mapping[str, Any]], broken:
     """
     labels = {_essence(config): label for label, config in configs.items()}
     found = []
-    for path in timing_files(folder):
+    for path in study_files(folder, "timing"):
         try:
             found.append(_read(path, labels))
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
@@ -56,7 +56,7 @@ def read_timings(folder: Path, configs: Mapping[str, Mapping[str, Any]], broken:
 
 
 def _read(path: Path, labels: Mapping[str, str]) -> Timing:
-    timing = read_timing(path)
+    timing = read_study_file(path)
     variants = {
         labels[key]: variant for variant in timing["variants"] if (key := _essence(variant["config"])) in labels
     }

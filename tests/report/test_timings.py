@@ -22,10 +22,11 @@ def config(name: str, edits: dict[str, Any], **train: Any) -> dict[str, Any]:
 
 
 def write(study: Path, timed: Sequence[tuple[dict[str, Any], list[float]]], day: int = 1, **changes: Any) -> Path:
-    return records.write_timing(
+    return records.write_study_file(
         study,
+        "timing",
+        f"2026-02-0{day}T00:00:00+00:00",
         {
-            "started": f"2026-02-0{day}T00:00:00+00:00",
             "disturbed": 2,
             "provenance": {"machine": {"cpu": "CPU"}, "accelerator": "cpu", "threads": 1},
             "variants": [

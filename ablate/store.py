@@ -1,0 +1,270 @@
+"""A store that runs keep their records and checkpoints in, beside the folder that they are written to.
+
+For machines that share no file system: any address that fsspec knows, such as `s3://bucket/studies`. A run's files are
+copied there as its epochs complete, the record last, so what the store says of a run is always there. A machine that
+goes on with a run, or reports, reads from there.
+"""
+
+import hashlib
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+from platformdirs import user_cache_path
+
+from ablate.atomic import atomic_write
+
+log = logging.getLogger(__name__)
+
+# Where an upload shows only when it is whole; elsewhere a file is written under another name and renamed.
+_OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds between two tries, doubled each time
+PATIENCE = 600.0  # seconds that a run which has ended waits for its files to arrive
+
+
+class StoreFailed(Exception):
+    """Files of a run that has ended could not be brought to the store; they are in the run's folder."""
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is the address of a store, and not a path."""
+    return "://" in text
+
+
+class Store:
+    """A folder of a store.
+
+    Args:
+        address: As fsspec writes it: `s3://bucket/folder`, `gs://bucket/folder`, or a local folder.
+
+    Raises:
+        ValueError: There is no such kind of store, or the package for it is not installed.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address.rstrip("/")
+        protocol = address.partition("://")[0] if is_address(address) else "file"
+        try:
+            self.fs, root = fsspec.core.url_to_fs(self.address, skip_instance_cache=True)
+        except ImportError as error:
+            extra = _EXTRAS.get(protocol)
+            way_out = f"; pip install 'ablate[{extra}]'" if extra else ""
+            raise ValueError(f"store={address}: {error}{way_out}") from error
+        except ValueError as error:
+            raise ValueError(f"store={address}: {error}") from error
+        self._root = PurePosixPath(root)
+        self._renames = protocol not in _OBJECT_STORES
+
+    def check(self) -> None:
+        """Writes, reads and removes a small file.
+
+        Raises:
+            ValueError: One of these cannot be done; the message says why.
+        """
+        probe = self._path(f".ablate-{time.time_ns()}")
+        try:
+            self._write(probe, b"ablate")
+            if self.fs.cat_file(probe) != b"ablate":
+                raise OSError("what was written was not read back")
+            self.fs.rm_file(probe)
+        except Exception as error:  # each store raises its own
+            raise ValueError(
+                f"store={self.address}: cannot be written to and read from ({_reason(error)}); check the address, the "
+                "credentials and the permissions"
+            ) from error
+
+    def read(self, key: str) -> bytes | None:
+        """Returns a file, None if there is none."""
+        try:
+            content = self.fs.cat_file(self._path(key))
+        except FileNotFoundError:
+            return None
+        assert isinstance(content, bytes)
+        return content
+
+    def write(self, key: str, content: bytes) -> None:
+        """Puts a file in the place of an older one, whole or not at all."""
+        self._write(self._path(key), content)
+
+    def files(self, pattern: str) -> dict[str, str]:
+        """Returns the files that match a pattern, each with what changes when it does."""
+        self.fs.invalidate_cache()
+        found = self.fs.glob(self._path(pattern), detail=True)
+        return {str(PurePosixPath(path).relative_to(self._root)): _version(info) for path, info in found.items()}
+
+    def _path(self, key: str) -> str:
+        return str(self._root / key)
+
+    def _write(self, path: str, content: bytes) -> None:
+        if not self._renames:
+            self.fs.pipe_file(path, content)
+            return
+        part = f"{path}.part"
+        self.fs.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
+        self.fs.pipe_file(part, content)
+        self.fs.mv(part, path)
+
+
+class Uploads:
+    """Brings a run's files to the store, in a thread: training does not wait, and a store that is away is tried again.
+
+    Args:
+        store: The store.
+        key: The run's folder in it.
+        folder: The run's folder here.
+    """
+
+    def __init__(self, store: Store, key: str, folder: Path) -> None:
+        self._store, self._key, self._folder = store, key, folder
+        self._changed = threading.Condition()
+        self._waiting: list[str] = []  # names of files, each once, in the order they are to arrive
+        self._busy = False
+        self._error: Exception | None = None
+        self._thread: threading.Thread | None = None
+
+    def add(self, files: Iterable[Path]) -> None:
+        """Has files brought to the store, after those added before; of one that has changed since, the newest state."""
+        with self._changed:
+            for file in files:
+                if file.name in self._waiting:
+                    self._waiting.remove(file.name)
+                self._waiting.append(file.name)
+            if self._thread is None and self._waiting:
+                self._thread = threading.Thread(target=self._work, daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def finish(self, patience: float = PATIENCE) -> None:
+        """Waits until all files have arrived.
+
+        Raises:
+            StoreFailed: They did not within the patience, in seconds.
+        """
+        until = time.monotonic() + patience
+        with self._changed:
+            while self._waiting or self._busy:
+                left = until - time.monotonic()
+                if left <= 0:
+                    raise StoreFailed(
+                        f"{', '.join(self._waiting)} could not be brought to {self._store.address} "
+                        f"({_reason(self._error)}); the run is in {self._folder}; the same command tries again"
+                    )
+                self._changed.wait(left)
+
+    def _work(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            with self._changed:
+                if not self._waiting:
+                    self._thread = None
+                    return
+                name, self._busy = self._waiting[0], True
+            try:
+                file = self._folder / name
+                if file.is_file():
+                    self._store.write(f"{self._key}/{name}", file.read_bytes())
+                error = None
+            except Exception as found:  # each store raises its own
+                error = found
+            with self._changed:
+                self._busy = False
+                if error is None:
+                    if self._error is not None:
+                        log.info("%s can be reached again", self._store.address)
+                    pause, self._error = _FIRST_PAUSE, None
+                    if self._waiting and self._waiting[0] == name:
+                        self._waiting.pop(0)
+                    self._changed.notify_all()
+                    continue
+                if self._error is None:
+                    log.warning("%s cannot be written to (%s); trying again", self._store.address, _reason(error))
+                self._error = error
+                self._changed.wait(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def fetch(store: Store, key: str, folder: Path, names: Iterable[str], further: Callable[[Any, Any], bool]) -> bool:
+    """Brings a run's files from the store, if it is further there than here.
+
+    Args:
+        store: The store.
+        key: The run's folder in it.
+        folder: The run's folder here, locked.
+        names: Of the files, the record first.
+        further: Whether a record (the first) is further than another, either of which may be None.
+
+    Returns:
+        Whether it was.
+
+    Raises:
+        ValueError: The store cannot be read.
+    """
+    record_name, *others = names
+    try:
+        there = _json(store.read(f"{key}/{record_name}"))
+        here_file = folder / record_name
+        here = _json(here_file.read_bytes()) if here_file.is_file() else None
+        if not further(there, here):
+            return False
+        contents = {name: store.read(f"{key}/{name}") for name in (*others, record_name)}
+    except Exception as error:
+        raise ValueError(f"store={store.address}: {key} cannot be read: {_reason(error)}") from error
+    for name, content in contents.items():
+        if content is not None:
+            with atomic_write(folder / name, "wb") as file:
+                file.write(content)
+    return True
+
+
+def mirror(address: str) -> Path:
+    """Returns a local folder with what the store has of a study but for checkpoints; only what has changed is fetched.
+
+    Args:
+        address: Of a study's folder, or of one that holds studies.
+
+    Raises:
+        ValueError: It cannot be read, or holds no run.
+    """
+    store = Store(address)
+    name = hashlib.sha256(store.address.encode()).hexdigest()[:16]
+    folder = user_cache_path("ablate") / "stores" / name / PurePosixPath(store.address).name
+    folder.mkdir(parents=True, exist_ok=True)
+    index_file = folder.parent / "index.json"
+    index: dict[str, str] = json.loads(index_file.read_text()) if index_file.is_file() else {}
+    try:
+        patterns = ("**/run.json", "**/epochs.csv", "**/timing/*.json")
+        found = {key: version for pattern in patterns for key, version in store.files(pattern).items()}
+    except Exception as error:
+        raise ValueError(f"{address}: cannot be read: {_reason(error)}") from error
+    if not found:
+        raise ValueError(f"{address}: there are no runs in it")
+    for key in index.keys() - found.keys():
+        (folder / key).unlink(missing_ok=True)
+    wanted = [key for key, version in found.items() if index.get(key) != version or not (folder / key).is_file()]
+    for key in wanted:
+        content = store.read(key)
+        if content is not None:
+            (folder / key).parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(folder / key, "wb") as file:
+                file.write(content)
+    with atomic_write(index_file) as file:
+        json.dump(found, file)
+    return folder
+
+
+def _version(info: dict[str, Any]) -> str:
+    return str([info.get(name) for name in ("size", "ETag", "etag", "md5Hash", "LastModified", "mtime", "created")])
+
+
+def _json(content: bytes | None) -> Any:
+    return None if content is None else json.loads(content)
+
+
+def _reason(error: BaseException | None) -> str:
+    return f"{type(error).__name__}: {error}".split("\n")[0] if error is not None else "no answer yet"
