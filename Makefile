@@ -5,7 +5,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo study report test test-faults chromium lint format bench clean
+.PHONY: help demo study report test test-faults test-slurm test-ray test-store slurm chromium lint format bench clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,19 @@ test: .venv/installed-dev ## Run the tests
 
 test-faults: .venv/installed-dev ## Kill sweeps at 40 random instants, fill disks, and compare results (about ten minutes)
 	ABLATE_KILLS=40 $(BIN)/python -m pytest tests/test_faults.py
+
+test-slurm: .venv/installed-dev slurm ## Start Slurm on this machine, sweep on it, and stop it
+	ABLATE_CLUSTERS=1 $(BIN)/python -m pytest tests/clusters/test_slurm.py
+
+test-ray: .venv/installed-dev ## Start a Ray cluster of two nodes on this machine, sweep on it, and stop it
+	$(PIP) --editable '.[ray]'
+	ABLATE_CLUSTERS=1 $(BIN)/python -m pytest tests/clusters/test_ray.py
+
+test-store: .venv/installed-dev ## Start an S3 server on this machine, sweep into it, and stop it
+	$(BIN)/python -m pytest tests/test_store.py
+
+slurm: ## Install Slurm (Debian; as root or with sudo)
+	@command -v slurmctld > /dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge; }
 
 chromium: ## Install the browser that the tests of the page drive (Debian; as root or with sudo)
 	@command -v chromium > /dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium; }

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from ablate.experiment import look
+from ablate.experiment import look, store_of
 from ablate.hardware import configured
 from ablate.neighbours import announced
 from ablate.preparation import Prepared, assemble, prepare
@@ -19,6 +19,7 @@ from ablate.recorder import Diverged, Recorder
 from ablate.records import Busy, RunDirectory
 from ablate.rerun import Action
 from ablate.training.loop import fit
+from ablate.uploads import RunStore, StoreFailed
 
 log = logging.getLogger(__name__)
 
@@ -110,13 +111,17 @@ def train_cohort(members: Sequence[Member], since: str, on_progress: Callable[[f
         stack.enter_context(configured(members[0].cfg.hardware))
         other_runs = stack.enter_context(announced())
         runs: list[_Run] = []
+        stores: list[RunStore] = []
         try:
             wanted = [pair for member in members if (pair := _wanted(member, since, stack)) is not None]
             for member, earlier in wanted:
                 # What fits all members of a cohort is rewritten as they are merged.
                 prepared = prepare(member.cfg, rewrite=len(wanted) == 1)
                 directory = RunDirectory(member.folder)
-                recorder = Recorder(member.cfg, prepared, directory, member.overrides, earlier, other_runs)
+                store = store_of(member.cfg, directory)
+                recorder = Recorder(member.cfg, prepared, directory, member.overrides, earlier, other_runs, store)
+                if store is not None:
+                    stores.append(store)
                 runs.append(_Run(member.cfg, prepared, recorder))
             for run in runs:
                 if len(runs) > 1:
@@ -133,6 +138,10 @@ def train_cohort(members: Sequence[Member], since: str, on_progress: Callable[[f
                 if run.recorder.record["status"] == "running":
                     run.recorder.fail(error)
             raise
+        finally:
+            for store in stores:
+                with suppress(StoreFailed):  # which the run's job says, after it has tried again
+                    store.finish()
 
 
 def _wanted(member: Member, since: str, stack: ExitStack) -> tuple[Member, dict[str, Any] | None] | None:
@@ -143,6 +152,9 @@ def _wanted(member: Member, since: str, stack: ExitStack) -> tuple[Member, dict[
         stack.enter_context(directory.lock())
     except Busy:
         return None
+    store = store_of(member.cfg, directory)
+    if store is not None:
+        store.pull()
     found = look(member.cfg, directory, since)
     if found.decision.action in (Action.KEEP, Action.LEAVE):
         return None

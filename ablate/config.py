@@ -130,6 +130,7 @@ class Config:
     seed: int = 0
     rerun: str = "failed"  # what of an earlier start to run again: never, failed, stale or all
     allow: list[str] = field(default_factory=list)  # packages beside torch's and ours whose code the config may name
+    store: str | None = None  # where runs keep copies of their files beside their folders, such as s3://bucket/runs
     model: ModelConfig = MISSING
     optimizer: OptimizerConfig = MISSING
     scheduler: SchedulerConfig = MISSING

@@ -1,7 +1,8 @@
 """One run, top to bottom: config -> data -> model -> training -> records."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from ablate.recorder import Diverged, Recorder, shown, summary_line
 from ablate.records import RunDirectory, RunFailed
 from ablate.rerun import Action, Decision, decide
 from ablate.training.loop import fit
+from ablate.uploads import HURRY, PATIENCE, RunStore, StoreFailed
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +82,10 @@ def run(
     directory = RunDirectory(folder)
     name = f"{cfg.model.name} seed {cfg.seed}"
     on_wait = partial(log.info, "%s is being run by another process; waiting for it: %s", name, shown(folder))
-    with directory.lock(on_wait if wait else None):
+    store = store_of(cfg, directory)
+    with directory.lock(on_wait if wait else None), _in_store(store, name):
+        if store is not None:
+            store.pull()
         found = look(cfg, directory, since)
         record, decision = found.record, found.decision
         if decision.why:
@@ -96,12 +101,12 @@ def run(
                 why = record["error"]["message"] if found.fresh else "before, and rerun=never leaves it so"
                 raise RunFailed(f"{name} {record['status']}: {why}\nIt is in {shown(folder)}")
             _tell(name, directory, record, found)
-            return _metric(cfg, record)
+            return metric(cfg, record)
 
         with configured(cfg.hardware), announced() as other_runs:
             prepared = prepare(cfg)
             earlier = record if decision.action is Action.RESUME else None
-            recorder = Recorder(cfg, prepared, directory, overrides, earlier, other_runs)
+            recorder = Recorder(cfg, prepared, directory, overrides, earlier, other_runs, store)
             try:
                 recorder.started()
                 prepared = _train_with_retries(cfg, prepared, recorder, progress)
@@ -113,7 +118,29 @@ def run(
                 log.error("%s failed: %s: %s", name, type(error).__name__, error, exc_info=error)
                 raise RunFailed(f"{name} failed: {_explain(error)}\nIts log is {shown(directory.log_file)}") from error
     log.info(summary_line(recorder.record, folder))
-    return _metric(cfg, recorder.record)
+    return metric(cfg, recorder.record)
+
+
+def store_of(cfg: DictConfig, directory: RunDirectory) -> RunStore | None:
+    """Returns where copies of a run's files go, if the configuration names a store."""
+    return None if cfg.store is None else RunStore(cfg.store, cfg.study.name, directory)
+
+
+@contextmanager
+def _in_store(store: RunStore | None, name: str) -> Iterator[None]:
+    """Waits at the end of a run, however it ends, until its files are in the store."""
+    try:
+        yield
+    except BaseException as error:
+        if store is not None:
+            with suppress(StoreFailed):  # the error itself is the one to tell
+                store.finish(PATIENCE if isinstance(error, Exception) else HURRY)
+        raise
+    try:
+        if store is not None:
+            store.finish(PATIENCE)
+    except StoreFailed as error:
+        raise RunFailed(f"{name}: {error}") from error
 
 
 def train(cfg: DictConfig, prepared: Prepared, recorder: Recorder, progress: Progress, until: int) -> None:
@@ -190,6 +217,7 @@ def _explain(error: Exception) -> str:
     return str(error)
 
 
-def _metric(cfg: DictConfig, record: Mapping[str, Any]) -> float:
-    metric = cfg.study.metric
-    return float(record["times"][metric] if metric in record["times"] else record["results"][metric]["final"])
+def metric(cfg: DictConfig, record: Mapping[str, Any]) -> float:
+    """Returns the study's metric of a complete run."""
+    name = cfg.study.metric
+    return float(record["times"][name] if name in record["times"] else record["results"][name]["final"])

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ablate.compositions import remember
 from ablate.records import RunDirectory
+from ablate.store import Store
 from ablate.validation import validate
 
 
@@ -68,9 +69,12 @@ def check(jobs: Iterable[Job]) -> None:
     """
     from ablate.preparation import prepare  # imports torch
 
-    fitting = set()
+    fitting, stores = set(), set()
     for job in jobs:
         validate(job.cfg)
+        if job.cfg.store is not None and job.cfg.store not in stores:
+            Store(job.cfg.store).check()
+            stores.add(job.cfg.store)
         if job.folder is not None:
             _check_folder(job.folder)
         but_seed = json.dumps({**OmegaConf.to_container(job.cfg, resolve=True), "seed": None})  # type: ignore[dict-item]

@@ -47,6 +47,11 @@ def stale(record: Mapping[str, Any], data_digest: str, code_of: Iterable[str] = 
     return found
 
 
+def code_digest() -> str:
+    """Returns the digest of ablate's own code, but for the report's."""
+    return _sources("ablate")
+
+
 @functools.cache
 def _sources(package: str) -> str:
     """Returns the digest of a package's Python files; of ablate's, those that train: the report changes no result."""

@@ -24,6 +24,7 @@ from ablate.progress import EPOCH_LOGGER
 from ablate.records import Epoch, RunDirectory, summarise, total_times
 from ablate.training.checkpoint import resume, save_checkpoint, snapshot
 from ablate.training.step import Trainee
+from ablate.uploads import RunStore
 
 epoch_log = logging.getLogger(EPOCH_LOGGER)
 
@@ -42,6 +43,7 @@ class Recorder:
         overrides: What was typed to get the configuration.
         earlier: The record of earlier starts of the run, if it goes on from there.
         other_runs: Counts the other runs on this machine.
+        store: Where copies of the run's files go.
 
     Attributes:
         name: What the run is called in messages.
@@ -57,10 +59,12 @@ class Recorder:
         overrides: Sequence[str] = (),
         earlier: Mapping[str, Any] | None = None,
         other_runs: Callable[[], int | None] = lambda: None,
+        store: RunStore | None = None,
     ) -> None:
         self.name = f"{cfg.model.name} seed {cfg.seed}"
         self.rows: list[Epoch] = []
         self._directory, self._epochs, self._other_runs = directory, cfg.train.epochs, other_runs
+        self._store = store
         self._saver = _saver(prepared.device)
         self._saving: Future[None] | None = None
         self._start = {"started": _now(), **provenance.process(), "other_runs": other_runs()}
@@ -75,6 +79,7 @@ class Recorder:
     def started(self) -> None:
         """Writes that the run goes on."""
         self._directory.write_record(self.record)
+        self._copy(self._directory.record_file)
 
     def restore(self, trainee: Trainee) -> None:
         """Puts the newest checkpoint, if there is one, into the trainee, and its epochs into the rows."""
@@ -108,6 +113,7 @@ class Recorder:
     def _save(self, state: Mapping[str, Any], rows: list[Epoch]) -> None:
         save_checkpoint(state, self._directory, rows)
         self._directory.write_epochs(rows)
+        self._copy(self._directory.checkpoint_file, self._directory.epochs_file)
 
     def settle(self) -> None:
         """Waits until the epoch before is saved, and raises what kept it from being saved."""
@@ -149,6 +155,11 @@ class Recorder:
         self.record["ended"] = self._start["ended"] = _now()
         self._start["other_runs_at_end"] = self._other_runs()
         self._directory.write_record(self.record)
+        self._copy(self._directory.record_file)
+
+    def _copy(self, *files: Path) -> None:
+        if self._store is not None:
+            self._store.push(*files)
 
     def _describe(self, error: BaseException) -> dict[str, Any]:
         return {

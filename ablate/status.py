@@ -16,6 +16,7 @@ from typing import Any
 from tabulate import tabulate
 
 from ablate.records import TIMES, Epoch, RunDirectory
+from ablate.store import is_address, mirror
 
 _PATIENCE = 5  # epochs' time without a new one, after which a run is said to be stuck
 _LEAST_PATIENCE = 120.0  # seconds
@@ -153,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         while True:
-            runs = look(Path(options.study))
+            runs = look(mirror(options.study) if is_address(options.study) else Path(options.study))
             clear = _CLEAR if options.watch is not None and sys.stdout.isatty() else ""
             print(f"{clear}{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n\n{table(runs)}", flush=True)
             if options.watch is None or all(run.status not in ("running", "stuck") for run in runs):

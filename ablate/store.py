@@ -7,10 +7,7 @@ goes on with a run, or reports, reads from there.
 
 import hashlib
 import json
-import logging
-import threading
 import time
-from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,17 +16,9 @@ from platformdirs import user_cache_path
 
 from ablate.atomic import atomic_write
 
-log = logging.getLogger(__name__)
-
 # Where an upload shows only when it is whole; elsewhere a file is written under another name and renamed.
 _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds between two tries, doubled each time
-PATIENCE = 600.0  # seconds that a run which has ended waits for its files to arrive
-
-
-class StoreFailed(Exception):
-    """Files of a run that has ended could not be brought to the store; they are in the run's folder."""
 
 
 def is_address(text: str) -> bool:
@@ -75,7 +64,7 @@ class Store:
             self.fs.rm_file(probe)
         except Exception as error:  # each store raises its own
             raise ValueError(
-                f"store={self.address}: cannot be written to and read from ({_reason(error)}); check the address, the "
+                f"store={self.address}: cannot be written to and read from ({reason(error)}); check the address, the "
                 "credentials and the permissions"
             ) from error
 
@@ -111,117 +100,6 @@ class Store:
         self.fs.mv(part, path)
 
 
-class Uploads:
-    """Brings a run's files to the store, in a thread: training does not wait, and a store that is away is tried again.
-
-    Args:
-        store: The store.
-        key: The run's folder in it.
-        folder: The run's folder here.
-    """
-
-    def __init__(self, store: Store, key: str, folder: Path) -> None:
-        self._store, self._key, self._folder = store, key, folder
-        self._changed = threading.Condition()
-        self._waiting: list[str] = []  # names of files, each once, in the order they are to arrive
-        self._busy = False
-        self._error: Exception | None = None
-        self._thread: threading.Thread | None = None
-
-    def add(self, files: Iterable[Path]) -> None:
-        """Has files brought to the store, after those added before; of one that has changed since, the newest state."""
-        with self._changed:
-            for file in files:
-                if file.name in self._waiting:
-                    self._waiting.remove(file.name)
-                self._waiting.append(file.name)
-            if self._thread is None and self._waiting:
-                self._thread = threading.Thread(target=self._work, daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
-
-    def finish(self, patience: float = PATIENCE) -> None:
-        """Waits until all files have arrived.
-
-        Raises:
-            StoreFailed: They did not within the patience, in seconds.
-        """
-        until = time.monotonic() + patience
-        with self._changed:
-            while self._waiting or self._busy:
-                left = until - time.monotonic()
-                if left <= 0:
-                    raise StoreFailed(
-                        f"{', '.join(self._waiting)} could not be brought to {self._store.address} "
-                        f"({_reason(self._error)}); the run is in {self._folder}; the same command tries again"
-                    )
-                self._changed.wait(left)
-
-    def _work(self) -> None:
-        pause = _FIRST_PAUSE
-        while True:
-            with self._changed:
-                if not self._waiting:
-                    self._thread = None
-                    return
-                name, self._busy = self._waiting[0], True
-            try:
-                file = self._folder / name
-                if file.is_file():
-                    self._store.write(f"{self._key}/{name}", file.read_bytes())
-                error = None
-            except Exception as found:  # each store raises its own
-                error = found
-            with self._changed:
-                self._busy = False
-                if error is None:
-                    if self._error is not None:
-                        log.info("%s can be reached again", self._store.address)
-                    pause, self._error = _FIRST_PAUSE, None
-                    if self._waiting and self._waiting[0] == name:
-                        self._waiting.pop(0)
-                    self._changed.notify_all()
-                    continue
-                if self._error is None:
-                    log.warning("%s cannot be written to (%s); trying again", self._store.address, _reason(error))
-                self._error = error
-                self._changed.wait(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
-
-
-def fetch(store: Store, key: str, folder: Path, names: Iterable[str], further: Callable[[Any, Any], bool]) -> bool:
-    """Brings a run's files from the store, if it is further there than here.
-
-    Args:
-        store: The store.
-        key: The run's folder in it.
-        folder: The run's folder here, locked.
-        names: Of the files, the record first.
-        further: Whether a record (the first) is further than another, either of which may be None.
-
-    Returns:
-        Whether it was.
-
-    Raises:
-        ValueError: The store cannot be read.
-    """
-    record_name, *others = names
-    try:
-        there = _json(store.read(f"{key}/{record_name}"))
-        here_file = folder / record_name
-        here = _json(here_file.read_bytes()) if here_file.is_file() else None
-        if not further(there, here):
-            return False
-        contents = {name: store.read(f"{key}/{name}") for name in (*others, record_name)}
-    except Exception as error:
-        raise ValueError(f"store={store.address}: {key} cannot be read: {_reason(error)}") from error
-    for name, content in contents.items():
-        if content is not None:
-            with atomic_write(folder / name, "wb") as file:
-                file.write(content)
-    return True
-
-
 def mirror(address: str) -> Path:
     """Returns a local folder with what the store has of a study but for checkpoints; only what has changed is fetched.
 
@@ -241,7 +119,7 @@ def mirror(address: str) -> Path:
         patterns = ("**/run.json", "**/epochs.csv", "**/timing/*.json")
         found = {key: version for pattern in patterns for key, version in store.files(pattern).items()}
     except Exception as error:
-        raise ValueError(f"{address}: cannot be read: {_reason(error)}") from error
+        raise ValueError(f"{address}: cannot be read: {reason(error)}") from error
     if not found:
         raise ValueError(f"{address}: there are no runs in it")
     for key in index.keys() - found.keys():
@@ -262,9 +140,6 @@ def _version(info: dict[str, Any]) -> str:
     return str([info.get(name) for name in ("size", "ETag", "etag", "md5Hash", "LastModified", "mtime", "created")])
 
 
-def _json(content: bytes | None) -> Any:
-    return None if content is None else json.loads(content)
-
-
-def _reason(error: BaseException | None) -> str:
+def reason(error: BaseException | None) -> str:
+    """Returns an error in a line."""
     return f"{type(error).__name__}: {error}".split("\n")[0] if error is not None else "no answer yet"

@@ -57,14 +57,22 @@ class CohortLauncher(BasicLauncher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Launches jobs; those of other applications than ablate as the basic launcher does."""
         if getattr(self.task_function, "__module__", None) == "ablate.cli":
-            from ablate import cli
-            from ablate.workers import train_cohorts
+            self.train(job_overrides, initial_job_idx)
+        return self.run(job_overrides, initial_job_idx)
 
-            cohorts, processes = self._plan(self._jobs(job_overrides, initial_job_idx))
-            if processes == 1:
-                cohorts = [cohort for cohort in cohorts if len(cohort) > 1]  # the others are run as jobs
-            if cohorts:
-                train_cohorts(cohorts, min(processes, len(cohorts)), cli.STARTED, cli.progress.advance)
+    def train(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> None:
+        """Trains what can be trained in lock-step."""
+        from ablate import cli
+        from ablate.workers import train_cohorts
+
+        cohorts, processes = self._plan(self._jobs(job_overrides, initial_job_idx))
+        if processes == 1:
+            cohorts = [cohort for cohort in cohorts if len(cohort) > 1]  # the others are run as jobs
+        if cohorts:
+            train_cohorts(cohorts, min(processes, len(cohorts)), cli.STARTED, cli.progress.advance)
+
+    def run(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Runs every job, one after another, as Hydra's basic launcher does."""
         return super().launch(job_overrides, initial_job_idx)
 
     def _jobs(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> "list[Member]":

@@ -51,7 +51,7 @@ def test_training_does_not_import_the_reports_packages(module: str) -> None:
 def test_the_report_meets_training_in_the_records_alone(module: str) -> None:
     assert not packages(module) & {"torch", "torchvision", "hydra"}
     ours = {name for name in imports(module) if name.startswith("ablate.") and not name.startswith("ablate.report")}
-    assert ours <= {"ablate.records", "ablate.atomic", "ablate.suggest", "ablate.options"}
+    assert ours <= {"ablate.records", "ablate.atomic", "ablate.suggest", "ablate.options", "ablate.store"}
 
 
 @pytest.mark.parametrize("part", ["data", "models", "training"])

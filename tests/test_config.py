@@ -122,7 +122,7 @@ def test_the_identity_is_the_same_in_another_process(compose: Callable[..., Dict
 
 # What changes no result; of everything else, any change makes another run.
 NO_RESULT = {
-    "rerun", "allow", "train.max_retries", "model.name", "data.root", "hardware.device", "hardware.threads",
+    "rerun", "allow", "store", "train.max_retries", "model.name", "data.root", "hardware.device", "hardware.threads",
     "hardware.channels_last", "hardware.rewrite", "hardware.graph", "hardware.deterministic",
 }  # fmt: skip
 

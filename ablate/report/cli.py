@@ -11,6 +11,7 @@ from ablate.report.collect import collect, find_studies
 from ablate.report.document import Bullets, Document, Text
 from ablate.report.verdicts import Verdict
 from ablate.report.write import write_report
+from ablate.store import is_address, mirror
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,9 +23,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "path",
         nargs="?",
-        type=Path,
-        default=Path("outputs"),
-        help="a study's folder, one that holds studies, or a CSV file with a row a run (default: outputs)",
+        default="outputs",
+        help="a study's folder or its address in a store, one that holds studies, or a CSV file with a row a run "
+        "(default: outputs)",
     )
     made.add_argument("--out", type=Path, help="where to write (default: <study>/report, or <file>-report for a CSV)")
     made.add_argument("--check", action="store_true", help="exit 1 if a claim is refuted or a run is missing")
@@ -60,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _analyses(options: argparse.Namespace) -> list[tuple[Analysis, Path]]:
     """Returns each study's analysis, and where its report goes; all of them before the first is written."""
+    remote = is_address(options.path)
+    options.path = mirror(options.path) if remote else Path(options.path)
     if options.path.suffix.lower() in (".csv", ".tsv"):
         study = foreign.read(
             options.path, options.variant, options.seed, options.metric, options.baseline, options.study
@@ -73,7 +76,8 @@ def _analyses(options: argparse.Namespace) -> list[tuple[Analysis, Path]]:
     if options.out is not None and len(folders) > 1:
         raise ValueError(f"--out takes one study, {options.path} holds {len(folders)}; name one of them")
     studies = [collect(folder, options.config_dir, options.study) for folder in folders]
-    return [(analyse(study), options.out or folder / "report") for study, folder in zip(studies, folders, strict=True)]
+    places = [Path("outputs") / folder.name if remote else folder for folder in folders]
+    return [(analyse(study), options.out or place / "report") for study, place in zip(studies, places, strict=True)]
 
 
 def _print(document: Document) -> None:

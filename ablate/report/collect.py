@@ -11,6 +11,7 @@ import pandas as pd
 from ablate.options import config_dir, options
 from ablate.records import TIMES, RunDirectory
 from ablate.report.definition import find
+from ablate.report.plans import read_prediction
 from ablate.report.reading import read_run
 from ablate.report.study import Study, Unfinished
 from ablate.report.timings import read_timings
@@ -101,10 +102,11 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
     )
     configs = {by_run[run].label: records[run]["config"] for run in reversed(order)}
     timings = read_timings(folder, configs, broken)
+    epochs = _frame({run: rows_of[run] for run in order}, by_run, records)
     return Study(
         definition=definition,
         runs=runs,
-        epochs=_frame({run: rows_of[run] for run in order}, by_run, records),
+        epochs=epochs,
         variants=variants,
         records={run: records[run] for run in order},
         unfinished=[
@@ -114,6 +116,7 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
         broken=broken,
         models=options("model", groups),
         timings=timings,
+        prediction=read_prediction(folder, {run: records[run] for run in order}, epochs, broken),
     )
 
 

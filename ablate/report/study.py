@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ablate.report.definition import Definition
+from ablate.report.plans import Prediction
 from ablate.report.timings import Timing
 from ablate.report.variants import Variant
 
@@ -39,6 +40,7 @@ class Study:
         broken: What is wrong with each run directory that cannot be read, by its folder.
         models: The model options that can be run, by name.
         timings: Of variants against each other, the newest first.
+        prediction: What was predicted of the runs' time, if a plan was made.
     """
 
     definition: Definition
@@ -50,6 +52,7 @@ class Study:
     broken: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     timings: Sequence[Timing] = ()
+    prediction: Prediction | None = None
 
     @property
     def labels(self) -> list[str]:

@@ -15,6 +15,7 @@ _NOT_DISTINGUISHING = (
     "study",
     "rerun",
     "allow",
+    "store",
     "train.max_retries",
     "hardware.device",
     "hardware.threads",

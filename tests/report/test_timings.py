@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import CONFIG
+from example_config import CONFIG
 from scipy import stats
 
 from ablate import records

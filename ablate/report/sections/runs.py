@@ -30,6 +30,14 @@ def times(analysis: Analysis, tables: Mapping[str, pd.DataFrame], drawn: Mapping
             f"{words.count(together, 'run')} of {len(analysis.study.records)} were trained together with others, in "
             "lock-step. Their times are shares of the cohort's, and are not compared."
         )
+    predicted = analysis.study.prediction
+    if predicted is not None:
+        error = predicted.predicted / predicted.taken - 1
+        yield Text(
+            f"Before {words.count(predicted.runs, 'run')} of these, {predicted.predicted / 3600:.3f} core-hours were "
+            f"predicted, and {predicted.taken / 3600:.3f} were taken: the prediction was {abs(error):.0%} too "
+            f"{'high' if error > 0 else 'low'}, for one run at most {predicted.largest:.0%}."
+        )
     yield from (drawn[name] for name in ("times", "accuracy_against_time") if name in drawn)
 
 

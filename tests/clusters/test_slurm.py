@@ -1,0 +1,147 @@
+"""Sweeps on a real Slurm cluster."""
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reading_runs import record_of, results_of
+from running_clusters import Slurm, wait_for
+
+Command = Callable[..., list[str]]
+# Tasks of one core, so that both nodes have work.
+SLURM = (
+    "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=null",
+    "hydra.launcher.timeout_min=5", "hydra.launcher.partition=low",
+)  # fmt: skip
+SLOW = ("train.epochs=40",)
+
+
+def folders(study: Path) -> list[Path]:
+    return sorted(path.parent for path in study.glob("*/*/run.json"))
+
+
+def start(slurm: Slurm, command: list[str], cwd: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(command, cwd=cwd, env=slurm.env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def records(study: Path) -> list[dict[str, Any]]:
+    return [record_of(folder) for folder in folders(study)]
+
+
+def epochs(study: Path) -> list[int]:
+    return [len(results_of(folder)) for folder in folders(study)]
+
+
+def end(process: "subprocess.Popen[str]", seconds: float = 240) -> tuple[int, str]:
+    out, err = process.communicate(timeout=seconds)
+    return process.returncode, out + err
+
+
+def test_a_sweep_completes_a_cohort_a_task(slurm: Slurm, command: Command, tmp_path: Path) -> None:
+    code, said = end(start(slurm, command(*SLURM, "train.epochs=2"), tmp_path))
+    assert code == 0, said
+    found = records(tmp_path / "study")
+    assert [record["status"] for record in found] == ["complete"] * 4
+    assert {record["cohort"] for record in found} == {2}
+    assert {record["provenance"]["threads"] for record in found} == {1}
+    again, said = end(start(slurm, command(*SLURM, "train.epochs=2"), tmp_path))
+    assert again == 0, said
+    assert records(tmp_path / "study") == found
+
+
+def test_a_cancelled_task_is_named_and_the_command_goes_on_with_it(
+    slurm: Slurm, command: Command, tmp_path: Path
+) -> None:
+    study = tmp_path / "study"
+    process = start(slurm, command(*SLURM, *SLOW), tmp_path)
+    wait_for(lambda: len(epochs(study)) == 4 and min(epochs(study)) >= 2, 120, "two epochs of all runs")
+    first = slurm.run("squeue", "-h", "-r", "-o", "%i").stdout.split()[0]
+    slurm.run("scancel", first)
+    code, said = end(process)
+    assert code == 1
+    assert "2 of 4 runs did not end well" in said
+    before = epochs(study)
+    assert 2 <= min(before) < 40
+    # The study is finished on this machine, from the same run directories.
+    code, said = end(start(slurm, command("hydra/launcher=cohort", *SLOW), tmp_path))
+    assert code == 0, said
+    assert [record["status"] for record in records(study)] == ["complete"] * 4
+    assert sorted(len(record["starts"]) for record in records(study)) == [1, 1, 2, 2]
+
+
+def test_a_displaced_task_is_queued_again_and_resumes(slurm: Slurm, command: Command, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    process = start(slurm, command(*SLURM, *SLOW), tmp_path)
+    wait_for(lambda: len(epochs(study)) == 4 and min(epochs(study)) >= 2, 120, "two epochs of all runs")
+    slurm.run("sbatch", "--partition=high", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 2")
+    code, said = end(process)
+    assert code == 0, said
+    found = records(study)
+    assert [record["status"] for record in found] == ["complete"] * 4
+    assert any(len(record["starts"]) == 2 for record in found)
+    assert epochs(study) == [40] * 4
+
+
+def test_the_loss_of_a_node_costs_no_result(slurm: Slurm, command: Command, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    process = start(slurm, command(*SLURM, *SLOW), tmp_path)
+    wait_for(lambda: len(epochs(study)) == 4 and min(epochs(study)) >= 2, 120, "two epochs of all runs")
+    node = slurm.run("squeue", "-h", "-r", "-t", "running", "-o", "%N").stdout.split()[0]
+    slurm.kill_node(node)
+    try:
+        code, said = end(process)
+    finally:
+        slurm.start_node(node)
+        time.sleep(1)
+    assert code == 0, said
+    assert [record["status"] for record in records(study)] == ["complete"] * 4
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("hydra.launcher.partition=hgih",), "Slurm refuses the job: "),
+        (("hydra.launcher.cpus_per_task=64",), "Slurm refuses the job: "),
+    ],
+)
+def test_what_slurm_refuses_is_said(
+    slurm: Slurm, command: Command, tmp_path: Path, overrides: tuple[str, ...], message: str
+) -> None:
+    code, said = end(start(slurm, command(*SLURM, *overrides), tmp_path))
+    assert code == 1
+    assert message in said
+    assert "`sinfo -s` lists the partitions" in said
+    assert "Traceback" not in said
+
+
+def test_other_code_on_a_node_is_not_run(slurm: Slurm, command: Command, tmp_path: Path) -> None:
+    changed = tmp_path / "changed"
+    setup = [
+        f"cp -r {Path(__file__).parents[2]}/ablate {Path(__file__).parents[2]}/hydra_plugins {changed}/",
+        f"cp -r {Path(__file__).parents[2]}/conf {changed}/",
+        f"echo '# other' >> {changed}/ablate/seeding.py",
+        f"export PYTHONPATH={changed}",
+    ]
+    changed.mkdir()
+    quoted = ",".join(f'"{line}"' for line in setup)
+    code, said = end(start(slurm, command(*SLURM, "seed=0", f"hydra.launcher.setup=[{quoted}]"), tmp_path))
+    assert code == 1
+    assert "has other code of ablate" in said
+    assert not folders(tmp_path / "study")
+
+
+def test_without_a_cluster_the_way_out_is_said(command: Command, tmp_path: Path, slurm: Slurm) -> None:
+    process = subprocess.run(
+        command(*SLURM),
+        cwd=tmp_path,
+        env={**slurm.env, "PATH": "/nowhere"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 1
+    assert "there is no Slurm on this machine (no `sinfo`)" in process.stderr
+    assert "hydra/launcher=cohort" in process.stderr
