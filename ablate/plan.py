@@ -148,7 +148,11 @@ def summary(found: Sequence[Cell], cohorts: int, cores: int) -> str:
     ]
     text = tabulate(rows, ["run", "state", "epochs", "cohort", "core time", "taken from"], disable_numparse=True)
     todo = [cell for cell in found if cell.done < cell.epochs]
-    lines = [text, "", f"{len(found)} runs, {len(todo)} of them to train, in {cohorts} cohorts."]
+    lines = [
+        text,
+        "",
+        f"{len(found)} runs, {len(todo)} of them to train, in {cohorts} {'cohort' if cohorts == 1 else 'cohorts'}.",
+    ]
     known = [cell.core_seconds for cell in todo if cell.core_seconds is not None]
     if known and todo:
         core_hours = sum(known) / 3600
