@@ -35,6 +35,7 @@ test-ray: .venv/installed-dev ## Start a Ray cluster of two nodes on this machin
 	ABLATE_CLUSTERS=1 $(BIN)/python -m pytest tests/clusters/test_ray.py
 
 test-store: .venv/installed-dev ## Start an S3 server on this machine, sweep into it, and stop it
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[store-test]'
 	$(BIN)/python -m pytest tests/test_store.py
 
 slurm: ## Install Slurm (Debian; as root or with sudo)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 from omegaconf import DictConfig
 from reading_runs import record_of, results_of
 
@@ -25,6 +24,9 @@ from ablate.report.cli import main as report
 from ablate.status import look
 from ablate.store import Store, mirror
 from ablate.training.checkpoint import save_checkpoint
+
+moto = pytest.importorskip("moto.server", reason="there is no S3 server; `make test-store` installs one")
+pytest.importorskip("s3fs", reason="there is no client of S3; `make test-store` installs one")
 
 Compose = Callable[..., DictConfig]
 ROOT = Path(__file__).parents[1]
@@ -40,7 +42,7 @@ class S3:
         self.start()
 
     def start(self) -> None:
-        self.server = ThreadedMotoServer(ip_address="127.0.0.1", port=self.port, verbose=False)
+        self.server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=self.port, verbose=False)
         self.server.start()
 
     def stop(self) -> None:
