@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from ablate.columns import aligned
 from ablate.compositions import remember
 from ablate.records import RunDirectory
 from ablate.store import Store
@@ -100,15 +101,10 @@ def failures(jobs: Sequence[Job]) -> str:
     if not rows:
         return ""
     table = [("run", "status", "epoch", "cause"), *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(3)]
-    lines = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row[:3], widths, strict=True)), row[3]]).rstrip()
-        for row in table
-    ]
     return "\n".join(
         [
             f"{len(rows)} of {len(jobs)} runs did not end well:",
-            *lines,
+            aligned(table),
             "The train.log in each folder says more. The same command again tries them again, and skips the others.",
         ]
     )

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from tabulate import tabulate
 
 from ablate.cohort import Member
+from ablate.columns import aligned
 from ablate.experiment import look
 from ablate.records import TIMES, RunDirectory, write_study_file
 from ablate.rerun import Action
@@ -146,7 +146,7 @@ def summary(found: Sequence[Cell], cohorts: int, cores: int) -> str:
         ]
         for cell in found
     ]
-    text = tabulate(rows, ["run", "state", "epochs", "cohort", "core time", "taken from"], disable_numparse=True)
+    text = aligned([["run", "state", "epochs", "cohort", "core time", "taken from"], *rows])
     todo = [cell for cell in found if cell.done < cell.epochs]
     lines = [
         text,

@@ -13,8 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
+from ablate.columns import aligned
 from ablate.records import TIMES, Epoch, RunDirectory
 from ablate.store import is_address, mirror
 
@@ -141,8 +140,8 @@ def table(runs: Sequence[RunStatus]) -> str:
     ]
     counts = Counter(run.status for run in runs)
     columns = ["run", "status", "epoch", "s an epoch", "left", "test accuracy", "on", ""]
-    text = tabulate(rows, columns, tablefmt="simple", disable_numparse=True)
-    return f"{text}\n\n{len(runs)} runs: {', '.join(f'{number} {status}' for status, number in counts.most_common())}"
+    summed = ", ".join(f"{number} {status}" for status, number in counts.most_common())
+    return f"{aligned([columns, *rows])}\n\n{len(runs)} runs: {summed}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
