@@ -139,6 +139,9 @@ def train_cohort(members: Sequence[Member], since: str, on_progress: Callable[[f
                     run.recorder.fail(error)
             raise
         finally:
+            for run in runs:
+                with suppress(Exception):  # what is being saved is saved before the runs' locks go
+                    run.recorder.settle()
             for store in stores:
                 with suppress(StoreFailed):  # which the run's job says, after it has tried again
                     store.finish()
