@@ -19,7 +19,7 @@ from ablate.recorder import Diverged, Recorder
 from ablate.records import Busy, RunDirectory
 from ablate.rerun import Action
 from ablate.training.loop import fit
-from ablate.uploads import RunStore, StoreFailed
+from ablate.uploads import HURRY, PATIENCE, RunStore, StoreFailed
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +112,7 @@ def train_cohort(members: Sequence[Member], since: str, on_progress: Callable[[f
         other_runs = stack.enter_context(announced())
         runs: list[_Run] = []
         stores: list[RunStore] = []
+        patience = PATIENCE
         try:
             wanted = [pair for member in members if (pair := _wanted(member, since, stack)) is not None]
             for member, earlier in wanted:
@@ -134,6 +135,7 @@ def train_cohort(members: Sequence[Member], since: str, on_progress: Callable[[f
             names = ", ".join(run.recorder.name for run in runs)
             log.warning("a cohort failed, and its runs go on alone (%s): %s", names, error, exc_info=error)
         except BaseException as error:
+            patience = HURRY
             for run in runs:
                 if run.recorder.record["status"] == "running":
                     run.recorder.fail(error)
@@ -144,7 +146,7 @@ def train_cohort(members: Sequence[Member], since: str, on_progress: Callable[[f
                     run.recorder.settle()
             for store in stores:
                 with suppress(StoreFailed):  # which the run's job says, after it has tried again
-                    store.finish()
+                    store.finish(patience)
 
 
 def _wanted(member: Member, since: str, stack: ExitStack) -> tuple[Member, dict[str, Any] | None] | None:
@@ -162,6 +164,8 @@ def _wanted(member: Member, since: str, stack: ExitStack) -> tuple[Member, dict[
     if found.decision.action in (Action.KEEP, Action.LEAVE):
         return None
     if found.decision.action is Action.START:
+        if store is not None:
+            store.forget()
         directory.forget()
         return member, None
     return member, found.record

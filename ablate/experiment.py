@@ -90,6 +90,8 @@ def run(
         record, decision = found.record, found.decision
         if decision.why:
             log.info("%s %s", name, decision.why)
+        if store is not None:
+            store.forget() if decision.action is Action.START else store.catch_up()
         if decision.action is Action.START:
             directory.forget()
         elif record is not None and decision.action is not Action.RESUME:

@@ -81,6 +81,13 @@ class Store:
         """Puts a file in the place of an older one, whole or not at all."""
         self._write(self._path(key), content)
 
+    def remove(self, key: str) -> None:
+        """Removes a file, if there is one."""
+        try:
+            self.fs.rm_file(self._path(key))
+        except FileNotFoundError:
+            return
+
     def files(self, pattern: str) -> dict[str, str]:
         """Returns the files that match a pattern, each with what changes when it does."""
         self.fs.invalidate_cache()
@@ -116,21 +123,24 @@ def mirror(address: str) -> Path:
     index_file = folder.parent / "index.json"
     index: dict[str, str] = json.loads(index_file.read_text()) if index_file.is_file() else {}
     try:
-        patterns = ("**/run.json", "**/epochs.csv", "**/timing/*.json")
-        found = {key: version for pattern in patterns for key, version in store.files(pattern).items()}
+        named = {
+            key: version for name in ("run.json", "epochs.csv") for key, version in store.files(f"**/{name}").items()
+        }
+        # Whoever can write to the store names the files in it: none of them may lead out of the folder.
+        found = {key: version for key, version in named.items() if ".." not in PurePosixPath(key).parts}
+        for key, version in found.items():
+            if index.get(key) != version or not (folder / key).is_file():
+                content = store.read(key)
+                if content is not None:
+                    (folder / key).parent.mkdir(parents=True, exist_ok=True)
+                    with atomic_write(folder / key, "wb") as file:
+                        file.write(content)
     except Exception as error:
         raise ValueError(f"{address}: cannot be read: {reason(error)}") from error
     if not found:
         raise ValueError(f"{address}: there are no runs in it")
     for key in index.keys() - found.keys():
         (folder / key).unlink(missing_ok=True)
-    wanted = [key for key, version in found.items() if index.get(key) != version or not (folder / key).is_file()]
-    for key in wanted:
-        content = store.read(key)
-        if content is not None:
-            (folder / key).parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(folder / key, "wb") as file:
-                file.write(content)
     with atomic_write(index_file) as file:
         json.dump(found, file)
     return folder

@@ -35,7 +35,7 @@ class Uploads:
         self._store, self._key, self._folder = store, key, folder
         self._changed = threading.Condition()
         self._waiting: list[str] = []  # names of files, each once, in the order they are to arrive
-        self._busy = False
+        self._sending: str | None = None
         self._error: Exception | None = None
         self._thread: threading.Thread | None = None
 
@@ -59,11 +59,11 @@ class Uploads:
         """
         until = time.monotonic() + patience
         with self._changed:
-            while self._waiting or self._busy:
+            while left_over := [*([self._sending] if self._sending else []), *self._waiting]:
                 left = until - time.monotonic()
                 if left <= 0:
                     raise StoreFailed(
-                        f"{', '.join(self._waiting)} could not be brought to {self._store.address} "
+                        f"{', '.join(dict.fromkeys(left_over))} could not be brought to {self._store.address} "
                         f"({reason(self._error)}); the run is in {self._folder}; the same command tries again"
                     )
                 self._changed.wait(left)
@@ -75,7 +75,7 @@ class Uploads:
                 if not self._waiting:
                     self._thread = None
                     return
-                name, self._busy = self._waiting.pop(0), True  # so that a newer state of it can be added meanwhile
+                name = self._sending = self._waiting.pop(0)  # so that a newer state of it can be added meanwhile
             try:
                 file = self._folder / name
                 if file.is_file():
@@ -84,7 +84,7 @@ class Uploads:
             except Exception as found:  # each store raises its own
                 error = found
             with self._changed:
-                self._busy = False
+                self._sending = None
                 if error is None:
                     if self._error is not None:
                         log.info("%s can be reached again", self._store.address)
@@ -115,32 +115,49 @@ class RunStore:
     def __init__(self, address: str, study: str, directory: RunDirectory) -> None:
         self._store = Store(address)
         self._key = f"{study}/{directory.folder.parent.name}/{directory.folder.name}"
-        self._directory = directory
+        self._folder = directory.folder
         self._uploads = Uploads(self._store, self._key, directory.folder)
+        self._state = [directory.checkpoint_file, directory.previous_checkpoint_file]
+        self._told = [directory.epochs_file, directory.record_file]
+        self._further_here = False
 
     def pull(self) -> None:
-        """Brings the run here, if it is further in the store; what of it is further here is sent there.
+        """Brings the run here, if it is further in the store.
 
         Raises:
             ValueError: The store cannot be read.
         """
-        directory = self._directory
-        state = [directory.checkpoint_file, directory.previous_checkpoint_file]
-        told = [directory.epochs_file, directory.record_file]
         try:
-            there = _progress(*(self._store.read(f"{self._key}/{file.name}") for file in told))
-            here = _progress(*(file.read_bytes() if file.is_file() else None for file in told))
+            there = _progress(*(self._store.read(f"{self._key}/{file.name}") for file in self._told))
+            here = _progress(*(file.read_bytes() if file.is_file() else None for file in self._told))
+            self._further_here = here > there
             if there > here:
-                log.info("%s is further in %s, and goes on from there", self._key, self._store.address)
-                for file in (*state, *told):
+                log.info("%s is further in %s than here, and is taken from there", self._key, self._store.address)
+                self._folder.mkdir(parents=True, exist_ok=True)
+                for file in (*self._state, *self._told):
                     content = self._store.read(f"{self._key}/{file.name}")
                     if content is not None:
                         with atomic_write(file, "wb") as local:
                             local.write(content)
         except Exception as error:  # each store raises its own
             raise ValueError(f"store={self._store.address}: {self._key} cannot be read: {reason(error)}") from error
-        if here > there:
-            self.push(*state, *told)
+
+    def catch_up(self) -> None:
+        """Has the run brought to the store, if `pull` found it further here."""
+        if self._further_here:
+            self.push(*self._state, *self._told)
+
+    def forget(self) -> None:
+        """Removes the run from the store, for it to start anew: what is there would else count as further.
+
+        Raises:
+            ValueError: It cannot be removed.
+        """
+        try:
+            for file in (*reversed(self._told), *self._state):  # the record first: it never says more than there is
+                self._store.remove(f"{self._key}/{file.name}")
+        except Exception as error:
+            raise ValueError(f"store={self._store.address}: {self._key} cannot be removed: {reason(error)}") from error
 
     def push(self, *files: Path) -> None:
         """Has files brought to the store, in this order, without waiting for it."""
@@ -152,6 +169,9 @@ class RunStore:
 
 
 def _progress(epochs: bytes | None, record: bytes | None) -> tuple[bool, int]:
-    """Returns whether a run has ended well, and its complete epochs."""
-    complete = record is not None and json.loads(record).get("status") == "complete"
-    return complete, 0 if epochs is None else epochs.count(b"\n") - 1
+    """Returns whether a run has ended well, and its complete epochs; a damaged record says nothing."""
+    try:
+        complete = record is not None and json.loads(record)["status"] == "complete"
+    except (ValueError, KeyError, TypeError):
+        complete = False
+    return complete, 0 if epochs is None else max(0, epochs.count(b"\n") - 1)

@@ -5,6 +5,8 @@ find their finished records. What came of a job is read from its record, so a jo
 node, or ended while nobody watched counts as what it left behind.
 """
 
+import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,9 @@ from hydra_plugins.cohort_launcher import CohortLauncher
 
 if TYPE_CHECKING:
     from ablate.cohort import Member
+    from ablate.records import RunDirectory
+
+log = logging.getLogger(__name__)
 
 POLL = 1.0  # seconds between two looks at the cluster
 
@@ -42,7 +47,7 @@ class Work:
         self.hydra_context: HydraContext = launcher.hydra_context
         self.task_function: TaskFunction = launcher.task_function
         self.config, self.jobs, self.threads, self.code = launcher.config, list(jobs), threads, code
-        self.started = cli.STARTED
+        self.started, self.folder = cli.STARTED, Path.cwd()
         self.singletons = Singleton.get_state()
 
     def __call__(self) -> None:
@@ -55,6 +60,8 @@ class Work:
         from ablate import cli, provenance  # registers what configurations are composed with
 
         cli.STARTED = self.started
+        if self.folder.is_dir():  # else the machines share no file system, and what is relative is relative to here
+            os.chdir(self.folder)
         found = provenance.code_digest()
         if found != self.code:
             raise RuntimeError(
@@ -95,7 +102,6 @@ class ClusterLauncher(CohortLauncher):
         """Sends the sweep's cohorts to the cluster, waits for them, and returns what their records say."""
         from ablate import cli, provenance
         from ablate.cohort import plan
-        from ablate.records import RunDirectory
 
         self.check()
         members = self._jobs(job_overrides, initial_job_idx)
@@ -127,8 +133,7 @@ class ClusterLauncher(CohortLauncher):
         causes = {member.folder: error for cohort, error in zip(cohorts, errors, strict=True) for member in cohort}
         returns = []
         for member, overrides in zip(members, job_overrides, strict=True):
-            record = RunDirectory(member.folder).read_record()
-            returns.append(_job_return(member, overrides, record, causes.get(member.folder)))
+            returns.append(_job_return(member, overrides, causes.get(member.folder)))
         return returns
 
     def check(self) -> None:
@@ -153,10 +158,9 @@ class ClusterLauncher(CohortLauncher):
 
     def _is_complete(self, member: "Member") -> bool:
         from ablate.experiment import look
-        from ablate.records import RunDirectory
         from ablate.rerun import Action
 
-        return look(member.cfg, RunDirectory(member.folder), None).decision.action is Action.KEEP
+        return look(member.cfg, _directory(member), None).decision.action is Action.KEEP
 
     def _share(self, member: "Member") -> float:
         from ablate.records import RunDirectory
@@ -167,19 +171,36 @@ class ClusterLauncher(CohortLauncher):
             return 0.0
 
 
-def _job_return(
-    member: "Member", overrides: Sequence[str], record: dict[str, Any] | None, cause: BaseException | None
-) -> JobReturn:
+def _directory(member: "Member") -> "RunDirectory":
+    """Returns a run's folder, with what its store has of it, if it has one."""
+    from ablate.experiment import store_of
+    from ablate.records import RunDirectory
+
+    directory = RunDirectory(member.folder)
+    store = store_of(member.cfg, directory)
+    if store is not None:
+        store.pull()
+    return directory
+
+
+def _job_return(member: "Member", overrides: Sequence[str], cause: BaseException | None) -> JobReturn:
     from ablate.experiment import metric
     from ablate.records import RunFailed
 
     found = JobReturn(overrides=list(overrides), cfg=member.cfg, working_dir=str(member.folder))
-    if record is not None and record["status"] == "complete":
-        found.status, found.return_value = JobStatus.COMPLETED, metric(member.cfg, record)
-        return found
-    error = (record or {}).get("error") or {}
-    why = str(cause).strip().splitlines()[-1] if cause is not None else str(error.get("message", "nothing came of it"))
-    status = "not started" if record is None else record["status"]
-    found.status = JobStatus.FAILED
-    found.return_value = RunFailed(f"{member.cfg.model.name} seed {member.cfg.seed} {status}: {why}")
+    status, why = "not started", f"nothing came of it in {member.folder}; machines without a common folder need store=…"
+    try:
+        record = _directory(member).read_record()
+        if record is not None:
+            status, why = record["status"], str((record.get("error") or {}).get("message", "its task ended"))
+        if record is not None and status == "complete":
+            found.status, found.return_value = JobStatus.COMPLETED, metric(member.cfg, record)
+            return found
+    except ValueError as error:
+        status, why = "unreadable", str(error)
+    if cause is not None:
+        why = str(cause).strip().splitlines()[-1]
+    said = f"{member.cfg.model.name} seed {member.cfg.seed} {status}: {why}"
+    log.error(said)
+    found.status, found.return_value = JobStatus.FAILED, RunFailed(said)
     return found

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from reading_runs import record_of, results_of
 
 from ablate import recorder, store, uploads
 from ablate.atomic import atomic_write
+from ablate.cohort import Member, train_cohort
 from ablate.experiment import run
 from ablate.progress import Progress
 from ablate.records import RunDirectory
@@ -24,9 +26,6 @@ from ablate.report.cli import main as report
 from ablate.status import look
 from ablate.store import Store, mirror
 from ablate.training.checkpoint import save_checkpoint
-
-moto = pytest.importorskip("moto.server", reason="there is no S3 server; `make test-store` installs one")
-pytest.importorskip("s3fs", reason="there is no client of S3; `make test-store` installs one")
 
 Compose = Callable[..., DictConfig]
 ROOT = Path(__file__).parents[1]
@@ -42,7 +41,9 @@ class S3:
         self.start()
 
     def start(self) -> None:
-        self.server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=self.port, verbose=False)
+        from moto.server import ThreadedMotoServer
+
+        self.server = ThreadedMotoServer(ip_address="127.0.0.1", port=self.port, verbose=False)
         self.server.start()
 
     def stop(self) -> None:
@@ -61,6 +62,8 @@ class S3:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[S3]:
+    pytest.importorskip("moto.server", reason="there is no S3 server; `make test-store` installs one")
+    pytest.importorskip("s3fs", reason="there is no client of S3; `make test-store` installs one")
     s3 = S3()
     yield s3
     s3.stop()
@@ -130,6 +133,60 @@ def test_an_interrupted_run_goes_on_elsewhere(
     resumed = train(quick, tmp_path / "two" / "b" / "seed0", s3, *options)
     assert results_of(resumed) == results_of(whole)
     assert len(record_of(resumed)["starts"]) == 2
+
+
+def test_a_run_that_starts_anew_is_not_taken_for_the_one_in_the_store(
+    quick: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, folder = str(tmp_path / "store"), tmp_path / "plain" / "seed0"
+    first = record_of(train(quick, folder, address))
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, "save_checkpoint", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(quick, folder, address, "rerun=all")
+    second = record_of(train(quick, folder, address))
+    assert second["status"] == "complete"
+    assert second["started"] != first["started"] and len(second["starts"]) == 2
+    assert json.loads(Store(address).read("demo/plain/seed0/run.json") or b"{}") == second
+
+
+def test_a_damaged_record_is_replaced_by_that_of_the_store(quick: Compose, tmp_path: Path) -> None:
+    address = str(tmp_path / "store")
+    folder = train(quick, tmp_path / "plain" / "seed0", address)
+    whole = record_of(folder)
+    (folder / "run.json").write_text('{"status": "comp')
+    assert record_of(train(quick, folder, address)) == whole
+
+
+@pytest.mark.parametrize(("error", "patience"), [(OSError, "PATIENCE"), (KeyboardInterrupt, "HURRY")])
+def test_an_interrupted_cohort_does_not_wait_for_its_store(
+    quick: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], patience: str
+) -> None:
+    waited: list[float] = []
+
+    def stop(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(recorder, "save_checkpoint", stop)
+    monkeypatch.setattr(uploads.RunStore, "finish", lambda self, patience: waited.append(patience))
+    cohort = [
+        Member(quick(f"model={name}", f"store={tmp_path}/store"), tmp_path / name / "seed0", ())
+        for name in ("plain", "dropout")
+    ]
+    with suppress(KeyboardInterrupt):
+        train_cohort(cohort, "9", lambda share: None)
+    assert waited == [getattr(uploads, patience)] * 2
+
+
+def test_names_that_lead_out_of_the_folder_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(Store, "files", lambda self, pattern: {"../../../stolen/run.json": "1"})
+    with pytest.raises(ValueError, match="there are no runs in it"):
+        mirror(str(tmp_path / "store"))
 
 
 def test_what_is_further_here_is_brought_there(quick: Compose, s3: str, tmp_path: Path) -> None:

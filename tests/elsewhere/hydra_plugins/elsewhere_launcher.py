@@ -1,0 +1,39 @@
+"""A launcher `elsewhere`, for the tests: machines that have no folder in common with the one that starts the sweep."""
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cloudpickle
+from hydra.core.config_store import ConfigStore
+
+from hydra_plugins.cluster_launchers import ClusterLauncher, Work
+
+
+class ElsewhereLauncher(ClusterLauncher):
+    """Does each work in a process and a folder of its own.
+
+    Args:
+        options: `machine`, the folder that stands for the machine.
+    """
+
+    def send(self, works: Sequence[Work], watch: Callable[[], None]) -> list[BaseException | None]:
+        errors: list[BaseException | None] = []
+        for work in works:
+            work.folder = Path("/there/is/no/such/folder")
+            done = subprocess.run(
+                [sys.executable, "-c", "import pickle, sys; pickle.load(sys.stdin.buffer)()"],
+                input=cloudpickle.dumps(work, protocol=pickle.HIGHEST_PROTOCOL),
+                cwd=self.options["machine"],
+                capture_output=True,
+                check=False,
+            )
+            errors.append(None if done.returncode == 0 else RuntimeError(done.stderr.decode()))
+            watch()
+        return errors
+
+
+node = {"_target_": f"{ElsewhereLauncher.__module__}.ElsewhereLauncher", "members": 8, "machine": "???"}
+ConfigStore.instance().store(group="hydra/launcher", name="elsewhere", node=node, provider="tests")
