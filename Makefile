@@ -58,7 +58,7 @@ bench: .venv/installed-dev ## Measure an epoch and a sweep against peers, layers
 	$(BIN)/python benchmarks/epoch.py
 	$(BIN)/python benchmarks/study.py
 	$(BIN)/python benchmarks/timing.py
-	$(BIN)/python benchmarks/report.py
+	$(BIN)/python benchmarks/scale.py
 
 clean: ## Remove the environment and caches, but no run
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,6 +14,9 @@ from ablate.options import config_dir
 from ablate.records import RunFailed
 from ablate.suggest import nearest
 
+# Plugins of Hydra that bring an option, and what installs them.
+_PLUGINS = {"hydra/sweeper/optuna": "'ablate[optuna]'", "hydra/launcher/joblib": "hydra-joblib-launcher"}
+
 
 def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
     """Returns the message for an error that the user can mend, None for one of ours.
@@ -24,6 +27,8 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
     """
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
+        if (package := _PLUGINS.get(error.missing_cfg_file)) is not None:
+            return f"{group}={option}: its plugin is not installed; pip install {package}"
         return f"{group}={option}: there is no such option; {nearest(option, error.options)}"
     if isinstance(error, HydraException):
         text = str(error)

@@ -140,12 +140,23 @@ class RunDirectory:
         Raises:
             ValueError: It is not a table of numbers.
         """
+        columns, rows = self.read_epoch_table()
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
+    def read_epoch_table(self) -> tuple[list[str], list[list[float]]]:
+        """Returns the columns of epochs.csv, and a row of values for each epoch.
+
+        Raises:
+            ValueError: It is not a table of numbers.
+        """
         try:
-            lines = _read(self.epochs_file).splitlines()
-            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(lines)]
+            columns, *rows = [row for row in csv.reader(_read(self.epochs_file).splitlines()) if row] or [[]]
+            if any(len(row) != len(columns) for row in rows):
+                raise ValueError("its rows differ in length")
+            return columns, [list(map(float, row)) for row in rows]
         except FileNotFoundError:
-            return []
-        except (OSError, TypeError, ValueError, csv.Error) as error:
+            return [], []
+        except (OSError, ValueError, csv.Error) as error:
             raise ValueError(f"{self.epochs_file.name} is not a table of numbers: {error}") from error
 
     def write_epochs(self, rows: Sequence[Epoch]) -> None:

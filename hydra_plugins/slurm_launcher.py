@@ -1,10 +1,14 @@
 """Hydra's launcher `slurm`: cohorts as the tasks of an array job, by submitit."""
 
+import logging
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from hydra_plugins.cluster_launchers import POLL, ClusterLauncher, Work
+
+log = logging.getLogger(__name__)
 
 
 class SlurmLauncher(ClusterLauncher):
@@ -49,10 +53,10 @@ class SlurmLauncher(ClusterLauncher):
         return None if cpus is None else int(cpus)
 
     def send(self, works: Sequence[Work], watch: Callable[[], None]) -> list[BaseException | None]:
-        """Submits an array job, and waits for its tasks.
+        """Submits array jobs, as large as the cluster takes, and waits for their tasks.
 
         Raises:
-            ValueError: Slurm refuses it.
+            ValueError: Slurm refuses them, and none of this sweep's is under way whose end might change that.
         """
         import time
 
@@ -64,24 +68,45 @@ class SlurmLauncher(ClusterLauncher):
         executor.update_parameters(
             **{key if key in self._COMMON else f"slurm_{key}": value for key, value in options.items()}
         )
-        try:
-            jobs = executor.submit_array(works)
-        except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
-            reason = str(getattr(error, "stderr", "") or error).strip().splitlines()[-1]
-            raise ValueError(
-                f"hydra/launcher=slurm: Slurm refuses the job: {reason}\n`sinfo -s` lists the partitions, "
-                "`sacctmgr show qos` the limits; set hydra.launcher.partition=… and the like"
-            ) from error
-        missed = {job.job_id: 0 for job in jobs}  # looks at the queue in a row that did not find a task
+        largest = _largest_array()
+        jobs: list[Any] = []
+        missed: dict[str, int] = {}  # looks at the queue in a row that did not find a task
         while True:
-            watch()
             queued = _queue()
             for job in jobs:
                 missed[job.job_id] = 0 if queued is None or job.job_id in queued else missed[job.job_id] + 1
-            if all(job.paths.result_pickle.exists() or missed[job.job_id] > 1 for job in jobs):
-                watch()
+            under_way = [job for job in jobs if missed[job.job_id] <= 1 and not job.paths.result_pickle.exists()]
+            watch()
+            if len(jobs) == len(works) and not under_way:
                 return [_what_went_wrong(job) for job in jobs]
+            if len(jobs) < len(works):
+                try:
+                    added = executor.submit_array(works[len(jobs) : len(jobs) + largest])
+                    missed.update({job.job_id: 0 for job in added})
+                    jobs += added
+                    continue
+                except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
+                    if not under_way:
+                        raise _refusal(error) from error
+                    log.debug("Slurm takes no more for now: %s", error)  # a full queue: when a task ends, it may
             time.sleep(POLL)
+
+
+def _refusal(error: Exception) -> ValueError:
+    reason = str(getattr(error, "stderr", "") or error).strip().splitlines()[-1]
+    return ValueError(
+        f"hydra/launcher=slurm: Slurm refuses the job: {reason}\n`sinfo -s` lists the partitions, "
+        "`sacctmgr show qos` the limits, `squeue --me` what you have in the queue; set hydra.launcher.partition=… and "
+        "the like, or wait and repeat the command"
+    )
+
+
+def _largest_array() -> int:
+    """Returns how many tasks the cluster lets an array have."""
+    command = ["scontrol", "show", "config"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", said, re.MULTILINE)
+    return 1000 if found is None else max(1, int(found[1]))
 
 
 def _queue() -> set[str] | None:

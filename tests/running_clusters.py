@@ -119,6 +119,7 @@ ReturnToService=2
 SlurmdTimeout=6
 KillWait=2
 MinJobAge=300
+MaxArraySize=2
 SchedulerParameters=sched_interval=2,batch_sched_delay=0
 {nodes}
 PartitionName=low Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP PriorityTier=1

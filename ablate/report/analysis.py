@@ -128,7 +128,7 @@ def _effects(study: Study, factorial: effects.Factorial, name: str) -> Factorial
 
 def _cells(study: Study, labels: Sequence[str], name: str) -> tuple[list[int], NDArray[np.float64]]:
     """Returns the seeds that variants have in common, and their values, shape (seeds, variants)."""
-    cells = [study.runs[study.runs["variant"] == label].set_index("seed") for label in labels]
+    cells = [study.of(label) for label in labels]
     seeds = sorted(set.intersection(*(set(map(int, cell[name].dropna().index)) for cell in cells)))
     if metric(name).is_time:
         seeds = [seed for seed in seeds if len({cell.loc[seed, "clock"] for cell in cells}) == 1]

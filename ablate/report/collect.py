@@ -2,17 +2,19 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from ablate.options import config_dir, options
-from ablate.records import TIMES, RunDirectory
+from ablate.records import TIMES
+from ablate.report.cache import read_runs
 from ablate.report.definition import find
 from ablate.report.plans import read_prediction
-from ablate.report.reading import read_run
+from ablate.report.reading import Epochs
 from ablate.report.study import Study, Unfinished
 from ablate.report.timings import read_timings
 from ablate.report.variants import Variant, group
@@ -43,19 +45,8 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
     Raises:
         ValueError: No run is complete, or the study's definition cannot be read.
     """
-    complete: list[tuple[dict[str, Any], list[dict[str, float]]]] = []
-    others: list[dict[str, Any]] = []
-    broken: dict[str, str] = {}
-    for path in sorted(folder.glob("*/*/run.json")):
-        try:
-            record, rows = read_run(RunDirectory(path.parent))
-        except ValueError as error:
-            broken[path.parent.relative_to(folder).as_posix()] = str(error)
-            continue
-        if record["status"] == "complete":
-            complete.append((record, rows))
-        else:
-            others.append(record)
+    found = read_runs(folder)
+    complete, others, broken = found.complete, found.others, found.broken
     if not complete:
         left_out = [f"{_run(record)}: {_why(record)}" for record in others]
         left_out += [f"{run}: {why}" for run, why in broken.items()]
@@ -63,8 +54,8 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
             f"{folder}: no run is complete ({'; '.join(left_out[:5])}); repeat the sweep's command to finish them"
         )
 
-    complete.sort(key=lambda pair: (_run(pair[0]), str(pair[0]["started"]), json.dumps(pair[0], sort_keys=True)))
-    rows_of = {_run(record): rows for record, rows in complete}
+    complete.sort(key=lambda pair: (_run(pair[0]), str(pair[0]["started"])))
+    epochs_of = {_run(record): epochs for record, epochs in complete}
     records = {_run(record): record for record, _ in complete}
     if len(records) < len(complete):
         broken["several folders"] = "hold copies of one run; of each, the one started last counts"
@@ -102,7 +93,7 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
     )
     configs = {by_run[run].label: records[run]["config"] for run in reversed(order)}
     timings = read_timings(folder, configs, broken)
-    epochs = _frame({run: rows_of[run] for run in order}, by_run, records)
+    epochs = _frame({run: epochs_of[run] for run in order}, by_run, records)
     return Study(
         definition=definition,
         runs=runs,
@@ -163,19 +154,25 @@ def _metrics(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _frame(
-    rows_of: Mapping[str, Iterable[Mapping[str, float]]],
-    variants: Mapping[str, Variant],
-    records: Mapping[str, Mapping[str, Any]],
+    epochs_of: Mapping[str, Epochs], variants: Mapping[str, Variant], records: Mapping[str, Mapping[str, Any]]
 ) -> pd.DataFrame:
-    frame = pd.DataFrame.from_records([row for rows in rows_of.values() for row in rows])
-    lengths = [len(list(rows)) for rows in rows_of.values()]
-    columns = {
-        "run": list(rows_of),
-        "variant": [variants[run].label for run in rows_of],
-        "seed": [records[run]["seed"] for run in rows_of],
+    """Returns a row an epoch."""
+    columns = list(dict.fromkeys(name for epochs in epochs_of.values() for name in epochs.columns))
+    lengths = [len(epochs.values) for epochs in epochs_of.values()]
+    values = np.full((sum(lengths), len(columns)), np.nan)
+    place = {names: [columns.index(name) for name in names] for names in {e.columns for e in epochs_of.values()}}
+    start = 0
+    for epochs in epochs_of.values():
+        values[start : start + len(epochs.values), place[epochs.columns]] = epochs.values
+        start += len(epochs.values)
+    frame = pd.DataFrame(values, columns=columns)
+    of_run = {
+        "run": list(epochs_of),
+        "variant": [variants[run].label for run in epochs_of],
+        "seed": [records[run]["seed"] for run in epochs_of],
     }
-    for name, values in columns.items():
-        frame[name] = pd.Series(values).repeat(lengths).to_numpy()
+    for name, each in of_run.items():
+        frame[name] = pd.Series(each).repeat(lengths).to_numpy()
     frame["epoch"] = frame["epoch"].astype(int)
     return frame
 

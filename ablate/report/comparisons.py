@@ -197,8 +197,8 @@ class _Value(NamedTuple):
 
 
 def _by_seed(study: Study, label: str, name: str) -> dict[int, _Value]:
-    rows = study.runs[study.runs["variant"] == label]
-    found = zip(rows["seed"], rows["run"], rows[name], rows["clock"], strict=True)
+    rows = study.of(label)
+    found = zip(rows.index, rows["run"], rows[name], rows["clock"], strict=True)
     return {
         int(seed): _Value(str(run), float(value), str(clock)) for seed, run, value, clock in found if value == value
     }

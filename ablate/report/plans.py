@@ -53,12 +53,13 @@ def read_prediction(
 
 def _held_against(path: Path, records: Mapping[str, Mapping[str, Any]], epochs: pd.DataFrame) -> Prediction | None:
     cells = {str(cell["run"]): cell for cell in read_study_file(path)["cells"] if cell["core_seconds"] is not None}
-    pairs = []
-    for run in cells.keys() & records.keys():
-        rows = epochs[(epochs["run"] == run) & (epochs["epoch"] > int(cells[run]["done"]))]
-        taken = float(rows[list(TIMES)].to_numpy().sum()) * int(records[run]["provenance"]["threads"])
-        if taken > 0:
-            pairs.append((float(cells[run]["core_seconds"]), taken))
+    planned = epochs[epochs["run"].isin(list(cells))]
+    trained = planned[planned["epoch"] > planned["run"].map({run: int(cell["done"]) for run, cell in cells.items()})]
+    seconds = trained.groupby("run")[list(TIMES)].sum().sum(axis=1)
+    taken_by = {
+        str(run): float(each) * int(records[str(run)]["provenance"]["threads"]) for run, each in seconds.items()
+    }
+    pairs = [(float(cells[run]["core_seconds"]), taken) for run, taken in taken_by.items() if taken > 0]
     if not pairs:
         return None
     return Prediction(

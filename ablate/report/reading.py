@@ -3,7 +3,9 @@
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ablate.records import TIMES, RunDirectory
 from ablate.report.definition import define
@@ -44,7 +46,14 @@ _NEEDED_OF_ALL: Mapping[str, type | tuple[type, ...]] = {
 _NAME = re.compile(r"[\w.+-]{1,100}")  # as a model may be called
 
 
-def read_run(directory: RunDirectory) -> tuple[dict[str, Any], list[dict[str, float]]]:
+class Epochs(NamedTuple):
+    """The epochs of a run: names of columns, and values of shape (epochs, columns)."""
+
+    columns: tuple[str, ...]
+    values: np.ndarray
+
+
+def read_run(directory: RunDirectory) -> tuple[dict[str, Any], Epochs | None]:
     """Returns the record of a run, and its epochs if it is complete.
 
     Raises:
@@ -61,7 +70,7 @@ def read_run(directory: RunDirectory) -> tuple[dict[str, Any], list[dict[str, fl
         if complete:
             _require(record, _NEEDED)
         _check_form(record)
-        return record, _epochs(directory, record) if complete else []
+        return record, _epochs(directory, record) if complete else None
     except (AttributeError, TypeError) as error:
         raise ValueError(str(error)) from error
 
@@ -91,12 +100,13 @@ def _check_form(record: Mapping[str, Any]) -> None:
             raise ValueError("run.json has no usable data.images")
 
 
-def _epochs(directory: RunDirectory, record: Mapping[str, Any]) -> list[dict[str, float]]:
-    rows = directory.read_epochs()
+def _epochs(directory: RunDirectory, record: Mapping[str, Any]) -> Epochs:
+    columns, rows = directory.read_epoch_table()
     expected = record["config"]["train"]["epochs"]
     if len(rows) != expected:
         raise ValueError(f"{directory.epochs_file.name} has {len(rows)} epochs, the run is complete after {expected}")
+    values = np.array(rows)
     for column in ("epoch", "train_loss", "test_loss", "test_accuracy"):
-        if not all(math.isfinite(row.get(column, math.nan)) for row in rows):
+        if column not in columns or not np.isfinite(values[:, columns.index(column)]).all():
             raise ValueError(f"{directory.epochs_file.name} has no usable {column}")
-    return rows
+    return Epochs(tuple(columns), values)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -54,7 +55,7 @@ class Study:
     timings: Sequence[Timing] = ()
     prediction: Prediction | None = None
 
-    @property
+    @cached_property
     def labels(self) -> list[str]:
         """The variants with a complete run, in the order they are shown."""
         with_runs = set(self.runs["variant"])
@@ -67,5 +68,13 @@ class Study:
 
     def values(self, variant: str, metric: str) -> pd.Series:
         """Returns a metric of a variant's runs by seed; empty where there are none."""
-        rows = self.runs[self.runs["variant"] == variant].set_index("seed")
-        return rows[metric].dropna()
+        return self.of(variant)[metric].dropna()
+
+    def of(self, variant: str) -> pd.DataFrame:
+        """Returns the rows of a variant's runs by seed; none where there are no runs."""
+        rows = self._of_variants.get(variant)
+        return self.runs[:0].set_index("seed") if rows is None else rows
+
+    @cached_property
+    def _of_variants(self) -> Mapping[str, pd.DataFrame]:
+        return {str(variant): rows for variant, rows in self.runs.set_index("seed").groupby("variant", sort=False)}

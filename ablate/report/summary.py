@@ -128,7 +128,7 @@ def _row(study: Study, variant: str, name: str) -> dict[str, Any]:
 
 def _as_long(study: Study, variant: str) -> bool:
     """Whether a variant's runs have as many epochs as the published ones, as far as that is known."""
-    runs = study.runs.loc[study.runs["variant"] == variant, "run"]
+    runs = study.of(variant)["run"]
     epochs = {study.records[run]["config"]["train"]["epochs"] for run in runs if run in study.records}
     return study.definition.published_epochs is None or not epochs or epochs == {study.definition.published_epochs}
 

@@ -67,7 +67,13 @@ def group(configs: Mapping[str, Mapping[str, Any]], overrides: Mapping[str, Sequ
     Returns:
         The variant of each run, in the order of the runs.
     """
-    flat = {run: dict(_distinguishing(config)) for run, config in configs.items()}
+    known: dict[tuple[Any, ...], Settings] = {}  # by the parts of a configuration, which runs may share as objects
+    flat = {}
+    for run, config in configs.items():
+        parts = tuple((key, id(part)) for key, part in config.items() if key not in _NOT_DISTINGUISHING)
+        if parts not in known:
+            known[parts] = dict(_distinguishing(config))
+        flat[run] = known[parts]
     names = {run: str(config["model"]["name"]) for run, config in configs.items()}
     differing = [key for key in _differing(flat.values()) if not key.startswith(_MODEL)]
     of_model: defaultdict[str, list[Settings]] = defaultdict(list)

@@ -52,6 +52,14 @@ def test_a_sweep_completes_a_cohort_a_task(slurm: Slurm, command: Command, tmp_p
     assert records(tmp_path / "study") == found
 
 
+def test_more_tasks_than_an_array_may_have_are_several_arrays(slurm: Slurm, command: Command, tmp_path: Path) -> None:
+    code, said = end(start(slurm, command(*SLURM, "train.epochs=1", "hydra.launcher.members=1"), tmp_path))
+    assert code == 0, said
+    assert [record["status"] for record in records(tmp_path / "study")] == ["complete"] * 4
+    arrays = {path.name.partition("_")[0] for path in (tmp_path / "study" / ".slurm").glob("*_*")}
+    assert len(arrays) == 2
+
+
 def test_a_cancelled_task_is_named_and_the_command_goes_on_with_it(
     slurm: Slurm, command: Command, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ def variants(analysis: Analysis) -> Table:
     study = analysis.study
     rows = []
     for label in study.labels:
-        runs = study.runs[study.runs["variant"] == label]
+        runs = study.of(label)
         size = [
             Cell(
                 f"{runs[name].iloc[0]:,.0f}" if name in runs else "–",
