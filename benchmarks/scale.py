@@ -5,6 +5,7 @@ peer reads the same bytes and does nothing with them.
 """
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -21,6 +22,7 @@ from ablate.records import RunDirectory, summarise, total_times
 EPOCHS = 50
 WRITTEN = 500  # runs that are written as training writes them, waiting for the disk
 COLLECT = "import sys; from pathlib import Path; from ablate.report.collect import collect; collect(Path(sys.argv[1]))"
+WORK = 100_000  # bytes of a cohort's work, pickled
 READ = """
 import sys
 from pathlib import Path
@@ -50,8 +52,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, nargs="+", default=[1000, 10_000, 100_000])
     parser.add_argument("--seeds", type=int, default=1000, help="runs of a variant (default: 1000)")
+    parser.add_argument(
+        "--slurm", type=int, metavar="TASKS", help="submit so many tasks to a Slurm of this machine, alone"
+    )
     options = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    if options.slurm is not None:
+        print(of_submissions(options.slurm))
+        return
     with tempfile.TemporaryDirectory() as folder:
         print(f"{of_a_run(Path(folder))}\n\n{of_a_job(Path(folder))}\n", flush=True)
     columns = ["runs", "variants", "GB", "a record written, ms", "bytes read, s", "collected first, s", "again, s",
@@ -88,6 +96,31 @@ def of_a_job(folder: Path) -> str:
         seconds.append(timed("-m", "ablate", *sweep, f"hydra.sweep.dir={folder}/planned")[0])
     return (f"Composing, checking and planning the jobs of a sweep: {seconds[0]:.1f} s for 100, {seconds[1]:.1f} s for "
             f"300, {5 * (seconds[1] - seconds[0]):.1f} ms a job.")  # fmt: skip
+
+
+def of_submissions(tasks: int) -> str:
+    """Returns how long it takes to submit arrays, each of whose tasks has a cohort's pickled work with it."""
+    import submitit
+
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    from running_clusters import Slurm
+
+    work = functools.partial(len, os.urandom(WORK))
+    said = []
+    with tempfile.TemporaryDirectory() as folder:
+        cluster = Slurm(Path(folder), largest_array=tasks + 1)
+        try:
+            cluster.start()
+            os.environ.update(cluster.env)
+            for number in (tasks // 10, tasks):
+                executor = submitit.AutoExecutor(folder=f"{folder}/{number}", cluster="slurm")
+                executor.update_parameters(slurm_partition="low", slurm_additional_parameters={"hold": True})
+                started = time.perf_counter()
+                executor.submit_array([work] * number)
+                said.append(f"{number} tasks {time.perf_counter() - started:.2f} s")
+        finally:
+            cluster.stop()
+    return f"Submitting an array, with {WORK / 1000:.0f} kB of work a task: {', '.join(said)}."
 
 
 def measure(study: Path, runs: int, variants: int) -> list[str]:

@@ -7,6 +7,7 @@ node, or ended while nobody watched counts as what it left behind.
 
 import logging
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -199,7 +200,9 @@ def _job_return(member: "Member", overrides: Sequence[str], cause: BaseException
     except ValueError as error:
         status, why = "unreadable", str(error)
     if cause is not None:
-        why = str(cause).strip().splitlines()[-1]
+        # Engines send the traceback as text, with words of their own around it; its last line names the error.
+        lines = str(cause).strip().splitlines()
+        why = next((line for line in reversed(lines) if re.match(r"[A-Za-z_][\w.]*: ", line)), lines[-1])
     said = f"{member.cfg.model.name} seed {member.cfg.seed} {status}: {why}"
     log.error(said)
     found.status, found.return_value = JobStatus.FAILED, RunFailed(said)

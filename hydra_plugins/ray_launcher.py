@@ -1,10 +1,14 @@
 """Hydra's launcher `ray`: cohorts as tasks of a Ray cluster."""
 
 import logging
+import re
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from hydra_plugins.cluster_launchers import POLL, ClusterLauncher, Work
+
+log = logging.getLogger(__name__)
 
 
 class RayLauncher(ClusterLauncher):
@@ -26,8 +30,9 @@ class RayLauncher(ClusterLauncher):
             return
         address = self.options.get("address")
         try:
+            _reach(address)
             ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False, include_dashboard=False)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(
                 f"hydra/launcher=ray: no cluster answers at hydra.launcher.address={address}: {reason}\n"
@@ -49,6 +54,13 @@ class RayLauncher(ClusterLauncher):
         wanted: dict[str, Any] = {
             key: self.options.get(key) for key in ("num_cpus", "num_gpus", "max_retries", "resources")
         }
+        for key, resource in {"num_cpus": "CPU", "num_gpus": "GPU"}.items():
+            most = max((node["Resources"].get(resource, 0) for node in ray.nodes() if node["Alive"]), default=0)
+            if (wanted[key] or 0) > most:  # not an error: clusters that grow may bring a node that has
+                log.warning(
+                    "hydra.launcher.%s=%g: no node of the cluster has as many (the most are %g); they wait for one "
+                    "that joins, or interrupt this and ask for less", key, wanted[key], most,
+                )  # fmt: skip
         remote: Any = ray.remote(**{key: value for key, value in wanted.items() if value is not None})(_do)
         tasks = [remote.remote(work) for work in works]
         waiting = list(tasks)
@@ -63,6 +75,13 @@ class RayLauncher(ClusterLauncher):
             except Exception as error:
                 errors.append(error)
         return errors
+
+
+def _reach(address: str | None) -> None:
+    """Raises OSError where nothing answers at a host and port, which Ray itself would try for minutes."""
+    found = re.fullmatch(r"(?:ray://)?(.+):(\d+)", address or "")
+    if found is not None:
+        socket.create_connection((found[1], int(found[2])), timeout=10).close()
 
 
 def _do(work: Work) -> None:

@@ -3,12 +3,25 @@
 import logging
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from hydra_plugins.cluster_launchers import POLL, ClusterLauncher, Work
 
 log = logging.getLogger(__name__)
+
+# Why a task waits, in Slurm's words: what every task waits for, and what no time brings.
+_USUAL = ("None", "Priority", "Resources", "BeginTime", "Dependency", "JobArrayTaskLimit", "Cleaning")
+_NEVER = (
+    "PartitionConfig",
+    "PartitionNodeLimit",
+    "PartitionTimeLimit",
+    "BadConstraints",
+    "InvalidAccount",
+    "InvalidQOS",
+)
+_PATIENCE = 10  # looks at the queue
 
 
 class SlurmLauncher(ClusterLauncher):
@@ -68,34 +81,72 @@ class SlurmLauncher(ClusterLauncher):
         executor.update_parameters(
             **{key if key in self._COMMON else f"slurm_{key}": value for key, value in options.items()}
         )
-        largest = _largest_array()
-        jobs: list[Any] = []
-        missed: dict[str, int] = {}  # looks at the queue in a row that did not find a task
+        largest, tasks = _largest_array(), _Tasks()
         while True:
-            queued = _queue()
-            for job in jobs:
-                missed[job.job_id] = 0 if queued is None or job.job_id in queued else missed[job.job_id] + 1
-            under_way = [job for job in jobs if missed[job.job_id] <= 1 and not job.paths.result_pickle.exists()]
+            under_way = tasks.under_way()
             watch()
-            if len(jobs) == len(works) and not under_way:
-                return [_what_went_wrong(job) for job in jobs]
-            if len(jobs) < len(works):
+            if len(tasks.jobs) == len(works) and not under_way:
+                return [tasks.error(job) for job in tasks.jobs]
+            if len(tasks.jobs) < len(works):
                 try:
-                    added = executor.submit_array(works[len(jobs) : len(jobs) + largest])
-                    missed.update({job.job_id: 0 for job in added})
-                    jobs += added
+                    tasks.jobs += executor.submit_array(works[len(tasks.jobs) : len(tasks.jobs) + largest])
                     continue
                 except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
                     if not under_way:
                         raise _refusal(error) from error
-                    log.debug("Slurm takes no more for now: %s", error)  # a full queue: when a task ends, it may
+                    tasks.say(f"Slurm takes no more tasks for now ({_reason(error)}); the others follow")
             time.sleep(POLL)
 
 
+class _Tasks:
+    """What was submitted, as the queue shows it."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Any] = []  # of submitit
+        self._missed: Counter[str] = Counter()  # looks at the queue in a row that did not find a task
+        self._hopeless: Counter[str] = Counter()  # looks that found it waiting for what cannot come
+        self._said: set[str] = set()
+
+    def under_way(self) -> bool:
+        """Looks at the queue, and returns whether a task waits or runs; one that would wait for ever is cancelled."""
+        queue = _queue()
+        if queue is not None:
+            for job in self.jobs:
+                reason = queue.get(job.job_id)
+                self._missed[job.job_id] = 0 if reason is not None else self._missed[job.job_id] + 1
+                if reason in _NEVER:
+                    self._hopeless[job.job_id] += 1
+                    if self._hopeless[job.job_id] == _PATIENCE:
+                        subprocess.run(["scancel", job.job_id], capture_output=True, check=False)
+                elif reason not in (None, *_USUAL):
+                    self.say(f"Tasks wait, says Slurm, for: {reason}")
+        return any(not job.paths.result_pickle.exists() and self._missed[job.job_id] < 2 for job in self.jobs)
+
+    def say(self, what: str) -> None:
+        """Logs something once."""
+        if what not in self._said:
+            log.info(what)
+            self._said.add(what)
+
+    def error(self, job: Any) -> BaseException | None:
+        """Returns what went wrong with a task that has ended."""
+        if job.paths.result_pickle.exists():
+            return job.exception()  # type: ignore[no-any-return]
+        if self._hopeless[job.job_id] >= _PATIENCE:
+            return RuntimeError(
+                "Slurm would let it wait for ever: its partition has no node such as it asks for, or not for as long; "
+                "`sinfo --Node --long` lists the nodes; set hydra.launcher.cpus_per_task=…, partition=… and the like"
+            )
+        return RuntimeError(f"task {job.job_id} was cancelled or lost; its log is {job.paths.stderr}")
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "stderr", "") or error).strip().splitlines()[-1]
+
+
 def _refusal(error: Exception) -> ValueError:
-    reason = str(getattr(error, "stderr", "") or error).strip().splitlines()[-1]
     return ValueError(
-        f"hydra/launcher=slurm: Slurm refuses the job: {reason}\n`sinfo -s` lists the partitions, "
+        f"hydra/launcher=slurm: Slurm refuses the job: {_reason(error)}\n`sinfo -s` lists the partitions, "
         "`sacctmgr show qos` the limits, `squeue --me` what you have in the queue; set hydra.launcher.partition=… and "
         "the like, or wait and repeat the command"
     )
@@ -109,17 +160,11 @@ def _largest_array() -> int:
     return 1000 if found is None else max(1, int(found[1]))
 
 
-def _queue() -> set[str] | None:
-    """Returns the numbers of the tasks that wait or run; None if the controller does not say."""
-    command = ["squeue", "--me", "--array", "--noheader", "--format=%i"]
+def _queue() -> dict[str, str] | None:
+    """Returns what each task that waits or runs waits for; None if the controller does not say."""
+    command = ["squeue", "--me", "--array", "--noheader", "--format=%i %r"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return set(said.stdout.split())
-
-
-def _what_went_wrong(job: Any) -> BaseException | None:
-    if job.paths.result_pickle.exists():
-        return job.exception()  # type: ignore[no-any-return]
-    return RuntimeError(f"task {job.job_id} was cancelled or lost; its log is {job.paths.stderr}")
+    return dict(line.split(maxsplit=1) for line in said.stdout.splitlines() if line.strip())

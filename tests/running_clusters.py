@@ -35,8 +35,8 @@ class Slurm:
 
     NODES = ("n1", "n2")
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, largest_array: int = 2) -> None:
+        self.folder, self.largest_array = folder, largest_array
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.env = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), "PYTHONPATH": str(ROOT)}
 
@@ -101,7 +101,7 @@ SlurmctldPort={free_port()}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={self.folder}/munge
+AuthInfo=socket={self.folder}/munge,cred_expire=5
 StateSaveLocation={self.folder}/state
 SlurmdSpoolDir={self.folder}/spool/%n
 SlurmctldPidFile={self.folder}/slurmctld.pid
@@ -119,7 +119,7 @@ ReturnToService=2
 SlurmdTimeout=6
 KillWait=2
 MinJobAge=300
-MaxArraySize=2
+MaxArraySize={self.largest_array}
 SchedulerParameters=sched_interval=2,batch_sched_delay=0
 {nodes}
 PartitionName=low Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP PriorityTier=1

@@ -16,7 +16,7 @@ ray = pytest.importorskip("ray", reason="Ray is not installed; `make test-ray` i
 import psutil  # noqa: E402  (Ray depends on it)
 
 Command = Callable[..., list[str]]
-SLOW = ("train.epochs=40",)
+SLOW = ("train.epochs=120",)
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1", "PYTHONPATH": str(ROOT)}
 
 
@@ -36,7 +36,7 @@ class Cluster:
 
     def add_node(self) -> None:
         before = {process.pid for process in self._raylets()}
-        self._ray("start", f"--address={self.address}", "--num-cpus=1")
+        self._ray("start", f"--address={self.address}", "--num-cpus=1", "--num-gpus=1")
         self.nodes += [process for process in self._raylets() if process.pid not in before]
 
     def kill_node(self) -> None:
@@ -100,12 +100,28 @@ def end(process: "subprocess.Popen[str]") -> tuple[int, str]:
 
 
 def test_a_sweep_completes_a_cohort_a_task(sweep: Callable[..., Any], tmp_path: Path) -> None:
-    code, said = end(sweep("train.epochs=2"))
+    code, said = end(sweep("train.epochs=2", "hydra.sweep.dir=study"))  # below the folder that it is started in
     assert code == 0, said
     found = records(tmp_path / "study")
     assert [record["status"] for record in found] == ["complete"] * 4
     assert {record["cohort"] for record in found} == {2}
     assert {record["provenance"]["threads"] for record in found} == {1}
+
+
+def test_tasks_share_a_gpu(cluster: Cluster, sweep: Callable[..., Any], tmp_path: Path) -> None:
+    asked = ("train.epochs=1", "hardware=cpu", "hydra.launcher.num_gpus=0.5", "hydra.launcher.members=2")
+    code, said = end(sweep(*asked))
+    assert code == 0, said
+    assert [record["status"] for record in records(tmp_path / "study")] == ["complete"] * 4
+
+
+def test_what_no_node_has_is_said(sweep: Callable[..., Any], tmp_path: Path) -> None:
+    process = sweep("train.epochs=1", "hydra.launcher.num_gpus=2")
+    lines = iter(process.stdout.readline, "")
+    assert any("num_gpus=2: no node of the cluster has as many (the most are 1)" in line for line in lines)
+    process.send_signal(signal.SIGINT)
+    code, said = end(process)
+    assert code == 130, said
 
 
 @pytest.mark.parametrize("lost", ["worker", "node"])
@@ -123,7 +139,7 @@ def test_the_loss_of_a_worker_or_a_node_costs_no_result(
     assert code == 0, said
     found = records(study)
     assert [record["status"] for record in found] == ["complete"] * 4
-    assert epochs(study) == [40] * 4
+    assert epochs(study) == [120] * 4
     assert sorted(len(record["starts"]) for record in found) == [1, 1, 2, 2]
     if lost == "node":
         cluster.add_node()
@@ -137,4 +153,4 @@ def test_a_cluster_that_does_not_answer_is_said(command: Command, tmp_path: Path
     assert done.returncode == 1
     assert "hydra/launcher=ray: no cluster answers at hydra.launcher.address=127.0.0.1:" in done.stderr
     assert "`ray start --head` starts one" in done.stderr
-    assert not (tmp_path / "study").exists()
+    assert not records(tmp_path / "study")
