@@ -22,7 +22,7 @@ report: .venv/installed ## Write tables and plots of every study in outputs/
 	$(BIN)/python -m ablate.report
 
 test: .venv/installed-dev ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 test-faults: .venv/installed-dev ## Kill sweeps at 40 random instants, fill disks, and compare results (about ten minutes)
 	ABLATE_KILLS=40 $(BIN)/python -m pytest tests/test_faults.py

@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -245,9 +246,12 @@ def test_a_run_that_another_process_works_on(quick: Callable[..., DictConfig], t
     assert not RunDirectory(folder).lock_file.exists()
 
 
-def test_other_runs_at_the_same_time_are_recorded(train_one: Train) -> None:
+def test_other_runs_at_the_same_time_are_recorded(
+    train_one: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from ablate.neighbours import announced
 
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where no other test's runs announce themselves
     alone = record_of(train_one(folder="alone"))["starts"][0]
     assert (alone["other_runs"], alone["other_runs_at_end"]) == (0, 0)
     with announced():

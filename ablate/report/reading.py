@@ -17,6 +17,8 @@ _NEEDED: Mapping[str, type | tuple[type, ...]] = {
     "started": str,
     "config.study": Mapping,
     "config.train.epochs": int,
+    "config.data": Mapping,
+    "config.hardware": Mapping,
     "config.hardware.precision": str,
     "model.after.parameters": int,
     "model.after.flops": int,

@@ -94,6 +94,13 @@ def _essence(config: Mapping[str, Any]) -> str:
     data = {key: value for key, value in config["data"].items() if key != "root"}
     edits = list(model["edits"].items())
     return json.dumps(
-        [model["base"], edits, config["optimizer"], data, config["train"]["batch_size"], hardware["precision"]],
+        [
+            model.get("base"),
+            edits,
+            config.get("optimizer"),
+            data,
+            config["train"].get("batch_size"),
+            hardware["precision"],
+        ],
         sort_keys=True,
     )
