@@ -4,8 +4,15 @@ BIN := .venv/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
+# What is published in docs/results; a pilot of one epoch lets the plan say how long it takes here.
+STUDY := model=plain,dropout,bn_dropout,bn 'seed=range(6)'
+TIMED := model=plain,dropout,bn_dropout,bn hardware.threads=1
+REASONS := dropout_kind dropout_rate dropout_place bn_place
+SHORT := 'seed=range(6)' train.epochs=10
+PILOT = $(BIN)/python -m ablate study.name=pilot train.epochs=1 hardware.threads=1
+
 .DEFAULT_GOAL := help
-.PHONY: help demo study report test test-faults test-slurm test-ray test-store slurm chromium lint format bench clean
+.PHONY: help demo study studies report test test-faults test-slurm test-ray test-store slurm chromium lint format bench clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,15 +21,25 @@ demo: .venv/installed ## Sweep three variants over three seeds on embedded data,
 	$(BIN)/python -m ablate -m study=demo
 	$(BIN)/python -m ablate.report outputs/demo
 
-study: .venv/installed ## Run the first study on CIFAR-10: three variants, three seeds, 50 epochs, and time its layers
-	$(BIN)/python -m ablate -m
-	-$(BIN)/python -m ablate.timing hardware.threads=1
+study: .venv/installed ## Repeat docs/results/lenet_cifar10: four variants, six seeds, 50 epochs, and the time of layers
+	$(PILOT)
+	$(BIN)/python -m ablate -m $(STUDY) hydra/launcher=plan
+	$(BIN)/python -m ablate -m $(STUDY)
+	-$(BIN)/python -m ablate.timing $(TIMED)
+	$(BIN)/python -m ablate.report outputs/lenet_cifar10
+
+studies: study ## Repeat all of docs/results: the first study, and those of its reasons
+	for name in $(REASONS); do $(BIN)/python -m ablate -m study=$$name $(SHORT) hydra/launcher=plan; done
+	for name in $(REASONS); do $(BIN)/python -m ablate -m study=$$name $(SHORT); done
+	-$(BIN)/python -m ablate.timing study=bn_place hardware.threads=1
+	-$(BIN)/python -m ablate.timing study=dropout_rate hardware.threads=1
+	$(BIN)/python -m ablate.report
 
 report: .venv/installed ## Write tables and plots of every study in outputs/
 	$(BIN)/python -m ablate.report
 
 test: .venv/installed-dev ## Run the tests
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 test-faults: .venv/installed-dev ## Kill sweeps at 40 random instants, fill disks, and compare results (about ten minutes)
 	ABLATE_KILLS=40 $(BIN)/python -m pytest tests/test_faults.py

@@ -133,8 +133,11 @@ def _metrics(record: Mapping[str, Any]) -> dict[str, Any]:
     provenance = record["provenance"]
     return {
         **metrics,
-        # Times are compared on logarithms, so one of 0 is none.
-        **{name: float(record["times"][name]) or math.nan for name in (*TIMES, "total_seconds")},
+        # Times are compared on logarithms, so one that is not above 0 is none.
+        **{
+            name: seconds if (seconds := float(record["times"][name])) > 0 else math.nan
+            for name in (*TIMES, "total_seconds")
+        },
         "parameters": record["model"]["after"]["parameters"],
         "flops": record["model"]["after"]["flops"],
         "clock": json.dumps(

@@ -159,9 +159,11 @@ def _by_runs(study: Study, question: Question) -> Answer:
     if kind.is_time:
         comparable = [seed for seed in seeds if len({by_seed[seed].clock for by_seed in runs}) == 1]
         if len(comparable) < len(seeds):
-            left_out = (
-                f"the times of {len(seeds) - len(comparable)} of {len(seeds)} seeds were taken on different machines, "
-                "threads, precisions or versions of torch"
+            apart = [by_seed[seed].run for by_seed in runs for seed in seeds if seed not in comparable]
+            left_out = f"the times of {len(seeds) - len(comparable)} of {len(seeds)} seeds were " + (
+                "shares of cohorts, which are no run's own; `python -m ablate.timing` measures them"
+                if any(study.records.get(run, {}).get("cohort") for run in apart)
+                else "taken on different machines, threads, precisions or versions of torch"
             )
         seeds = comparable
     values = np.array([[by_seed[seed].value for seed in seeds] for by_seed in runs], dtype=float)

@@ -190,6 +190,7 @@ def test_times_of_cohorts_are_shown_and_not_compared(factorial: Path, make_run: 
         make_run("alone", seed, edits={"x": {}}, record={"cohort": 2})
     page = report(factorial)
     assert "3 runs of 15 were trained together with others, in lock-step." in page
+    assert "the times of 3 of 3 seeds were shares of cohorts, which are no run's own" in page
     assert "Some comparisons have no seed in common, or no comparable times, and say nothing. Few seeds: with 3" in page
 
 
