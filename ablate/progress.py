@@ -23,6 +23,7 @@ class ConsoleHandler(logging.Handler):
         record.exc_info = record.exc_text = None
         with suppress(OSError):  # a terminal that is gone, or a reader such as `head`, stops no run
             tqdm.write(self.format(record), file=sys.stdout)
+            sys.stdout.flush()  # a sweep may wait for long after a line, and its reader be a file or a pipe
 
 
 class Progress:

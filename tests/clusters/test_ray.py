@@ -119,9 +119,8 @@ def test_what_no_node_has_is_said(sweep: Callable[..., Any], tmp_path: Path) -> 
     process = sweep("train.epochs=1", "hydra.launcher.num_gpus=2")
     lines = iter(process.stdout.readline, "")
     assert any("num_gpus=2: no node of the cluster has as many (the most are 1)" in line for line in lines)
-    process.send_signal(signal.SIGINT)
-    code, said = end(process)
-    assert code == 130, said
+    process.kill()
+    process.communicate()
 
 
 @pytest.mark.parametrize("lost", ["worker", "node"])
