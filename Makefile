@@ -47,12 +47,10 @@ test-faults: .venv/installed-dev ## Kill sweeps at 40 random instants, fill disk
 test-slurm: .venv/installed-dev slurm ## Start Slurm on this machine, sweep on it, and stop it
 	ABLATE_CLUSTERS=1 $(BIN)/python -m pytest tests/clusters/test_slurm.py
 
-test-ray: .venv/installed-dev ## Start a Ray cluster of two nodes on this machine, sweep on it, and stop it
-	$(PIP) --editable '.[ray]'
+test-ray: .venv/installed-ray ## Start a Ray cluster of two nodes on this machine, sweep on it, and stop it
 	ABLATE_CLUSTERS=1 $(BIN)/python -m pytest tests/clusters/test_ray.py
 
-test-store: .venv/installed-dev ## Start an S3 server on this machine, sweep into it, and stop it
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[store-test]'
+test-store: .venv/installed-store ## Start an S3 server on this machine, sweep into it, and stop it
 	$(BIN)/python -m pytest tests/test_store.py
 
 slurm: ## Install Slurm (Debian; as root or with sudo)
@@ -90,4 +88,12 @@ clean: ## Remove the environment and caches, but no run
 .venv/installed-dev: .venv/installed
 	@echo "Installing what tests and checks need"
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+.venv/installed-ray: .venv/installed-dev
+	$(PIP) --editable '.[ray]'
+	@touch $@
+
+.venv/installed-store: .venv/installed-dev
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[store-test]'
 	@touch $@

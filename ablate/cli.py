@@ -19,6 +19,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from ablate import config
+from ablate.design import settle
 from ablate.explain import explain
 from ablate.options import config_dir
 from ablate.progress import Progress
@@ -58,6 +59,7 @@ def train(cfg: DictConfig) -> float:
     """Runs one job; what it returns is what Hydra's sweepers optimise."""
     from ablate.experiment import run  # imports torch, which --help and shell completion do without
 
+    settle(cfg)
     hydra_config = HydraConfig.get()
     folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
     with terminable():

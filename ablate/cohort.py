@@ -11,6 +11,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from ablate.design import settle
 from ablate.experiment import look, store_of
 from ablate.hardware import configured
 from ablate.neighbours import announced
@@ -54,6 +55,7 @@ def members_of(
         typed = list(cfg.hydra.overrides.task)
         with open_dict(cfg):
             del cfg["hydra"]
+        settle(cfg)
         found.append(Member(cfg, folder.absolute(), typed))
     return found
 

@@ -11,16 +11,47 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from ablate.design import settle
+
 
 @dataclass
 class Edit:
-    """One change to a model: exactly one of `insert`, `replace` and `remove` is set."""
+    """One change to a model: exactly one of the keys in `EDITS` is set.
 
-    insert: str | None = None  # "before" or "after" the layer named by `at`
+    A layer is named by its dotted name or by a pattern, in which `*` and `?` stand for anything within one part of the
+    name and `**` for any number of parts.
+    """
+
+    insert: str | None = None  # "before" or "after" the layers named by `at`
+    replace: str | None = None  # the layers that `layer` takes the place of
+    remove: str | None = None  # those to take out
+    bypass: str | None = None  # those to pass the input by; they and their weights stay, unused
+    freeze: str | None = None  # those whose weights stay as they are
+    reinit: str | None = None  # those that draw their weights anew, such as pretrained ones
+    set: dict[str, Any] | None = None  # arguments to change of the layers named by `at`
     at: str | None = None
-    replace: str | None = None  # the layer that `layer` takes the place of
-    remove: str | None = None  # the layer to take out
-    layer: dict[str, Any] | None = None  # _target_ and arguments of the new layer
+    type: str | None = None  # only layers of this class
+    layer: dict[str, Any] | None = None  # _target_ and arguments of the new layer; "@name" is the old one's attribute
+
+    @property
+    def kind(self) -> str:
+        """Which of `EDITS` it is."""
+        return next(kind for kind in EDITS if getattr(self, kind) is not None)
+
+    @property
+    def where(self) -> str:
+        """The name or the pattern of the layers it is about."""
+        where = self.at if self.kind in PLACED else getattr(self, self.kind)
+        return "**" if where is None else str(where)
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it is about all layers that fit, not about one."""
+        return self.type is not None or any(sign in self.where for sign in "*?[")
+
+
+EDITS = ("insert", "replace", "remove", "bypass", "freeze", "reinit", "set")
+PLACED = ("insert", "set")  # edits that `at` gives the place of
 
 
 @dataclass
@@ -31,6 +62,7 @@ class ModelConfig:
     base: dict[str, Any] = MISSING
     # Each value is an Edit; left untyped because the command line cannot add a typed one (+model.edits.x={...}).
     edits: dict[str, Any] = field(default_factory=dict)
+    components: list[str] | None = None  # those of study.components that are in; all if not set
 
 
 @dataclass
@@ -119,7 +151,9 @@ class PublishedConfig:
 class StudyConfig:
     name: str = MISSING
     title: str = ""
-    baseline: str = "plain"
+    baseline: str = "plain"  # of a design, its first variant instead
+    design: str | None = None  # makes variants of the model's components: see ablate/design.py
+    components: Any = None  # names of edits, or whether each is in at first by name; all edits if not set
     metric: str = "test_accuracy"  # what a run returns to Hydra's sweeper: its value after the last epoch
     claims: list[Any] = field(default_factory=list)  # what the report judges; its form is in ablate/report/claims.py
     published: PublishedConfig = field(default_factory=PublishedConfig)
@@ -154,10 +188,24 @@ def register() -> None:
     }.items():
         store.store(name=name, node=node)
     OmegaConf.register_new_resolver("run_id", _run_id, replace=True)
+    OmegaConf.register_new_resolver("variant", _variant, replace=True)
 
 
 def _run_id(*, _root_: DictConfig) -> str:
-    return run_id(_root_)
+    return run_id(_settled(_root_))
+
+
+def _variant(*, _root_: DictConfig) -> str:
+    return str(_settled(_root_).model.name)
+
+
+def _settled(root: DictConfig) -> DictConfig:
+    if root.study.design is None and root.model.components is None:
+        return root
+    cfg = OmegaConf.create({key: root[key] for key in root if key != "hydra"}, flags={"struct": True})
+    assert isinstance(cfg, DictConfig)
+    settle(cfg)
+    return cfg
 
 
 def run_id(cfg: DictConfig) -> str:

@@ -9,11 +9,12 @@ from pathlib import Path
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from ablate.columns import aligned
 from ablate.compositions import remember
+from ablate.design import components, points, settle
 from ablate.records import RunDirectory
 from ablate.store import Store
 from ablate.validation import validate
@@ -28,12 +29,23 @@ class Job:
 
 
 def single(config: DictConfig) -> list[Job]:
-    """Returns the job of a command without a sweep."""
+    """Returns the job of a command without a sweep.
+
+    Raises:
+        ValueError: The study has a design, which is one of a sweep.
+    """
+    if config.study.design is not None and config.model.components is None:
+        raise ValueError(f"study.design={config.study.design}: makes variants for a sweep; add -m (or --multirun)")
     return [_job(config, config.hydra.run.dir)]
 
 
 def swept(config: DictConfig) -> list[Job]:
-    """Returns the jobs that Hydra's basic sweeper will make; of another sweeper's, the one it starts from."""
+    """Returns the jobs that Hydra's basic sweeper will make; of another sweeper's, the one it starts from.
+
+    Raises:
+        ValueError: The study's design cannot be made.
+    """
+    add_design(config)
     if not str(config.hydra.sweeper._target_).endswith(".BasicSweeper"):
         return [_job(config, None)]
     found = []
@@ -47,6 +59,29 @@ def swept(config: DictConfig) -> list[Job]:
             folder = None  # named by what Hydra knows only as it starts the job
         found.append(_job(cfg, folder))
     return found
+
+
+def add_design(config: DictConfig) -> None:
+    """Adds to a sweep the variants of the study's design, if it has one, as values of `model.components`; in place.
+
+    Args:
+        config: A composed configuration with Hydra's node.
+
+    Raises:
+        ValueError: The design cannot be made of this model, by this sweeper.
+    """
+    design = config.study.design
+    if design is None or config.model.components is not None:
+        return
+    if not str(config.hydra.sweeper._target_).endswith(".BasicSweeper"):
+        raise ValueError(f"study.design={design}: goes with hydra/sweeper=basic only")
+    swept = {text.partition("=")[0] for text in config.hydra.overrides.task}
+    if "model" in (config.hydra.sweeper.params or {}) and "model" not in swept:
+        raise ValueError(f"study.design={design}: makes its variants of one model; name it with model=…")
+    settle(config.copy())  # its names are checked
+    variants = ",".join(f"[{','.join(used)}]" for used in points(design, components(config)))
+    with flag_override(config, ["struct", "readonly"], [False, False]):
+        config.hydra.sweeper.params = {**(config.hydra.sweeper.params or {}), "model.components": variants}
 
 
 def expand(config: DictConfig, overrides: Sequence[str]) -> list[list[str]]:
@@ -114,6 +149,7 @@ def _job(config: DictConfig, folder: str | None) -> Job:
     cfg = config.copy()
     with open_dict(cfg):
         del cfg["hydra"]
+    settle(cfg)
     return Job(cfg, None if folder is None else Path(folder))
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -16,6 +17,8 @@ _ALLOWED: Mapping[str, tuple[str, ...]] = {
     "scheduler": ("torch.optim.lr_scheduler",),
     "data": ("ablate.data",),
 }
+
+_EDIT = re.compile(r"model\.edits\.[^.]+")  # beside `_target_`, the `type` of an edit names a class
 
 
 def check_targets(config: Mapping[str, Any], allow: Sequence[str] = ()) -> None:
@@ -43,8 +46,8 @@ def check_targets(config: Mapping[str, Any], allow: Sequence[str] = ()) -> None:
 def _targets(key: str, node: Any) -> Iterator[tuple[str, str]]:
     if isinstance(node, Mapping):
         for name, value in node.items():
-            if name == "_target_" and value is not None:
-                yield f"{key}._target_", str(value)
+            if value is not None and (name == "_target_" or (name == "type" and _EDIT.fullmatch(key))):
+                yield f"{key}.{name}", str(value)
             else:
                 yield from _targets(f"{key}.{name}", value)
     elif isinstance(node, Sequence) and not isinstance(node, str):

@@ -19,11 +19,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from ablate import config, provenance
+from ablate.design import settle
 from ablate.explain import explain
-from ablate.jobs import expand
+from ablate.jobs import add_design, expand
 from ablate.options import config_dir
 from ablate.records import write_study_file
 from ablate.validation import validate
+
+_NAMED = ("model=", "model.components=")  # what the name of a variant tells
 
 
 def compose(overrides: Sequence[str], folder: Path | None = None) -> tuple[dict[str, DictConfig], Path]:
@@ -39,13 +42,15 @@ def compose(overrides: Sequence[str], folder: Path | None = None) -> tuple[dict[
     fixed = [str(item.input_line) for item in parsed if not item.is_sweep_override()]
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         whole = hydra.compose("config", [*search, *fixed], return_hydra_config=True)
+        add_design(whole)
         jobs = expand(whole, overrides)
         differing = [key for key in dict.fromkeys(_key(item) for job in jobs for item in job) if key != "seed"]
         differing = [key for key in differing if len({tuple(i for i in job if _key(i) == key) for job in jobs}) > 1]
         found: dict[str, DictConfig] = {}
         for job in jobs:
             cfg = hydra.compose("config", [*search, *job])
-            told_apart = [item for item in job if _key(item) in differing and _key(item) != "model"]
+            settle(cfg)
+            told_apart = [item for item in job if _key(item) in differing and not item.startswith(_NAMED)]
             found.setdefault(" ".join([cfg.model.name, *told_apart]), cfg)
     return found, Path(whole.hydra.sweep.dir)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ablate.config import Edit
+from ablate.config import EDITS, PLACED, Edit
 from ablate.rerun import RERUN
 from ablate.suggest import nearest
 
@@ -102,28 +102,34 @@ def _edit(key: str, name: str, raw: Any) -> Edit:
     for part, value in ((str(part), value) for part, value in raw.items()):
         if part not in names:
             raise ValueError(f"{key}.{part}: an edit has no such key; {nearest(part, names)}")
-        if part == "layer" and not isinstance(value, DictConfig | None):
-            raise ValueError(f"{key}.layer={value}: a layer is a mapping with a _target_ and its arguments")
-        if part != "layer" and not isinstance(value, str | None):
+        if part in ("layer", "set") and not isinstance(value, DictConfig | None):
+            what = "a layer is a mapping with a _target_ and its" if part == "layer" else "give a mapping of"
+            raise ValueError(f"{key}.{part}={value}: {what} arguments")
+        if part not in ("layer", "set") and not isinstance(value, str | None):
             raise ValueError(f"{key}.{part}={value}: must be a name")
     plain: dict[Any, Any] = OmegaConf.to_container(raw, resolve=True)  # type: ignore[assignment]
     edit = Edit(**plain)
 
-    chosen = [kind for kind in ("insert", "replace", "remove") if getattr(edit, kind) is not None]
+    chosen = [kind for kind in EDITS if getattr(edit, kind) is not None]
     if len(chosen) != 1:
         given = " and ".join(chosen) if chosen else "none of them"
-        raise ValueError(f"{key}: an edit is one of insert, replace and remove; this one has {given}")
+        raise ValueError(f"{key}: an edit is one of {', '.join(EDITS[:-1])} and {EDITS[-1]}; this one has {given}")
+    (kind,) = chosen
     if edit.insert is not None:
         _one_of(f"{key}.insert", edit.insert, POSITIONS)
-        if edit.at is None:
-            raise ValueError(f"{key}.at is not set: name the layer to insert {edit.insert}")
+    if kind in PLACED:
+        if edit.at is None and edit.type is None:
+            place = f"insert {edit.insert}" if edit.insert is not None else "change"
+            raise ValueError(f"{key}.at is not set: name the layer to {place}")
     elif edit.at is not None:
-        raise ValueError(f"{key}.at={edit.at}: only an insertion has a place; {chosen[0]} names its layer itself")
-    if edit.remove is not None:
+        raise ValueError(f"{key}.at={edit.at}: only {' and '.join(PLACED)} take it; {kind} names its layer itself")
+    if kind not in ("insert", "replace"):
         if edit.layer is not None:
-            raise ValueError(f"{key}.layer: a removal takes no layer; use replace to put one in its place")
+            raise ValueError(f"{key}.layer: {kind} takes no layer; use replace to put one in a layer's place")
     elif edit.layer is None or "_target_" not in edit.layer:
         raise ValueError(f"{key}.layer._target_ is not set: name the new layer's class, such as torch.nn.Dropout")
+    if edit.set is not None and not edit.set:
+        raise ValueError(f"{key}.set={{}}: name the arguments to change, such as {{p: 0.2}}")
     return edit
 
 

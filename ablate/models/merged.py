@@ -199,7 +199,9 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def _kind(module: nn.Module) -> type[Layer]:
     """Returns how a layer can be merged with its like in other members; Layer means that it cannot."""
-    if module._forward_hooks or module._forward_pre_hooks:
+    if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+        return Layer
+    if not all(parameter.requires_grad for parameter in module.parameters()):
         return Layer
     if type(module) in _CHANNELWISE or (isinstance(module, nn.Flatten) and module.start_dim == 1):
         return _Channelwise

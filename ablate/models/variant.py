@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import inspect
 import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ablate.config import Edit
 from ablate.models.surgery import edit_model
 from ablate.seeding import LayerStreams, generator, global_stream
-from ablate.targets import instantiate
+from ablate.targets import instantiate, locate
 
 _SAMPLE = 8  # images of the trial batch
 
@@ -44,7 +45,8 @@ def build(
     start from the same weights in the layers they share.
 
     Args:
-        base: `_target_` and arguments of the base model.
+        base: `_target_` and arguments of the base model; what it takes of `num_classes`, `in_channels` and
+            `image_size` is the data's where it is not set.
         edits: By name.
         seed: The run's seed.
         image_shape: (channels, height, width).
@@ -55,7 +57,7 @@ def build(
     """
     sample = torch.randn(_SAMPLE, *image_shape, generator=generator(seed, "sample"))
     with global_stream(seed, "init"):
-        original: nn.Module = instantiate("model.base", base)
+        original: nn.Module = instantiate("model.base", _fitted(base, image_shape, classes))
     if not isinstance(original, nn.Module):
         raise ValueError(f"model.base._target_={base['_target_']}: is not a torch.nn.Module")
     expected = (_SAMPLE, classes)
@@ -63,7 +65,7 @@ def build(
     if shape != expected:
         raise ValueError(
             f"model.base: gives an output of shape {shape} for {_SAMPLE} images, and the data has {classes} classes; "
-            f"expected {expected}"
+            f"expected {expected}{_way_out(base, classes)}"
         )
     model, layers = _edited(original, edits, seed, sample)
     shape = _output_shape(model, sample, f"model.edits ({', '.join(edits)})")
@@ -79,6 +81,24 @@ def build(
         "layers": {name: str(layer) for name, layer in layers.items()},
     }
     return Variant(model, layers, record)
+
+
+def _fitted(base: Mapping[str, Any], image_shape: tuple[int, ...], classes: int) -> dict[str, Any]:
+    """Returns the base with those of its unset arguments that follow from the data."""
+    target = locate("model.base._target_", base["_target_"])
+    known = {"num_classes": classes, "in_channels": image_shape[0], "image_size": image_shape[-1]}
+    takes = set(inspect.signature(target).parameters)
+    # torchvision's builders pass num_classes on; with trained weights, the head is that of the weights.
+    if target.__module__.startswith("torchvision.models.") and base.get("weights") is None:
+        takes.add("num_classes")
+    return {name: value for name, value in known.items() if name in takes} | {
+        name: value for name, value in base.items() if name not in known or value is not None
+    }
+
+
+def _way_out(base: Mapping[str, Any], classes: int) -> str:
+    given = base.get("num_classes", classes)
+    return "" if given == classes else f"; set model.base.num_classes={classes}"
 
 
 def layer_digests(model: nn.Module) -> dict[str, str]:
@@ -99,16 +119,7 @@ def _edited(
     original: nn.Module, edits: Mapping[str, Edit], seed: int, sample: Tensor
 ) -> tuple[nn.Module, dict[str, nn.Module]]:
     model = copy.deepcopy(original)
-    layers: dict[str, nn.Module] = {}
-    for name, edit in edits.items():
-        if edit.layer is not None:
-            with global_stream(seed, f"init/{name}"):
-                layers[name] = instantiate(f"model.edits.{name}.layer", edit.layer)
-            if not isinstance(layers[name], nn.Module):
-                raise ValueError(
-                    f"model.edits.{name}.layer._target_={edit.layer['_target_']}: is not a torch.nn.Module"
-                )
-    edit_model(model, edits, layers)
+    layers = edit_model(model, edits, lambda name: global_stream(seed, f"init/{name}"))
     # One batch gives lazy layers their shapes and weights; in evaluation mode it changes nothing else.
     with LayerStreams(layers, seed, "init").epoch():
         _output_shape(model, sample, f"model.edits ({', '.join(edits)})")
@@ -154,6 +165,8 @@ def _refuse_without_effect(
     layers: Mapping[str, nn.Module],
 ) -> None:
     """Refuses an edit without which the model would compute the same: outputs, gradients and parameters."""
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError("model.edits: all weights are frozen, and nothing is left to train; freeze fewer layers")
     whole = _behaviour(model, layers, seed, sample)
     for name in edits:
         others = {other: edit for other, edit in edits.items() if other != name}

@@ -84,7 +84,8 @@ def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
     compared = list(dict.fromkeys(metrics)) or [main, *(name for name in _COMPARED if name in study.metrics)]
     questions = {name: comparisons.to_baselines(study, [name]) for name in compared}
     read = claims.read_claims(study.definition.claims, study, study.models)
-    parts = effects.contributions({label: study.variants[label] for label in study.labels})
+    start = None if study.definition.design is None else study.definition.baseline
+    parts = effects.contributions({label: study.variants[label] for label in study.labels}, start)
     asked = list(itertools.chain.from_iterable(questions.values()))
     for claim in read:
         asked += [part.question for part in claim.parts if set(_sides(part.question)) <= set(study.labels)]

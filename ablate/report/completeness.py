@@ -35,7 +35,7 @@ def completeness(study: Study) -> list[Cell]:
         cells.append(Cell(variant, int(seed), "stale" if stale else "complete", "; ".join(stale)))
     cells += [Cell(run.variant, run.seed, run.status, run.why) for run in study.unfinished]
     there = {(cell.variant, cell.seed) for cell in cells}
-    if study.definition.sweep:
+    if study.definition.sweep and study.definition.design is None:
         expected = _sweep(study)
     else:
         seeds = sorted({cell.seed for cell in cells})
@@ -54,6 +54,8 @@ def commands(study: Study, variants: Iterable[str], seeds: Iterable[int]) -> lis
         seeds: The seeds; of none, those of the study.
     """
     chosen = sorted(set(seeds)) or sorted(set(map(int, study.runs["seed"]))) or [0]
+    if study.definition.design is not None:  # which makes the variants itself
+        return [_command([*_common(study), _seeds(chosen)])]
     by_overrides: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
     for label in variants:
         model, settings = parse_label(label)
@@ -114,9 +116,13 @@ def _common(study: Study) -> list[str]:
     option = study.definition.option or study.definition.name
     given = [dict.fromkeys(record.get("overrides") or ()) for record in study.records.values()]
     common = [text for text in (given[0] if given else ()) if all(text in others for others in given)]
-    own = ("model", "seed", "study", "rerun", *study.definition.sweep)
+    own = {"model", "seed", "study", "rerun", "model.components", *study.definition.sweep}
+    if study.definition.design is not None:
+        own.remove("model")
     common = [text for text in common if text.lstrip("+~").partition("=")[0] not in own]
-    return [*([] if option == default else [f"study={option}"]), *common]
+    # Without an option of its own, a study has the name that was typed.
+    named = option == default or (study.definition.option is None and f"study.name={option}" in common)
+    return [*([] if named else [f"study={option}"]), *common]
 
 
 def _override(study: Study, model: str, short: str, value: str) -> str | None:

@@ -1,7 +1,7 @@
 """What a study is about: its baseline, metric, published figures, claims and default sweep."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ class Definition:
         title: For people.
         baseline: The label of the variant that others are compared with.
         metric: The metric that the study is about.
+        design: The design that made its variants, if one did.
         source: Where the published figures come from.
         published_epochs: After how many epochs they were taken, if known.
         published: Published figures by variant and metric.
@@ -29,6 +30,7 @@ class Definition:
     title: str = ""
     baseline: str = "plain"
     metric: str = "test_accuracy"
+    design: str | None = None
     source: str = ""
     published_epochs: int | None = None
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -53,8 +55,16 @@ def find(name: str, recorded: Mapping[str, Any], folders: Iterable[Path], file: 
         return define(name, load(file), None)
     for option, content in options("study", folders).items():
         if isinstance(content.get("study"), dict) and content["study"].get("name") == name:
-            return define(name, content, option)
-    return define(name, {"study": recorded}, None)
+            return _designed(define(name, content, option), recorded)
+    return _designed(define(name, {"study": recorded}, None), recorded)
+
+
+def _designed(definition: Definition, recorded: Mapping[str, Any]) -> Definition:
+    """Returns the definition with the baseline of the design that its runs are of, if they are of one."""
+    design, baseline = recorded.get("design"), recorded.get("baseline")
+    if not isinstance(design, str) or not isinstance(baseline, str):
+        return definition
+    return replace(definition, design=design, baseline=baseline)
 
 
 def define(name: str, content: Mapping[str, Any], option: str | None) -> Definition:

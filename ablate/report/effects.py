@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -76,6 +76,7 @@ def factorials(variants: Mapping[str, Variant]) -> list[Factorial]:
     Args:
         variants: By label.
     """
+    variants = _without_common(variants) if variants else {}
     found: list[Factorial] = []
     by_edits = {_key(variant): label for label, variant in variants.items()}
     for label, variant in sorted(variants.items(), key=lambda item: (-len(item[1].edits), item[0])):
@@ -140,41 +141,68 @@ def _effect(
     return Effect(chosen, estimate, Interval(estimate - half, estimate + half), p)
 
 
-def contributions(variants: Mapping[str, Variant]) -> list[Contribution]:
-    """Returns the parts of the model with the most edits, with the variants that tell what each contributes.
+def contributions(variants: Mapping[str, Variant], baseline: str | None = None) -> list[Contribution]:
+    """Returns the parts of a model, with the variants that tell what each contributes.
 
     Where variants remove layers, the full model is the one that removes none, and a removal's part is its layer.
 
     Args:
         variants: By label.
+        baseline: Of a design, the variant that its others are made from: the parts are those of all variants, and what
+            is added to it or left out of it counts. Without one, the parts are those of the model with the most edits.
     """
     if not variants:
         return []
-    removing = [variant for variant in variants.values() if any(_removed(edit) for edit in variant.edits.values())]
+    variants = _without_common(variants)
     by_edits = {_key(variant): label for label, variant in variants.items()}
     fullest = max(variants.values(), key=lambda variant: len(variant.edits))
-    settings = frozenset(fullest.settings.items())
-    parts = {name: edit for variant in removing or [fullest] for name, edit in variant.edits.items()}
+    start = fullest if baseline is None else variants.get(baseline, fullest)
+    settings = frozenset(start.settings.items())
+    removing = [variant for variant in variants.values() if any(_removed(edit) for edit in variant.edits.values())]
+    holding = list(variants.values()) if baseline is not None else removing or [fullest]
+    parts = {name: edit for variant in holding for name, edit in variant.edits.items()}
     if len(parts) < 2:
         return []
 
-    def label(edits: Mapping[str, str]) -> str | None:
-        return by_edits.get((frozenset(edits.items()), settings))
+    def pair(name: str, others: Mapping[str, str]) -> tuple[str, str] | None:
+        """Returns the variants with an edit and without it, beside others."""
+        found = [
+            by_edits.get((frozenset(edits.items()), settings)) for edits in ({**others, name: parts[name]}, others)
+        ]
+        return None if None in found else (str(found[0]), str(found[1]))
 
     found = []
     for name, edit in parts.items():
         others = {other: value for other, value in parts.items() if other != name}
-        alone, none = label({name: edit}), label({})
-        every, without = label(parts), label(others)
+        added, left_out = pair(name, {}), pair(name, others)
+        if baseline is not None:
+            beside = {other: value for other, value in start.edits.items() if other != name}
+            if name in start.edits:
+                left_out = pair(name, beside)
+            else:
+                added = pair(name, beside)
         if layer := _removed(edit):  # with the layer is without its removal
-            found.append(Contribution(layer, _both(without, every), _both(none, alone)))
+            found.append(Contribution(layer, _swapped(left_out), _swapped(added)))
         else:
-            found.append(Contribution(name, _both(alone, none), _both(every, without)))
+            found.append(Contribution(name, added, left_out))
     return [part for part in found if part.added or part.left_out]
 
 
-def _both(one: str | None, other: str | None) -> tuple[str, str] | None:
-    return None if one is None or other is None else (one, other)
+def _swapped(pair: tuple[str, str] | None) -> tuple[str, str] | None:
+    return None if pair is None else (pair[1], pair[0])
+
+
+def _without_common(variants: Mapping[str, Variant]) -> dict[str, Variant]:
+    """Returns variants without the edits that all of them make, such as those that fit a base to the data."""
+    common = frozenset.intersection(*(frozenset(variant.edits.items()) for variant in variants.values()))
+    if len(variants) < 2 or not common:
+        return dict(variants)
+    return {
+        label: replace(
+            variant, edits={name: edit for name, edit in variant.edits.items() if (name, edit) not in common}
+        )
+        for label, variant in variants.items()
+    }
 
 
 def _removed(edit: str) -> str | None:

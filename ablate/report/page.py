@@ -56,6 +56,8 @@ def build(analysis: Analysis, tables: Mapping[str, pd.DataFrame], pictures: Sequ
         Section("What the comparison rests on", list(runs.basis(analysis))),
         Section("How it was computed", [Bullets([Item(text) for text in _METHOD])]),
     ]
+    if definition.design is not None:  # what its variants were made for comes first
+        sections.sort(key=lambda section: section.title != "Effects")
     return Document(
         title=definition.title or definition.name,
         lead=list(_lead(analysis)),

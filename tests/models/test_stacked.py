@@ -13,14 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ablate.models.rewrites import rewrite
-from ablate.models.stacked import Stacked
-from ablate.options import config_dir
+from ablate.models.stacked import Stacked, own_layers
+from ablate.options import config_dir, options
 from ablate.preparation import prepare
 from ablate.seeding import LayerStreams
 from ablate.training.step import Trainee
 
 Compose = Callable[..., DictConfig]
-SHIPPED = sorted(path.stem for path in (config_dir() / "model").glob("*.yaml"))
+SHIPPED = sorted(
+    name for name, option in options("model", [config_dir()]).items() if "lenet5" in option["base"]["_target_"]
+)
 IMAGES, CLASSES = 16, 10
 
 
@@ -47,7 +49,8 @@ def step_stacked(
     stacked.train()
     with ExitStack() as streams:
         for trainee, seed in zip(trainees, seeds, strict=True):
-            streams.enter_context(LayerStreams(trainee.layers, seed, "noise").epoch(epoch))
+            base = own_layers(trainee.model, trainee.layers.values())
+            streams.enter_context(LayerStreams(trainee.layers, seed, "noise", base=base).epoch(epoch))
         outputs = stacked(*(images for images, _ in batches))
     labels = [batches[source][1] for source in stacked.inputs]
     losses = [functional.cross_entropy(outputs[:, number], target) for number, target in enumerate(labels)]
@@ -118,6 +121,11 @@ def test_a_resnet_beside_another(quick: Compose) -> None:
     check([quick(*base), quick(*base, edit)])
 
 
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "vit"])
+def test_another_family_beside_itself(name: str, quick: Compose) -> None:
+    check([quick(f"model={name}", "optimizer=sgd"), quick(f"model={name}", "optimizer=sgd")])
+
+
 def test_layers_that_cannot_be_merged_run_on_their_own_channels(quick: Compose) -> None:
     edits = {
         "a": "{insert: after, at: c1, layer: {_target_: torch.nn.GroupNorm, num_groups: 3, num_channels: 6}}",
@@ -131,6 +139,8 @@ def test_layers_that_cannot_be_merged_run_on_their_own_channels(quick: Compose) 
         "padding_mode: reflect}}",
         "h": "{insert: after, at: c3, layer: {_target_: torch.nn.Conv2d, in_channels: 16, out_channels: 16, "
         "kernel_size: 3, padding: same, groups: 4}}",
+        "i": "{freeze: c3}",
+        "j": "{bypass: relu3}",
     }  # fmt: skip
     cfgs = [quick("optimizer=sgd"), *(quick("optimizer=sgd", f"+model.edits.{k}={edit}") for k, edit in edits.items())]
     check([*cfgs, cfgs[-1]])

@@ -147,3 +147,38 @@ def test_the_layers_are_those_of_the_model() -> None:
     built = variant(drop3=DROP3, bn1=BN1)
     assert built.layers["drop3"] is built.model.get_submodule("drop3")
     assert isinstance(built.layers["bn1"], nn.BatchNorm2d)
+
+
+def test_a_base_takes_what_it_needs_from_the_data() -> None:
+    grey = build(LENET, {}, 0, (1, 32, 32), 7).model
+    assert grey(torch.zeros(2, 1, 32, 32)).shape == (2, 7)
+    vit = {"_target_": "torchvision.models.VisionTransformer", "patch_size": 8, "num_layers": 1, "num_heads": 1}
+    model = build({**vit, "hidden_dim": 8, "mlp_dim": 8}, {}, 0, (3, 32, 32), 5).model
+    assert (model.image_size, model.heads.head.out_features) == (32, 5)
+    set_by_hand = {**LENET, "num_classes": 9}
+    with pytest.raises(ValueError, match="the data has 10 classes"):
+        build(set_by_hand, {}, 0, (3, 32, 32), 10)
+
+
+def test_a_layer_of_a_pattern_draws_from_a_stream_of_its_place() -> None:
+    linear = {"_target_": "torch.nn.LazyConv2d", "out_channels": 64, "kernel_size": 1}
+    one = Edit(insert="after", at="layer1.?.conv1", layer=linear)
+    both = Edit(insert="after", at="layer?.?.conv1", layer=linear)
+    few, many = (
+        variant(base=RESNET, mix=one).model,
+        variant(base=RESNET, mix=Edit(**{**vars(both), "at": "layer1.*.conv1"})).model,
+    )
+    weights = [few.get_parameter(f"layer1.{block}.mix_conv1.weight") for block in (0, 1)]
+    assert not torch.equal(*weights)
+    assert torch.equal(weights[1], many.get_parameter("layer1.1.mix_conv1.weight"))
+
+
+def test_nothing_to_train_is_refused() -> None:
+    with pytest.raises(ValueError, match="all weights are frozen"):
+        variant(frozen=Edit(freeze="**"))
+
+
+def test_freezing_changes_something_only_where_there_are_weights() -> None:
+    assert "frozen" not in variant(frozen=Edit(freeze="c1")).layers
+    with pytest.raises(ValueError, match=r"model.edits.frozen: changes nothing"):
+        variant(frozen=Edit(freeze="relu1"))

@@ -11,15 +11,23 @@ from ablate.report.metrics import metric
 
 
 def effects(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Block]:
-    """Yields the effects of factorials, or what is missing for them, and what each part contributes."""
+    """Yields what each part contributes (which leads a design), and the effects of factorials or what they miss."""
+    design = analysis.study.definition.design
+    if design is not None and analysis.contributions:
+        yield Text(f"The variants are a design, {design}, of {words.listed([p.part for p in analysis.contributions])}.")
+        yield _contributions(analysis)
     if "effects" in drawn:
         yield drawn["effects"]
     for found in analysis.factorials:
         if found.effects:
             yield _effects_table(found)
+    if design is None and analysis.contributions:
+        yield _contributions(analysis)
     for found in analysis.factorials:
         if found.left_out and not found.factorial.missing:
             yield Text(f"No effects on {metric(found.metric).label}: {found.left_out}.")
+    if design not in (None, "factorial"):
+        return
     for factorial in dict.fromkeys(found.factorial.full for found in analysis.factorials if found.factorial.missing):
         (first, *_) = [found.factorial for found in analysis.factorials if found.factorial.full == factorial]
         missing = [words.listed(cell) or "none" for cell in first.missing]
@@ -28,8 +36,6 @@ def effects(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Block]
             "With these runs there are main effects and interactions:"
         )
         yield Commands([command_of_edits(analysis.study, first.full, cell) for cell in first.missing])
-    if analysis.contributions:
-        yield _contributions(analysis)
 
 
 def _effects_table(found: FactorialEffects) -> Table:
@@ -71,6 +77,8 @@ def _contributions(analysis: Analysis) -> Table:
         ]
 
     rows = [[Cell(part.part), *shown(part.added), *shown(part.left_out)] for part in analysis.contributions]
-    columns = ("part", "added alone", "95 % interval", "p", "left out of all", "95 % interval ", "p ")
-    caption = f"What each part contributes to {main.label}: added to none, and as lost when left out of the full model."
+    columns = ("part", "added", "95 % interval", "p", "left out", "95 % interval ", "p ")
+    caption = (
+        f"What each part contributes to {main.label}: by being added to a model, and by not being left out of one."
+    )
     return Table("contributions", caption, columns, rows, words=("part", "95 % interval", "95 % interval "))
