@@ -1,10 +1,5 @@
-"""The schema of a run's configuration, and its identity.
+"""The schema of a run's configuration: what Hydra checks keys and types against."""
 
-The dataclasses below are what Hydra checks keys and types against; `identity` names all that determines a run's result.
-"""
-
-import hashlib
-import json
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -12,6 +7,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from ablate.design import settle
+from ablate.identity import run_id
 
 
 @dataclass
@@ -118,6 +114,31 @@ class Cifar10Config(DataConfig):
 
 
 @dataclass
+class TorchvisionConfig(DataConfig):
+    dataset: str = MISSING  # its class in torchvision.datasets
+    root: str | None = None  # a folder with its files, instead of a download
+    size: int | None = None  # height and width to bring the images to
+
+
+@dataclass
+class FolderConfig(DataConfig):
+    path: str = MISSING  # with train/CLASS/FILE and test/CLASS/FILE
+    size: int = 32  # height and width to bring the images to
+    stream: bool = False  # read files as they are needed, not all at first
+    workers: int = 2  # processes that read files
+
+
+@dataclass
+class NpzConfig(DataConfig):
+    path: str = MISSING  # an .npz file
+
+
+@dataclass
+class FunctionConfig(DataConfig):
+    arguments: dict[str, Any] = field(default_factory=dict)  # of the function that _target_ names
+
+
+@dataclass
 class TrainConfig:
     epochs: int = MISSING
     batch_size: int = MISSING
@@ -185,6 +206,10 @@ def register() -> None:
         "cosine_schema": CosineConfig,
         "one_cycle_schema": OneCycleConfig,
         "cifar10_schema": Cifar10Config,
+        "torchvision_schema": TorchvisionConfig,
+        "folder_schema": FolderConfig,
+        "npz_schema": NpzConfig,
+        "function_schema": FunctionConfig,
     }.items():
         store.store(name=name, node=node)
     OmegaConf.register_new_resolver("run_id", _run_id, replace=True)
@@ -208,48 +233,8 @@ def _settled(root: DictConfig) -> DictConfig:
     return cfg
 
 
-def run_id(cfg: DictConfig) -> str:
-    """Returns the run's identity as eight hexadecimal digits, the last part of its folder's name."""
-    text = json.dumps(identity(cfg), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def identity(cfg: DictConfig) -> dict[str, Any]:
-    """Returns all that determines the run's result, and nothing else.
-
-    Names, paths, loggers, the study, the device and its threads stay out. Unset keys stay out too, so that a new option
-    with an unset default leaves the identity of earlier runs as it was.
-
-    Args:
-        cfg: A composed config; other top-level nodes than the run's are ignored.
-    """
-    plain = {
-        key: OmegaConf.to_container(cfg[key], resolve=True)
-        for key in ("model", "optimizer", "scheduler", "data", "train")
-    }
-    model, data, train = plain["model"], plain["data"], plain["train"]
-    assert isinstance(model, dict) and isinstance(data, dict) and isinstance(train, dict)
-    del model["name"]
-    # The order of edits counts: two insertions at one place stand in the order they are made.
-    model["edits"] = [[name, edit] for name, edit in model["edits"].items()]
-    data.pop("root", None)
-    del train["max_retries"]
-    canonical = _canonical({**plain, "seed": cfg.seed, "precision": cfg.hardware.precision})
-    assert isinstance(canonical, dict)
-    return canonical
-
-
-def _canonical(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _canonical(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_canonical(item) for item in value]
-    if isinstance(value, float) and value.is_integer():
-        return int(value)  # untyped layer arguments: p=1 and p=1.0 are one run
-    return value
-
-
 def loader_arguments(data: DictConfig) -> dict[str, Any]:
     """Returns the keys of a data option that are its loader's own, not common to all data sets."""
     common = {item.name for item in fields(DataConfig)}
-    return {str(key): value for key, value in data.items() if key not in common}
+    own = {str(key): value for key, value in data.items() if key not in common}
+    return {**own, **own.pop("arguments", {})}

@@ -12,8 +12,8 @@ import torch
 from omegaconf import DictConfig
 
 from ablate import provenance
-from ablate.config import run_id
 from ablate.hardware import configured
+from ablate.identity import run_id
 from ablate.neighbours import announced
 from ablate.preparation import Prepared, assemble, load_data, prepare
 from ablate.progress import Progress

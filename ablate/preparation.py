@@ -3,7 +3,7 @@
 import functools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.config import loader_arguments
+from ablate.data.arrays import NAMES, from_arrays
 from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches
 from ablate.data.images import ImageData
 from ablate.hardware import choose_device
@@ -61,7 +62,7 @@ def prepare(cfg: DictConfig, rewrite: bool = True) -> Prepared:
     if cfg.study.metric not in metrics:
         raise ValueError(f"study.metric={cfg.study.metric}: no such metric; {nearest(cfg.study.metric, metrics)}")
     base: dict[str, Any] = _container(cfg.model.base)
-    variant = build(base, model_edits(cfg.model), cfg.seed, tuple(data.train.images.shape[1:]), len(data.classes))
+    variant = build(base, model_edits(cfg.model), cfg.seed, data.train.shape, len(data.classes))
     variant.record["rewrites"] = make_rewrites(variant.model) if rewrite and cfg.hardware.rewrite else []
     memory_format = torch.channels_last if cfg.hardware.channels_last else torch.contiguous_format
     model = variant.model.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
@@ -114,7 +115,13 @@ def load_data(config: DictConfig) -> ImageData:
 def _load_data(config_json: str) -> ImageData:
     config = OmegaConf.create(config_json)
     assert isinstance(config, DictConfig)
-    data: ImageData = resolve("data", {"_target_": config._target_, **loader_arguments(config)})()
+    found = resolve("data", {"_target_": config._target_, **loader_arguments(config)})()
+    data = from_arrays(found, config.name) if isinstance(found, Mapping) else found  # a function of the user's
+    if not isinstance(data, ImageData):
+        raise ValueError(
+            f"data._target_={config._target_}: returned a {type(data).__name__}; expected a mapping of the arrays "
+            f"{', '.join(NAMES)}"
+        )
     if config.subset is not None:
         data = data.subset(config.subset)
     if config.validation > 0:

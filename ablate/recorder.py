@@ -15,9 +15,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from ablate import provenance
-from ablate.config import run_id
 from ablate.data.batches import draw
 from ablate.hardware import describe
+from ablate.identity import run_id
 from ablate.models.variant import layer_digests
 from ablate.preparation import Prepared
 from ablate.progress import EPOCH_LOGGER

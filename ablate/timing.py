@@ -98,7 +98,7 @@ def time_variants(
                 )
             batches, evaluated = images[seen]
             step = make_step(cfg, [runs[name]], [cfg.seed])
-            evaluations = sum(1 for split in evaluated.values() for _ in split)
+            evaluations = sum(map(len, evaluated.values()))
             watches[name] = Stopwatch(step, batches, evaluated["test"], evaluations, Block())
         with tqdm(total=rounds, desc="timing", unit="round", disable=None) as bar:
             timings = measure(watches, baseline, precision, rounds, bar.update)

@@ -165,7 +165,7 @@ def tree(overrides: Sequence[str], folder: Path | None = None) -> str:
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     check_targets(plain, cfg.allow)
     data = load_data(cfg.data)
-    shape = tuple(data.train.images.shape[1:])
+    shape = data.train.shape
     base, classes = plain["model"]["base"], len(data.classes)
     bare, variant = (build(base, edits, cfg.seed, shape, classes) for edits in ({}, model_edits(cfg.model)))
     sample = torch.zeros(2, *shape)

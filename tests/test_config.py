@@ -9,18 +9,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
-from ablate.config import identity, loader_arguments, run_id
+from ablate.config import loader_arguments
+from ablate.identity import identity, run_id
 from ablate.options import config_dir
 from ablate.validation import validate
 
 GROUPS = ("model", "optimizer", "scheduler", "data", "hardware", "study")
 FILES = {group: [path.stem for path in (config_dir() / group).glob("*.yaml")] for group in GROUPS}
+NEEDED = {"data=folder": ["data.path=x"], "data=npz": ["data.path=x"], "data=function": ["data._target_=x.load"]}
 OPTIONS = [f"{group}={name}" for group in GROUPS for name in sorted(FILES[group])]
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes_and_is_valid(option: str, compose: Callable[..., DictConfig]) -> None:
-    validate(compose(option))
+    validate(compose(option, *NEEDED.get(option, ())))
+
+
+@pytest.mark.parametrize("option", NEEDED)
+def test_what_an_option_needs_is_said(option: str, compose: Callable[..., DictConfig]) -> None:
+    key = NEEDED[option][0].partition("=")[0]
+    with pytest.raises(ValueError, match=f"{key} is not set; set it with {key}=…"):
+        validate(compose(option))
 
 
 def test_the_groups_are_those_of_the_readme() -> None:
@@ -112,9 +121,9 @@ def test_equal_numbers_are_one_identity(value: int, compose: Callable[..., DictC
 
 def test_the_identity_is_the_same_in_another_process(compose: Callable[..., DictConfig]) -> None:
     code = (
-        "import hydra; from ablate import config, options; config.register()\n"
+        "import hydra; from ablate import config, options; from ablate.identity import run_id; config.register()\n"
         "with hydra.initialize_config_dir(str(options.config_dir()), version_base='1.3'):\n"
-        "    print(config.run_id(hydra.compose('config', ['model=bn_dropout', 'seed=3'])))"
+        "    print(run_id(hydra.compose('config', ['model=bn_dropout', 'seed=3'])))"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert other.stdout.strip() == run_id(compose("model=bn_dropout", "seed=3"))
@@ -122,8 +131,8 @@ def test_the_identity_is_the_same_in_another_process(compose: Callable[..., Dict
 
 # What changes no result; of everything else, any change makes another run.
 NO_RESULT = {
-    "rerun", "allow", "store", "train.max_retries", "model.name", "data.root", "hardware.device", "hardware.threads",
-    "hardware.channels_last", "hardware.rewrite", "hardware.graph", "hardware.deterministic",
+    "rerun", "allow", "store", "train.max_retries", "model.name", "data.root", "data.stream", "data.workers",
+    "hardware.device", "hardware.threads", "hardware.channels_last", "hardware.rewrite", "hardware.graph", "hardware.deterministic",
 }  # fmt: skip
 
 
@@ -149,14 +158,15 @@ def changed(value: object) -> object:
 def test_any_change_that_can_alter_a_result_is_another_run(
     chosen: dict[str, str], data: st.DataObject, compose: Callable[..., DictConfig]
 ) -> None:
-    cfg = compose(*(f"{group}={option}" for group, option in chosen.items()))
+    options = [f"{group}={option}" for group, option in chosen.items()]
+    cfg = compose(*options, *(text for option in options for text in NEEDED.get(option, ())))
     before = run_id(cfg)
     assert run_id(OmegaConf.create(OmegaConf.to_container(cfg))) == before
     key = data.draw(st.sampled_from([key for key in leaves(cfg) if not key.startswith("study.")]))
     old = OmegaConf.select(cfg, key)
     new = data.draw(st.just(changed(old)))
-    if key in ("data.root", "hardware.device", "allow"):
-        new = ["x"] if key == "allow" else "x"
+    if key in ("data.root", "hardware.device", "allow", "model.components"):
+        new = ["x"] if key in ("allow", "model.components") else "x"
     OmegaConf.set_struct(cfg, False)
     OmegaConf.update(cfg, key, new)
     assert (run_id(cfg) == before) == (key in NO_RESULT), key

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig
 
 from ablate import load_runs
-from ablate.config import run_id
 from ablate.design import DESIGNS, points, settle, variant_name
+from ablate.identity import run_id
 from ablate.report.cli import main as report
 from ablate.tree import tree
 

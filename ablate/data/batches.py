@@ -1,7 +1,8 @@
 """Batches: cut, shifted, flipped and normalised as whole tensors on the training device."""
 
 import copy
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ablate.data.images import ImageData, Split
+from ablate.data.images import ImageData, Split, StreamedSplit
 from ablate.seeding import generator
 
 # Images cropped at a time: bounds the memory of their pixel indices (4 bytes a pixel).
@@ -87,7 +88,7 @@ class Normalise:
     """Turns uint8 pixels into what a model takes: (pixel / 255 - mean) / std, per channel."""
 
     def __init__(self, data: ImageData, device: torch.device, channels_last: bool) -> None:
-        width = data.train.images.shape[-1]
+        width = data.train.shape[-1]
         # Repeated along a row of pixels, so that the innermost loop is long enough to be vectorised.
         self.mean = torch.tensor(data.mean, device=device).mul(255).repeat(width)
         self.scale = torch.tensor(data.std, device=device).mul(255).reciprocal().repeat(width)
@@ -103,13 +104,37 @@ class Normalise:
         return flat.view(images.shape).permute(0, 3, 1, 2).contiguous(memory_format=self.memory_format)
 
 
+class StreamedEpoch:
+    """The images of an epoch that are read as they are needed.
+
+    Attributes:
+        waited: Seconds for which whoever takes the batches has waited for them.
+    """
+
+    def __init__(self, images: StreamedSplit, choice: Draw, padding: int, device: torch.device) -> None:
+        self._images, self._choice, self._padding, self._device = images, choice, padding, device
+        self.waited = 0.0
+
+    def split(self, size: int) -> Iterator[Tensor]:
+        """Yields batches as `crop` returns them."""
+        start = time.perf_counter()
+        parts = zip(self._choice.offsets.split(size), self._choice.flips.split(size), strict=True)
+        batches = self._images.batches(self._choice.order, size)
+        for images, (offsets, flips) in zip(batches, parts, strict=True):
+            choice = Draw(torch.arange(len(images)).to(self._device), offsets.to(self._device), flips.to(self._device))
+            batch = crop(pad(images.to(self._device), self._padding), choice, self._padding)
+            self.waited += time.perf_counter() - start
+            yield batch
+            start = time.perf_counter()
+
+
 class TrainingBatches:
     """The training images of a run, an epoch at a time."""
 
     def __init__(
-        self, split: Split, batch_size: int, padding: int, flip: bool, seed: int, device: torch.device
+        self, split: Split | StreamedSplit, batch_size: int, padding: int, flip: bool, seed: int, device: torch.device
     ) -> None:
-        self.padded = pad(split.images.to(device), padding)
+        self._images = split if isinstance(split, StreamedSplit) else pad(split.images.to(device), padding)
         self.labels = split.labels.to(device)
         self.batch_size, self.padding, self.flip, self.seed = batch_size, padding, flip, seed
 
@@ -127,12 +152,15 @@ class TrainingBatches:
         """Returns the choices of an epoch, counted from 0."""
         return draw(len(self.labels), self.padding, self.flip, self.seed, epoch)
 
-    def epoch(self, epoch: int) -> tuple[Tensor, Tensor]:
+    def epoch(self, epoch: int) -> tuple[Tensor | StreamedEpoch, Tensor]:
         """Returns an epoch's images (uint8, channels last) and labels, in the order they are trained on."""
         device = self.labels.device
         choice = self.draw(epoch)
+        labels = self.labels[choice.order.to(device)]
+        if isinstance(self._images, StreamedSplit):
+            return StreamedEpoch(self._images, choice, self.padding, device), labels
         choice = Draw(choice.order.to(device), choice.offsets.to(device), choice.flips.to(device))
-        return crop(self.padded, choice, self.padding), self.labels[choice.order]
+        return crop(self._images, choice, self.padding), labels
 
 
 class EvaluationBatches:
@@ -140,9 +168,18 @@ class EvaluationBatches:
 
     BATCH_SIZE = 500
 
-    def __init__(self, split: Split, device: torch.device) -> None:
-        self.images = pad(split.images.to(device), 0)
+    def __init__(self, split: Split | StreamedSplit, device: torch.device) -> None:
+        self._images = split if isinstance(split, StreamedSplit) else pad(split.images.to(device), 0)
         self.labels = split.labels.to(device)
 
+    def __len__(self) -> int:
+        """Batches."""
+        return -(-len(self.labels) // self.BATCH_SIZE)
+
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return zip(self.images.split(self.BATCH_SIZE), self.labels.split(self.BATCH_SIZE), strict=True)
+        if isinstance(self._images, StreamedSplit):
+            read = self._images.batches(None, self.BATCH_SIZE)
+            images: Iterable[Tensor] = (pad(part.to(self.labels.device), 0) for part in read)
+        else:
+            images = self._images.split(self.BATCH_SIZE)
+        return zip(images, self.labels.split(self.BATCH_SIZE), strict=True)

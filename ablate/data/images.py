@@ -1,13 +1,18 @@
-"""A data set held in memory as tensors."""
+"""A data set: tensors in memory, or images that are read as they are needed."""
 
 import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
 import numpy as np
 import torch
+from platformdirs import user_cache_path
 from torch import Tensor
+
+from ablate.atomic import atomic_write
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,58 @@ class Split:
     def __getitem__(self, index: Tensor | slice) -> Self:
         return replace(self, images=self.images[index], labels=self.labels[index])
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        channels, height, width = self.images.shape[1:]
+        return (channels, height, width)
+
+    @property
+    def key(self) -> str | None:
+        """None: what is in memory is hashed itself."""
+        return None
+
+    def chunks(self) -> Iterator[Tensor]:
+        """Yields the images in their order."""
+        yield self.images
+
+
+class StreamedSplit(ABC):
+    """Images that are read as they are needed, with labels in memory.
+
+    Attributes:
+        labels: int64, shape (images,).
+    """
+
+    labels: Tensor
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, index: Tensor | slice) -> Self: ...
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """Stays the same while the images do, and is told without reading them."""
+
+    @abstractmethod
+    def batches(self, order: Tensor | None, batch_size: int) -> Iterable[Tensor]:
+        """Yields the images in an order, by default their own: uint8, shape (images, channels, height, width)."""
+
+    def chunks(self) -> Iterator[Tensor]:
+        """Yields the images in their order."""
+        yield from self.batches(None, _CHUNK)
+
+
+_CHUNK = 256
+
 
 @dataclass(frozen=True)
 class ImageData:
@@ -48,15 +105,15 @@ class ImageData:
     """
 
     name: str
-    train: Split
-    test: Split
+    train: Split | StreamedSplit
+    test: Split | StreamedSplit
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    validation: Split | None = None
+    validation: Split | StreamedSplit | None = None
 
     @property
-    def evaluated(self) -> dict[str, Split]:
+    def evaluated(self) -> dict[str, Split | StreamedSplit]:
         """The splits that a run is evaluated on, by name."""
         held_out = {} if self.validation is None else {"validation": self.validation}
         return {**held_out, "test": self.test}
@@ -92,14 +149,30 @@ class ImageData:
     @cached_property
     def digest(self) -> str:
         """The SHA-256 of all that a run sees of the data: the images and labels of every split, in order."""
-        sha = hashlib.sha256()
-        for name, split in {"train": self.train, **self.evaluated}.items():
-            sha.update(f"{name}{tuple(split.images.shape)}".encode())
-            sha.update(np.ascontiguousarray(split.images.numpy()).data)
-            sha.update(np.ascontiguousarray(split.labels.numpy()).data)
-        return sha.hexdigest()
+        splits = {"train": self.train, **self.evaluated}
+        keys = [split.key for split in splits.values()]
+        if None in keys:
+            return _digest(splits)
+        cached = user_cache_path("ablate") / "digests" / hashlib.sha256("".join(map(str, keys)).encode()).hexdigest()
+        try:
+            return cached.read_text(encoding="ascii")
+        except OSError:
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(cached) as file:
+                file.write(digest := _digest(splits))
+            return digest
 
 
-def _first_of_each_class(split: Split, count: int) -> Split:
+def _digest(splits: Mapping[str, Split | StreamedSplit]) -> str:
+    sha = hashlib.sha256()
+    for name, split in splits.items():
+        sha.update(f"{name}{(len(split), *split.shape)}".encode())
+        for images in split.chunks():
+            sha.update(np.ascontiguousarray(images.numpy()).data)
+        sha.update(np.ascontiguousarray(split.labels.numpy()).data)
+    return sha.hexdigest()
+
+
+def _first_of_each_class(split: Split | StreamedSplit, count: int) -> Split | StreamedSplit:
     firsts = [(split.labels == label).nonzero().flatten()[:count] for label in split.labels.unique()]
     return split[torch.cat(firsts).sort().values]

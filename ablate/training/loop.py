@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ablate.data.batches import EvaluationBatches, TrainingBatches
+from ablate.data.batches import EvaluationBatches, StreamedEpoch, TrainingBatches
 from ablate.training.step import Step, Tally, Trainee, cross_entropy
 
 
@@ -57,6 +57,7 @@ def fit(training: Training, epochs: Iterable[int], on_step: Callable[[], object]
                 on_step()
         trained = step.tally.means()
         train_end = _now(device)
+        waited = sum(images.waited for images, _ in drawn if isinstance(images, StreamedEpoch))
         rows = [
             {"epoch": epoch + 1, "lr": float(rate), "train_loss": loss, "train_accuracy": accuracy}
             for rate, (loss, accuracy) in zip(rates, trained, strict=True)
@@ -66,9 +67,9 @@ def fit(training: Training, epochs: Iterable[int], on_step: Callable[[], object]
                 row |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
         eval_end = _now(device)
         times = {
-            "train_seconds": (train_end - data_end) / runs,
+            "train_seconds": (train_end - data_end - waited) / runs,
             "eval_seconds": (eval_end - train_end) / runs,
-            "data_seconds": (data_end - start) / runs,
+            "data_seconds": (data_end - start + waited) / runs,
             "images_per_second": runs * len(labels) / (train_end - start),
         }
         yield [row | times for row in rows]

@@ -74,9 +74,10 @@ class Stopwatch:
         self.step, self._all, self._evaluations = step, batches, evaluations
         images, labels = batches.epoch(0)
         size = batches.batch_size
+        whole = zip(images.split(size), labels.split(size), strict=True)  # but for the last, which may be smaller
         self.batches = [
-            ([images[start : start + size].clone()], labels[start : start + size, None].clone())
-            for start in range(0, min(len(labels) // size, block.steps) * size, size)
+            ([pixels.clone()], target.unsqueeze(1).clone())
+            for pixels, target in itertools.islice(whole, min(len(labels) // size, block.steps))
         ]
         self._test = [pixels for pixels, _ in itertools.islice(test, block.evaluations)]
 
