@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constr
 # What is published in docs/results; a pilot of one epoch lets the plan say how long it takes here.
 STUDY := model=plain,dropout,bn_dropout,bn 'seed=range(6)'
 TIMED := model=plain,dropout,bn_dropout,bn hardware.threads=1
-REASONS := dropout_kind dropout_rate dropout_place bn_place
+REASONS := dropout_kind dropout_rate dropout_place bn_place weight_decay optimizers
 SHORT := 'seed=range(6)' train.epochs=10
 PILOT = $(BIN)/python -m ablate study.name=pilot train.epochs=1 hardware.threads=1
 

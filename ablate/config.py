@@ -237,4 +237,5 @@ def loader_arguments(data: DictConfig) -> dict[str, Any]:
     """Returns the keys of a data option that are its loader's own, not common to all data sets."""
     common = {item.name for item in fields(DataConfig)}
     own = {str(key): value for key, value in data.items() if key not in common}
-    return {**own, **own.pop("arguments", {})}
+    arguments = own.pop("arguments", {})
+    return {**own, **arguments}

@@ -132,7 +132,8 @@ def test_the_identity_is_the_same_in_another_process(compose: Callable[..., Dict
 # What changes no result; of everything else, any change makes another run.
 NO_RESULT = {
     "rerun", "allow", "store", "train.max_retries", "model.name", "data.root", "data.stream", "data.workers",
-    "hardware.device", "hardware.threads", "hardware.channels_last", "hardware.rewrite", "hardware.graph", "hardware.deterministic",
+    "hardware.device", "hardware.threads", "hardware.channels_last", "hardware.rewrite",
+    "hardware.graph", "hardware.deterministic",
 }  # fmt: skip
 
 

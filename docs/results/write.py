@@ -12,7 +12,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 FIRST = "lenet_cifar10"
-OTHERS = ("dropout_kind", "dropout_rate", "dropout_place", "bn_place")
+OTHERS = ("dropout_kind", "dropout_rate", "dropout_place", "bn_place", "weight_decay", "optimizers")
 
 # Why, in a sentence for each claim and verdict; a claim whose verdict changes needs another sentence.
 WHY = {
