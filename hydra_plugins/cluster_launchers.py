@@ -52,21 +52,27 @@ class Work:
         self.singletons = Singleton.get_state()
 
     def __call__(self) -> None:
-        """Trains the cohort, then runs each of its jobs, which finds its finished record."""
+        """Trains the cohort, then runs each of its jobs, which finds its finished record.
+
+        Raises:
+            RuntimeError: The code here is other than where the sweep was started.
+            Exception: A run was refused here before it had a record, such as for want of its data.
+        """
         import platform
 
         from hydra.core.singleton import Singleton
         from hydra.core.utils import setup_globals
 
         from ablate import cli, provenance  # registers what configurations are composed with
+        from ablate.records import RunFailed
 
         cli.STARTED = self.started
         if self.folder.is_dir():  # else the machines share no file system, and what is relative is relative to here
             os.chdir(self.folder)
-        found = provenance.code_digest()
-        if found != self.code:
+        code = provenance.code_digest()
+        if code != self.code:
             raise RuntimeError(
-                f"{platform.node()} has other code of ablate ({found}) than the machine that the sweep was started on "
+                f"{platform.node()} has other code of ablate ({code}) than the machine that the sweep was started on "
                 f"({self.code}); install the same there, and repeat the command"
             )
         Singleton.set_state(self.singletons)
@@ -79,8 +85,17 @@ class Work:
         assert self.config is not None
         launcher.setup(hydra_context=self.hydra_context, task_function=self.task_function, config=self.config)
         launcher.train([overrides for _, overrides in self.jobs], self.jobs[0][0])
+        refusals = []
         for number, overrides in self.jobs:
-            launcher.run([overrides], number)
+            for found in launcher.run([overrides], number):
+                try:
+                    _ = found.return_value
+                except RunFailed:  # its record says so
+                    pass
+                except Exception as error:
+                    refusals.append(error)
+        if refusals:
+            raise refusals[0]
 
     def checkpoint(self) -> Any:
         """Has submitit send the work again, where a job is stopped before its end: its runs go on from their epochs."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import numpy as np
 import pytest
 from reading_runs import record_of
 
@@ -58,3 +59,18 @@ def test_what_went_wrong_there_is_said_here(sweep: Sweep, tmp_path: Path) -> Non
     done = sweep()
     assert done.returncode == 1
     assert "plain seed 0 not started: NotADirectoryError: " in done.stdout
+
+
+def test_data_that_a_machine_lacks_is_said_here(sweep: Sweep, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    images, labels = random.integers(0, 256, (64, 3, 32, 32), dtype=np.uint8), np.arange(64) % 10
+    arrays = {"train_images": images, "train_labels": labels, "test_images": images, "test_labels": labels}
+    np.savez(tmp_path / "mine.npz", **arrays)  # here, and not there
+    done = sweep("data=npz", "data.path=mine.npz", "data.subset=null")
+    assert done.returncode == 1
+    assert "plain seed 0 not started: ValueError: data.path=mine.npz: cannot be read as .npz: " in done.stdout
+    assert not runs(tmp_path / "outputs")
+    np.savez(tmp_path / "machine" / "mine.npz", **arrays)
+    assert len(runs(tmp_path / "machine")) == 0
+    sweep("data=npz", "data.path=mine.npz", "data.subset=null")
+    assert len(runs(tmp_path / "machine")) == 2
