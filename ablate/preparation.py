@@ -20,6 +20,7 @@ from ablate.models.variant import Variant, build
 from ablate.records import TIMES
 from ablate.suggest import nearest
 from ablate.targets import check_targets, resolve
+from ablate.trackers.base import check_loggers
 from ablate.training.loop import Training
 from ablate.training.optimization import build_optimizer, build_scheduler
 from ablate.training.step import Cohort, GraphedStep, Step, Trainee
@@ -48,6 +49,7 @@ def prepare(cfg: DictConfig, rewrite: bool = True) -> Prepared:
     """
     validate(cfg)
     check_targets(_container(cfg), cfg.allow)
+    check_loggers(cfg.logger)
     device = choose_device(cfg.hardware)
     data = load_data(cfg.data)
     if cfg.train.batch_size > len(data.train):

@@ -22,6 +22,7 @@ from ablate.models.variant import layer_digests
 from ablate.preparation import Prepared
 from ablate.progress import EPOCH_LOGGER
 from ablate.records import Epoch, RunDirectory, summarise, total_times
+from ablate.trackers.base import Trackers
 from ablate.training.checkpoint import resume, save_checkpoint, snapshot
 from ablate.training.step import Trainee
 from ablate.uploads import RunStore
@@ -65,10 +66,11 @@ class Recorder:
         self.rows: list[Epoch] = []
         self._directory, self._epochs, self._other_runs = directory, cfg.train.epochs, other_runs
         self._store = store
+        self._trackers = Trackers(OmegaConf.to_container(cfg.logger, resolve=True), self.name)  # type: ignore[arg-type]
         self._saver = _saver(prepared.device)
         self._saving: Future[None] | None = None
         self._start = {"started": _now(), **provenance.process(), "other_runs": other_runs()}
-        earlier = earlier or {}
+        self._earlier = earlier = earlier or {}
         self.record: dict[str, Any] = {
             **describe_run(cfg, prepared),
             "overrides": list(overrides),
@@ -78,6 +80,8 @@ class Recorder:
 
     def started(self) -> None:
         """Writes that the run goes on."""
+        epochs = len(self._directory.read_epochs()) if self._earlier else 0
+        self._trackers.start(self.record, self._directory.folder, epochs, self._earlier.get("trackers") or {})
         self._directory.write_record(self.record)
         self._copy(self._directory.record_file)
 
@@ -109,6 +113,7 @@ class Recorder:
         else:
             self._saving = self._saver.submit(self._save, state, rows)
         self.rows = rows
+        self._trackers.epoch(row)
 
     def _save(self, state: Mapping[str, Any], rows: list[Epoch]) -> None:
         save_checkpoint(state, self._directory, rows)
@@ -156,6 +161,7 @@ class Recorder:
         self._start["other_runs_at_end"] = self._other_runs()
         self._directory.write_record(self.record)
         self._copy(self._directory.record_file)
+        self._trackers.end(self.record)
 
     def _copy(self, *files: Path) -> None:
         if self._store is not None:

@@ -16,6 +16,7 @@ _ALLOWED: Mapping[str, tuple[str, ...]] = {
     "optimizer": ("torch.optim",),
     "scheduler": ("torch.optim.lr_scheduler",),
     "data": ("ablate.data",),
+    "logger": ("ablate.trackers",),
 }
 
 _EDIT = re.compile(r"model\.edits\.[^.]+")  # beside `_target_`, the `type` of an edit names a class

@@ -13,6 +13,7 @@ Settings = Mapping[str, str]
 _NOT_DISTINGUISHING = (
     "seed",
     "study",
+    "logger",
     "rerun",
     "allow",
     "store",

@@ -1,0 +1,138 @@
+"""What a tracker is, and how a run calls its trackers."""
+
+import importlib.util
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ablate.targets import instantiate
+
+log = logging.getLogger(__name__)
+
+_PARTS = ("model", "optimizer", "scheduler", "data", "train", "hardware")  # of a configuration, that a tracker shows
+# What `_target_` of a logger needs, by its module.
+_PACKAGES = {"tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
+
+
+class Tracker(ABC):
+    """Sends a run to a tracking tool. Any method may raise: the run then goes on without the tool."""
+
+    @abstractmethod
+    def start(self, record: Mapping[str, Any], folder: Path, earlier: str | None, epochs: int) -> str | None:
+        """Starts a run, or goes on with it.
+
+        Args:
+            record: The run's record.
+            folder: The run directory.
+            earlier: What this returned at an earlier start of the run, if it goes on from there.
+            epochs: How many are complete.
+
+        Returns:
+            What the tool calls the run, to be kept in its record.
+        """
+
+    @abstractmethod
+    def epoch(self, number: int, values: Mapping[str, float]) -> None:
+        """Takes the metrics of a complete epoch, counted from 1."""
+
+    @abstractmethod
+    def end(self, record: Mapping[str, Any]) -> None:
+        """Takes how the run ended."""
+
+    def publish(self, study: str, report: Path) -> bool:
+        """Takes the folder of a study's report, and returns whether the tool keeps such."""
+        return False
+
+
+class Trackers:
+    """The trackers of a run. What goes wrong with one is logged, and the run goes on without it.
+
+    Args:
+        loggers: The `logger` part of a configuration: `_target_` and arguments by name.
+        run: What the run is called in messages.
+    """
+
+    def __init__(self, loggers: Mapping[str, Any], run: str) -> None:
+        self._run = run
+        self._open: dict[str, Tracker] = {name: instantiate(f"logger.{name}", node) for name, node in loggers.items()}
+
+    def start(self, record: dict[str, Any], folder: Path, epochs: int, earlier: Mapping[str, str | None]) -> None:
+        """Starts the run with each tracker, and notes in its record what each calls it."""
+        if self._open:
+            record["trackers"] = dict(earlier)
+        for name, tracker in self._each():
+            with self._without(name):
+                record["trackers"][name] = tracker.start(record, folder, earlier.get(name), epochs)
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        """Sends a row of epochs.csv."""
+        values = {name: value for name, value in row.items() if name != "epoch"}
+        for name, tracker in self._each():
+            with self._without(name):
+                tracker.epoch(int(row["epoch"]), values)
+
+    def end(self, record: Mapping[str, Any]) -> None:
+        """Sends how the run ended."""
+        for name, tracker in self._each():
+            with self._without(name):
+                tracker.end(record)
+
+    def _each(self) -> list[tuple[str, Tracker]]:
+        return list(self._open.items())
+
+    @contextmanager
+    def _without(self, name: str) -> Iterator[None]:
+        """Goes on without a tracker that raises."""
+        try:
+            yield
+        except Exception as error:
+            log.warning("%s goes on without logger=%s: %s: %s", self._run, name, type(error).__name__, error)
+            del self._open[name]
+
+
+def check_loggers(loggers: Mapping[str, Any]) -> None:
+    """Refuses a tracker that is not installed.
+
+    Raises:
+        ValueError: The message names what installs it.
+    """
+    for name, node in loggers.items():
+        package = _PACKAGES.get(str(node.get("_target_", "")).rpartition(".")[0].rpartition(".")[2])
+        if package is not None and importlib.util.find_spec(package) is None:
+            raise ValueError(f"logger={name}: {package} is not installed; pip install 'ablate[{package}]'")
+
+
+def parameters(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a run by dotted key, as trackers show them, and the size of its model."""
+    config = record["config"]
+    found = {"seed": config["seed"]}
+    for part in _PARTS:
+        found |= dict(_leaves(config[part], f"{part}."))
+    return found
+
+
+def tags(record: Mapping[str, Any]) -> dict[str, str]:
+    """Returns what one looks a run up by."""
+    return {name: str(record[name]) for name in ("study", "variant", "seed", "id")}
+
+
+def totals(record: Mapping[str, Any]) -> dict[str, float]:
+    """Returns what is known of a run once it is complete: its size, its times, and the extremes of its metrics."""
+    results = {
+        f"{metric}.{kind}": values[kind]
+        for metric, values in record.get("results", {}).items()
+        for kind in ("maximum", "minimum")
+    }
+    size = {name: float(record["model"]["after"][name]) for name in ("parameters", "flops")}
+    return {**size, **record.get("times", {}), **results}
+
+
+def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        elif value is not None:
+            yield f"{prefix}{key}", value

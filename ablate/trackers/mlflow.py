@@ -1,0 +1,80 @@
+"""MLflow: an experiment a study, a run a run."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ablate.trackers.base import Tracker, parameters, tags, totals
+
+_STATUS = {"complete": "FINISHED", "interrupted": "KILLED"}
+_BATCH = 100  # parameters that the server takes at once
+_LONGEST = 500  # characters of a value
+
+
+class MLflow(Tracker):
+    """Sends runs to an MLflow server or store.
+
+    Args:
+        tracking_uri: Its address, such as `http://127.0.0.1:5000` or `sqlite:///mlflow.db`; without it MLflow's own
+            choice, which the variable MLFLOW_TRACKING_URI sets.
+    """
+
+    def __init__(self, tracking_uri: str | None = None) -> None:
+        self._uri = tracking_uri
+
+    def start(self, record: Mapping[str, Any], folder: Path, earlier: str | None, epochs: int) -> str:
+        self._client = self._connect()
+        if earlier is not None:
+            self._run = earlier
+            self._client.update_run(self._run, status="RUNNING")
+            return earlier
+        from mlflow.entities import Param
+
+        name = f"{record['variant']} seed {record['seed']}"
+        experiment = self._experiment(str(record["study"]))
+        self._run = str(self._client.create_run(experiment, tags=tags(record), run_name=name).info.run_id)
+        shown = [Param(key, str(value)[:_LONGEST]) for key, value in parameters(record).items()]
+        for first in range(0, len(shown), _BATCH):
+            self._client.log_batch(self._run, params=shown[first : first + _BATCH])
+        return self._run
+
+    def epoch(self, number: int, values: Mapping[str, float]) -> None:
+        self._log(values, number)
+
+    def end(self, record: Mapping[str, Any]) -> None:
+        if record["status"] == "complete":
+            # MLflow names its metrics by letters, digits and / . _ - only, as ours are.
+            self._log(totals(record), int(record["config"]["train"]["epochs"]))
+        self._client.set_terminated(self._run, _STATUS.get(record["status"], "FAILED"))
+
+    def publish(self, study: str, report: Path) -> bool:
+        """Takes a report as the artefacts of a run of its own."""
+        client = self._connect()
+        run = client.create_run(self._experiment(study, client), run_name="report", tags={"study": study})
+        client.log_artifacts(run.info.run_id, str(report), "report")
+        client.set_terminated(run.info.run_id)
+        return True
+
+    def _connect(self) -> Any:
+        from mlflow.tracking import MlflowClient
+
+        return MlflowClient(tracking_uri=self._uri)
+
+    def _experiment(self, study: str, client: Any = None) -> str:
+        from mlflow.exceptions import MlflowException
+
+        client = client or self._client
+        found = client.get_experiment_by_name(study)
+        if found is None:
+            try:
+                return str(client.create_experiment(study))
+            except MlflowException:  # another process was faster
+                found = client.get_experiment_by_name(study)
+        return str(found.experiment_id)
+
+    def _log(self, values: Mapping[str, float], step: int) -> None:
+        from mlflow.entities import Metric
+
+        now = int(1000 * time.time())
+        self._client.log_batch(self._run, metrics=[Metric(name, value, now, step) for name, value in values.items()])

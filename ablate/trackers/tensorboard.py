@@ -1,0 +1,34 @@
+"""TensorBoard: event files in each run's folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ablate.trackers.base import Tracker, parameters, tags
+
+
+class TensorBoard(Tracker):
+    """Writes event files into `tensorboard/` of the run directory; `tensorboard --logdir outputs` shows all runs."""
+
+    def start(self, record: Mapping[str, Any], folder: Path, earlier: str | None, epochs: int) -> str:
+        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard.summary import hparams
+
+        path = folder / "tensorboard"
+        # What an earlier start wrote of epochs that come again is left out.
+        self._writer = SummaryWriter(str(path), purge_step=epochs + 1 if earlier is not None else None)
+        if earlier is None:
+            shown = {**parameters(record), **tags(record)}
+            plain = {key: value if isinstance(value, int | float | str) else str(value) for key, value in shown.items()}
+            for summary in hparams(plain, {"test_accuracy": 0}):
+                self._writer._get_file_writer().add_summary(summary)
+        return str(path.name)
+
+    def epoch(self, number: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, number)
+        self._writer.flush()
+
+    def end(self, record: Mapping[str, Any]) -> None:
+        self._writer.add_text("status", str(record["status"]))
+        self._writer.close()

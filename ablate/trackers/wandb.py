@@ -1,0 +1,56 @@
+"""Weights & Biases: a project for all studies, a group a study, a run a run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ablate.trackers.base import Tracker, parameters, tags, totals
+
+
+class WandB(Tracker):
+    """Sends runs to Weights & Biases, or writes them into the run directory to be sent later by `wandb sync`.
+
+    Args:
+        project: Where the runs go.
+        mode: `online`, or `offline` to send nothing.
+        entity: The user or team, if not the account's own.
+    """
+
+    def __init__(self, project: str = "ablate", mode: str = "online", entity: str | None = None) -> None:
+        self._to: dict[str, Any] = {"project": project, "mode": mode, "entity": entity}
+
+    def start(self, record: Mapping[str, Any], folder: Path, earlier: str | None, epochs: int) -> str:
+        import wandb
+
+        found = tags(record)
+        self._run = wandb.init(
+            **self._to,
+            id=earlier,
+            resume=None if earlier is None else "allow",
+            name=f"{found['variant']} seed {found['seed']}",
+            group=found["study"],
+            tags=[f"{name}:{found[name]}" for name in ("study", "variant", "seed")],
+            config=parameters(record),
+            dir=str(folder),
+            reinit="create_new",  # the runs of a cohort go side by side
+            settings=wandb.Settings(console="off", silent=True),
+        )
+        return str(self._run.id)
+
+    def epoch(self, number: int, values: Mapping[str, float]) -> None:
+        self._run.log(dict(values), step=number)
+
+    def end(self, record: Mapping[str, Any]) -> None:
+        if record["status"] == "complete":
+            self._run.summary.update(totals(record))
+        self._run.finish(exit_code=0 if record["status"] == "complete" else 1)
+
+    def publish(self, study: str, report: Path) -> bool:
+        """Takes a report as an artefact."""
+        import wandb
+
+        with wandb.init(**self._to, name="report", group=study, job_type="report", dir=str(report)) as run:
+            artefact = wandb.Artifact(f"{study}-report", type="report")
+            artefact.add_dir(str(report))
+            run.log_artifact(artefact)
+        return True
