@@ -12,7 +12,7 @@ SHORT := 'seed=range(6)' train.epochs=10
 PILOT = $(BIN)/python -m ablate study.name=pilot train.epochs=1 hardware.threads=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo study studies report test test-faults test-slurm test-ray test-store slurm chromium lint format bench clean
+.PHONY: help demo study studies report test test-faults test-slurm test-ray test-store slurm chromium docs lint format bench clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ bench: .venv/installed-dev ## Measure an epoch and a sweep against peers, layers
 	$(BIN)/python benchmarks/timing.py
 	$(BIN)/python benchmarks/scale.py
 
+docs: .venv/installed-docs ## Build the site of the documentation into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 clean: ## Remove the environment and caches, but no run
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
@@ -96,4 +99,8 @@ clean: ## Remove the environment and caches, but no run
 
 .venv/installed-store: .venv/installed-dev
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[store-test]'
+	@touch $@
+
+.venv/installed-docs: .venv/installed-dev
+	$(PIP) --editable '.[docs]'
 	@touch $@

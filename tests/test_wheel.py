@@ -1,5 +1,7 @@
 """The package as others install it."""
 
+import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -26,22 +28,24 @@ def test_the_wheel_carries_the_configuration(wheel: Path) -> None:
     assert not [name for name in names if name.startswith(("tests", "outputs", "docs"))]
 
 
-def test_a_sweep_and_its_report_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
-    environment = tmp_path / "environment"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
-    python = environment / "bin" / "python"
-    # What ablate needs comes from the environment of the tests, ablate itself from the wheel alone.
-    paths = sysconfig.get_paths(vars={"base": str(environment), "platbase": str(environment)})
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel, and what it needs from that of the tests."""
+    folder = tmp_path_factory.mktemp("installed")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    paths = sysconfig.get_paths(vars={"base": str(folder), "platbase": str(folder)})
     (Path(paths["purelib"]) / "needs.pth").write_text(sysconfig.get_paths()["purelib"])
     install = ["pip", f"--python={python}", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
     subprocess.run([sys.executable, "-m", *install], check=True)
-    empty = tmp_path / "empty"
-    empty.mkdir()
+    return folder
 
+
+def test_a_sweep_and_its_report_away_from_the_checkout(environment: Path, tmp_path: Path) -> None:
     def call(*command: str) -> str:
         done = subprocess.run(
             [environment / "bin" / command[0], *command[1:]],
-            cwd=empty,
+            cwd=tmp_path,
             env={},
             capture_output=True,
             text=True,
@@ -54,4 +58,31 @@ def test_a_sweep_and_its_report_away_from_the_checkout(wheel: Path, tmp_path: Pa
     sweep = ("ablate", "-m", "study=demo", "data.subset=20", "train.epochs=1", "model=plain,dropout", "seed=0,1")
     assert "Launching 4 jobs" in call(*sweep)
     assert "4 complete runs of 2 variants" in call("ablate-report")
-    assert (empty / "outputs" / "demo" / "report" / "report.md").is_file()
+    assert (tmp_path / "outputs" / "demo" / "report" / "report.md").is_file()
+
+
+def test_the_tutorial_to_the_letter(environment: Path, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```bash\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 8
+    path = f"{environment / 'bin'}:{os.environ['PATH']}"
+    said = []
+    for block in blocks:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", block],
+            cwd=tmp_path,
+            env={"PATH": path, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+        said.append(done.stdout)
+    tree, edited, plan, _, _, report, more = said[1:]
+    assert "~  conv1" in tree
+    assert "+  drop " in edited
+    assert "6 runs, 6 of them to train" in plan
+    assert "6 complete runs of 3 variants" in report
+    assert "9 complete runs of 3 variants" in more
+    page = (tmp_path / "outputs" / "parts" / "report" / "report.md").read_text(encoding="utf-8")
+    assert "The variants are a design, leave_one_out, of drop and gelu." in page
