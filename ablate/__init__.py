@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ablate.report.collect import Runs
+    from ablate.tasks.job import task
+    from ablate.tasks.run import Run
 
 __version__ = "0.1.0"
+
+__all__ = ["Run", "load_runs", "task"]
 
 
 def load_runs(path: str | Path) -> Runs:
@@ -27,3 +31,16 @@ def load_runs(path: str | Path) -> Runs:
     from ablate.report.collect import load_runs  # pandas, which nobody else's import of ablate waits for
 
     return load_runs(Path(path))
+
+
+def __getattr__(name: str) -> Any:
+    """Imports `task` and `Run` as they are asked for: Hydra, which they need, is not for every import of ablate."""
+    if name == "task":
+        from ablate.tasks.job import task
+
+        return task
+    if name == "Run":
+        from ablate.tasks.run import Run
+
+        return Run
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -83,7 +83,10 @@ def plan(members: Sequence[Member], most: int, processes: int = 1, across_seeds:
 def _likeness(cfg: DictConfig, across_seeds: bool) -> str:
     """Returns what the runs of a cohort have in common."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    common = {key: plain[key] for key in ("data", "train", "hardware", "allow", *([] if across_seeds else ["seed"]))}
+    common = {
+        key: plain[key]
+        for key in ("data", "train", "hardware", "allow", "metrics", *([] if across_seeds else ["seed"]))
+    }
     return json.dumps({**common, "base": plain["model"]["base"]}, sort_keys=True)
 
 

@@ -193,6 +193,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     hardware: HardwareConfig = MISSING
     study: StudyConfig = MISSING
+    metrics: dict[str, Any] = field(default_factory=dict)  # further ones, by name: _target_ and arguments
     logger: dict[str, Any] = field(default_factory=dict)  # trackers by name: _target_ and arguments
 
 

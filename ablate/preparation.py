@@ -18,10 +18,12 @@ from ablate.hardware import choose_device
 from ablate.models.rewrites import rewrite as make_rewrites
 from ablate.models.variant import Variant, build
 from ablate.records import TIMES
+from ablate.seeding import CPU
 from ablate.suggest import nearest
 from ablate.targets import check_targets, resolve
 from ablate.trackers.base import check_loggers
 from ablate.training.loop import Training
+from ablate.training.metrics import Metrics
 from ablate.training.optimization import build_optimizer, build_scheduler
 from ablate.training.step import Cohort, GraphedStep, Step, Trainee
 from ablate.validation import model_edits, validate
@@ -56,8 +58,10 @@ def prepare(cfg: DictConfig, rewrite: bool = True) -> Prepared:
         raise ValueError(
             f"train.batch_size={cfg.train.batch_size}: there are only {len(data.train)} training images; take fewer"
         )
+    further = Metrics(_container(cfg.metrics), data.classes, CPU).names
     metrics = [
         *(f"{split}_{kind}" for split in ("train", *data.evaluated) for kind in ("loss", "accuracy")),
+        *(f"{split}_{kind}" for split in data.evaluated for kind in further),
         *TIMES,
         "total_seconds",
     ]
@@ -89,6 +93,7 @@ def assemble(cfg: DictConfig, runs: Sequence[Prepared], seeds: Sequence[int]) ->
         step,
         [batches.of_seed(seed) for seed in step.cohort.sources],
         {name: EvaluationBatches(split, device) for name, split in data.evaluated.items()},
+        Metrics(_container(cfg.metrics), data.classes, device) if cfg.metrics else None,
     )
 
 

@@ -6,6 +6,7 @@ that is killed, sees the old one or the new one.
 
 import csv
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -162,7 +163,9 @@ class RunDirectory:
     def write_epochs(self, rows: Sequence[Epoch]) -> None:
         """Replaces epochs.csv; at least one row."""
         with atomic_write(self.epochs_file) as file:
-            writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+            # An earlier start may have had other metrics.
+            columns = dict.fromkeys(name for row in rows for name in row)
+            writer = csv.DictWriter(file, columns, restval="nan", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
 
@@ -177,10 +180,11 @@ def _read(file: Path) -> str:
 def summarise(rows: Sequence[Epoch]) -> dict[str, dict[str, float]]:
     """Returns, per result of the epochs, its value after the last and its extremes over all, with their epochs."""
     results = {}
-    for name in rows[0]:
+    for name in rows[-1]:
         if name not in _NOT_RESULTS:
-            highest = max(rows, key=lambda row: row[name])
-            lowest = min(rows, key=lambda row: row[name])
+            known = [row for row in rows if not math.isnan(row.get(name, math.nan))] or [rows[-1]]
+            highest = max(known, key=lambda row: row[name])
+            lowest = min(known, key=lambda row: row[name])
             results[name] = {
                 "final": rows[-1][name],
                 "maximum": highest[name],

@@ -14,7 +14,7 @@ from ablate.identity import identity, run_id
 from ablate.options import config_dir
 from ablate.validation import validate
 
-GROUPS = ("model", "optimizer", "scheduler", "data", "hardware", "study", "logger")
+GROUPS = ("model", "optimizer", "scheduler", "data", "hardware", "study", "metrics", "logger")
 FILES = {group: [path.stem for path in (config_dir() / group).glob("*.yaml")] for group in GROUPS}
 NEEDED = {"data=folder": ["data.path=x"], "data=npz": ["data.path=x"], "data=function": ["data._target_=x.load"]}
 OPTIONS = [f"{group}={name}" for group in GROUPS for name in sorted(FILES[group])]
@@ -163,7 +163,9 @@ def test_any_change_that_can_alter_a_result_is_another_run(
     cfg = compose(*options, *(text for option in options for text in NEEDED.get(option, ())))
     before = run_id(cfg)
     assert run_id(OmegaConf.create(OmegaConf.to_container(cfg))) == before
-    key = data.draw(st.sampled_from([key for key in leaves(cfg) if not key.startswith(("study.", "logger."))]))
+    key = data.draw(
+        st.sampled_from([key for key in leaves(cfg) if not key.startswith(("study.", "metrics.", "logger."))])
+    )
     old = OmegaConf.select(cfg, key)
     new = data.draw(st.just(changed(old)))
     if key in ("data.root", "hardware.device", "allow", "model.components"):

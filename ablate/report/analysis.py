@@ -1,6 +1,7 @@
 """All that a report says of a study, computed."""
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from ablate.report.verdicts import Judgement, judge
 # Compared with the baseline beside the study's own metric, where the runs have them.
 _COMPARED = ("test_loss", "train_seconds", "total_seconds")
 _EFFECTS_ON = ("train_seconds",)
+OF_CLASS = "test_accuracy_of_"  # what the names of metrics of single classes begin with
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Analysis:
         judgements: The claims with their verdicts.
         factorials: The effects of each factorial on the study's metric and on the training time.
         contributions: Of each part of the full model.
+        by_class: The comparisons with the baseline on the images of each class, where that was measured.
         cells: What there is of the runs that there should be.
         mismatches: What does not agree between runs that are compared.
     """
@@ -66,6 +69,7 @@ class Analysis:
     judgements: Sequence[Judgement]
     factorials: Sequence[FactorialEffects]
     contributions: Sequence[effects.Contribution]
+    by_class: Sequence[Question]
     cells: Sequence[Cell]
     mismatches: Sequence[str]
 
@@ -82,6 +86,7 @@ def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
     """
     main = check_metric(study.definition.metric, study.metrics, "study.metric")
     compared = list(dict.fromkeys(metrics)) or [main, *(name for name in _COMPARED if name in study.metrics)]
+    compared += [name for name in _further(study) if not metrics and name not in compared]
     questions = {name: comparisons.to_baselines(study, [name]) for name in compared}
     read = claims.read_claims(study.definition.claims, study, study.models)
     start = None if study.definition.design is None else study.definition.baseline
@@ -89,6 +94,10 @@ def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
     asked = list(itertools.chain.from_iterable(questions.values()))
     for claim in read:
         asked += [part.question for part in claim.parts if set(_sides(part.question)) <= set(study.labels)]
+    by_class = comparisons.to_baselines(
+        study, [name for name in study.metrics if re.fullmatch(OF_CLASS + r"\w+", name)]
+    )
+    asked += by_class
     asked += [Question(main, *pair) for part in parts for pair in (part.added, part.left_out) if pair is not None]
     answers = comparisons.families(study, asked)
     found = effects.factorials({label: study.variants[label] for label in study.labels})
@@ -101,9 +110,16 @@ def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
         judgements=[judge(claim, study, answers) for claim in read],
         factorials=[_effects(study, factorial, name) for factorial in found for name in on],
         contributions=parts,
+        by_class=by_class,
         cells=completeness(study),
         mismatches=checks.mismatches(study.records),
     )
+
+
+def _further(study: Study) -> list[str]:
+    """Returns the metrics of the test images that were asked for, but for those of single classes."""
+    names = [name for name in study.metrics if re.fullmatch(r"test_\w+", name) and not name.startswith(OF_CLASS)]
+    return [name for name in names if name not in ("test_loss", "test_accuracy")]
 
 
 def _sides(question: Question) -> list[str]:

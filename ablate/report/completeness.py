@@ -54,6 +54,8 @@ def commands(study: Study, variants: Iterable[str], seeds: Iterable[int]) -> lis
         seeds: The seeds; of none, those of the study.
     """
     chosen = sorted(set(seeds)) or sorted(set(map(int, study.runs["seed"]))) or [0]
+    if any("task" in record for record in study.records.values()):
+        return []  # how a user's own program is called is not known
     if study.definition.design is not None:  # which makes the variants itself
         return [_command([*_common(study), _seeds(chosen)])]
     by_overrides: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)

@@ -82,13 +82,13 @@ def metric(name: str) -> Metric:
     column, _, statistic = name.partition(".")
     if column in _TIMES:
         return Metric(name, _TIMES[column], "seconds")
-    match = re.fullmatch(r"(train|validation|test)_(accuracy|loss)", column)
+    match = re.fullmatch(r"(train|validation|test)_(accuracy|loss|accuracy_of_\w+|\w+_accuracy)", column)
     if match is None:
         return Metric(name, name.replace("_", " "), "number")
     split, what = match.groups()
     over = _OVER_EPOCHS.get(statistic, "after the last epoch")
-    label = f"{'training' if split == 'train' else split} {what}, {over}"
-    return Metric(name, label, "share" if what == "accuracy" else "loss")
+    label = f"{'training' if split == 'train' else split} {what.replace('_', ' ')}, {over}"
+    return Metric(name, label, "loss" if what == "loss" else "share")
 
 
 def check_metric(name: str, known: Iterable[str], where: str) -> str:

@@ -34,9 +34,12 @@ _NEEDED: Mapping[str, type | tuple[type, ...]] = {
     "provenance.accelerator": str,
     "provenance.threads": int,
     "results": Mapping,
+    **{f"times.{name}": _NUMBER for name in (*TIMES, "total_seconds")},
+}
+# Of a run that is no task of the user's own, whose metrics are the task's.
+_RESULTS = {
     **{f"results.test_accuracy.{name}": _NUMBER for name in ("final", "maximum", "minimum")},
     "results.test_loss.final": _NUMBER,
-    **{f"times.{name}": _NUMBER for name in (*TIMES, "total_seconds")},
 }
 # Of any run, so that the report can say which variant and seed it is.
 _NEEDED_OF_ALL: Mapping[str, type | tuple[type, ...]] = {
@@ -71,6 +74,8 @@ def read_run(directory: RunDirectory) -> tuple[dict[str, Any], Epochs | None]:
         complete = record["status"] == "complete"
         if complete:
             _require(record, _NEEDED)
+            if "task" not in record:
+                _require(record, _RESULTS)
         _check_form(record)
         return record, _epochs(directory, record) if complete else None
     except (AttributeError, TypeError) as error:
@@ -108,7 +113,7 @@ def _epochs(directory: RunDirectory, record: Mapping[str, Any]) -> Epochs:
     if len(rows) != expected:
         raise ValueError(f"{directory.epochs_file.name} has {len(rows)} epochs, the run is complete after {expected}")
     values = np.array(rows)
-    for column in ("epoch", "train_loss", "test_loss", "test_accuracy"):
+    for column in ("epoch",) if "task" in record else ("epoch", "train_loss", "test_loss", "test_accuracy"):
         if column not in columns or not np.isfinite(values[:, columns.index(column)]).all():
             raise ValueError(f"{directory.epochs_file.name} has no usable {column}")
     return Epochs(tuple(columns), values)

@@ -14,6 +14,7 @@ _NOT_DISTINGUISHING = (
     "seed",
     "study",
     "logger",
+    "metrics",
     "rerun",
     "allow",
     "store",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ablate.data.batches import EvaluationBatches, StreamedEpoch, TrainingBatches
+from ablate.training.metrics import Metrics
 from ablate.training.step import Step, Tally, Trainee, cross_entropy
 
 
@@ -19,11 +20,13 @@ class Training:
         step: Trains a cohort on a batch.
         batches: The training images of each different seed of the cohort, in their order, on its device.
         evaluated: The splits to evaluate on after every epoch, by name.
+        metrics: Of these evaluations, beside losses and accuracies.
     """
 
     step: Step
     batches: Sequence[TrainingBatches]
     evaluated: Mapping[str, EvaluationBatches]
+    metrics: Metrics | None = None
 
 
 def fit(training: Training, epochs: Iterable[int], on_step: Callable[[], object]) -> Iterator[list[dict[str, float]]]:
@@ -63,8 +66,11 @@ def fit(training: Training, epochs: Iterable[int], on_step: Callable[[], object]
             for rate, (loss, accuracy) in zip(rates, trained, strict=True)
         ]
         for name, split in training.evaluated.items():
-            for row, (loss, accuracy) in zip(rows, evaluate(step, split), strict=True):
+            for row, (loss, accuracy) in zip(rows, evaluate(step, split, training.metrics), strict=True):
                 row |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+            if training.metrics is not None:
+                for row, values in zip(rows, training.metrics.values(), strict=True):
+                    row |= {f"{name}_{metric}": value for metric, value in values.items()}
         eval_end = _now(device)
         times = {
             "train_seconds": (train_end - data_end - waited) / runs,
@@ -75,16 +81,26 @@ def fit(training: Training, epochs: Iterable[int], on_step: Callable[[], object]
         yield [row | times for row in rows]
 
 
-def evaluate(step: Step, split: EvaluationBatches) -> list[tuple[float, float]]:
-    """Returns each run's mean cross-entropy and accuracy (0 to 1) over a split, in evaluation mode."""
+def evaluate(step: Step, split: EvaluationBatches, metrics: Metrics | None = None) -> list[tuple[float, float]]:
+    """Returns each run's mean cross-entropy and accuracy (0 to 1) over a split, in evaluation mode.
+
+    Args:
+        step: Trains the runs.
+        split: The images.
+        metrics: Take what they count of the same images.
+    """
     cohort = step.cohort
     cohort.train(False)
     tally = Tally(len(cohort.trainees), cohort.device)
+    if metrics is not None:
+        metrics.start(len(cohort.trainees))
     with torch.inference_mode(), step.autocast:
         for pixels, labels in split:
             output = cohort.forward([step.normalise(pixels)] * len(cohort.sources))
             target = labels.unsqueeze(1).expand(-1, len(cohort.trainees))
             tally.add(cross_entropy(output, target), output, target)
+            if metrics is not None:
+                metrics.update(output, target)
     return tally.means()
 
 

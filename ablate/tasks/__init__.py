@@ -1,0 +1,1 @@
+"""One's own training code, with ablate's runs around it."""

@@ -1,0 +1,87 @@
+"""A run of a user's own task: its random streams and its epochs."""
+
+import logging
+from typing import Any
+
+from omegaconf import DictConfig
+
+from ablate.atomic import atomic_write
+from ablate.records import Epoch, RunDirectory
+
+log = logging.getLogger(__name__)
+
+
+class Run:
+    """A run of a task: its random streams and its epochs.
+
+    Attributes:
+        state: What the task kept of the newest complete epoch with `keep`; None at a run's start.
+        folder: The run directory, for files of the task's own.
+    """
+
+    def __init__(self, cfg: DictConfig, directory: RunDirectory) -> None:
+        self._seed, self._directory = int(cfg.seed), directory
+        self.folder = directory.folder
+        self.rows = directory.read_epochs()
+        self.state = self._restore() if self.rows else None
+        if self.state is None:
+            self.rows = []  # without what it had learned, it starts anew
+        self._kept: Any = None
+        self.planned: int | None = None
+        self.facts: dict[str, Any] = {}
+
+    def stream(self, name: str, epoch: int = 0) -> int:
+        """Returns the seed of a random stream, of 63 bits: it depends on the run's seed, the name and the epoch alone.
+
+        So variants of one seed that use a stream for the same thing draw the same, and a resumed run goes on as it was.
+
+        Args:
+            name: What it is for, such as `init`, `order` or `noise/dropout`.
+            epoch: Counted from 0.
+        """
+        from ablate.seeding import stream_seed  # imports torch
+
+        return stream_seed(self._seed, name, epoch)
+
+    def epochs(self, number: int) -> range:
+        """Returns the epochs that are still to train, counted from 0; each ends with a `yield` of its metrics."""
+        self.planned = number
+        return range(len(self.rows), number)
+
+    def keep(self, state: Any) -> None:
+        """Keeps what the task needs to go on after this epoch: tensors, numbers, texts, lists and dicts of them."""
+        self._kept = state
+
+    def describe(self, *, data: str = "", data_digest: str = "", parameters: int = 0, flops: int = 0) -> None:
+        """Notes what the report shows of the data and of the model's size, and checks between runs.
+
+        Args:
+            data: The name of the data set.
+            data_digest: A hash of it.
+            parameters: Of the model.
+            flops: Of one example's forward pass.
+        """
+        self.facts = {"data": data, "digest": data_digest, "parameters": parameters, "flops": flops}
+
+    def end_epoch(self, row: Epoch) -> None:
+        """Writes an epoch that has ended."""
+        import torch
+
+        self.rows = [*self.rows, row]
+        if self._kept is not None:
+            with atomic_write(self._directory.checkpoint_file, "wb") as file:
+                torch.save({"epochs": len(self.rows), "state": self._kept}, file)
+        self._directory.write_epochs(self.rows)
+
+    def _restore(self) -> Any:
+        import torch
+
+        if not self._directory.checkpoint_file.is_file():  # the task keeps nothing
+            return None
+        try:
+            saved = torch.load(self._directory.checkpoint_file, weights_only=True)
+        except Exception as error:  # of many kinds, and all mean that there is no usable state
+            log.warning("%s: no usable state (%s); the run starts anew", self._directory.folder, error)
+            return None
+        self.rows = self.rows[: saved["epochs"]]
+        return saved["state"] if len(self.rows) == saved["epochs"] else None

@@ -1,0 +1,81 @@
+"""Further metrics of an evaluation, by torchmetrics."""
+
+import copy
+import importlib.util
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ablate.targets import instantiate
+
+_OURS = ("loss", "accuracy")  # which every evaluation has
+
+
+class Metrics:
+    """Metrics of the runs of a cohort, over the images of a split.
+
+    Args:
+        config: The `metrics` part of a configuration: `_target_` and arguments by name; each takes scores, shape
+            (images, classes), and labels, shape (images,), and gives a number, or one for each class.
+        classes: The classes' names.
+        device: Of the scores.
+
+    Raises:
+        ValueError: torchmetrics is not installed, or a metric refuses its arguments.
+    """
+
+    def __init__(self, config: Mapping[str, Any], classes: Sequence[str], device: torch.device) -> None:
+        if config and importlib.util.find_spec("torchmetrics") is None:
+            raise ValueError(
+                f"metrics.{next(iter(config))}: torchmetrics is not installed; pip install 'ablate[metrics]'"
+            )
+        for name in config:
+            if name in _OURS or not str(name).isidentifier():
+                raise ValueError(f"metrics.{name}: choose another name, such as top5_accuracy")
+        self._classes = [re.sub(r"\W+", "_", name) for name in classes]
+        self._fresh = {
+            str(name): instantiate(f"metrics.{name}", node, num_classes=len(classes)).to(device)
+            for name, node in config.items()
+        }
+        self._of_runs: list[dict[str, Any]] = []
+
+    @property
+    def names(self) -> list[str]:
+        """What they are called in the records, without the name of the split."""
+        sample = torch.eye(len(self._classes)), torch.arange(len(self._classes))
+        self.start(1)
+        self.update(sample[0].unsqueeze(1).to(self._device), sample[1].unsqueeze(1).to(self._device))
+        return list(self.values()[0])
+
+    @property
+    def _device(self) -> torch.device:
+        return next((torch.device(metric.device) for metric in self._fresh.values()), torch.device("cpu"))
+
+    def start(self, runs: int) -> None:
+        """Forgets what was counted."""
+        self._of_runs = [copy.deepcopy(self._fresh) for _ in range(runs)]
+
+    def update(self, output: Tensor, target: Tensor) -> None:
+        """Counts a batch: scores, shape (images, runs, classes), and labels, shape (images, runs)."""
+        for run, metrics in enumerate(self._of_runs):
+            for metric in metrics.values():
+                metric.update(output[:, run].float(), target[:, run])
+
+    def values(self) -> list[dict[str, float]]:
+        """Returns the metrics of each run; of one that has a value for each class, `<name>_<class>`."""
+        found = []
+        for metrics in self._of_runs:
+            row: dict[str, float] = {}
+            for name, metric in metrics.items():
+                value = metric.compute()
+                if value.ndim == 0:
+                    row[name] = float(value)
+                elif value.shape == (len(self._classes),):
+                    row |= {f"{name}_{of}": float(part) for of, part in zip(self._classes, value, strict=True)}
+                else:
+                    raise ValueError(f"metrics.{name}: gives values of shape {tuple(value.shape)}; one, or one a class")
+            found.append(row)
+        return found
