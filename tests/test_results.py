@@ -1,6 +1,7 @@
 """The published results: what their pages say is what their results.json says."""
 
 import json
+import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,17 @@ def test_every_run_is_there_and_complete(study: str) -> None:
     assert {cell["status"] for cell in found["cells"]} == {"complete"}
     assert len(found["runs"]) == len(found["cells"])
     assert not found["broken"]
+
+
+def test_the_page_says_what_the_makefile_runs() -> None:
+    made = (RESULTS.parents[1] / "Makefile").read_text(encoding="utf-8")
+    page = (RESULTS / "README.md").read_text(encoding="utf-8")
+    (short,) = re.findall("^SHORT := (.*)$", made, re.MULTILINE)
+    (reasons,) = re.findall("^REASONS := (.*)$", made, re.MULTILINE)
+    for study in reasons.split():
+        assert f"python -m ablate -m study={study} {short}\n" in page
+    timed = re.findall(r"-m (ablate\.timing study=\w+ .*)$", made, re.MULTILINE)
+    assert timed and re.findall(r"-m (ablate\.timing study=\w+ .*)$", page, re.MULTILINE) == sorted(timed, reverse=True)
 
 
 def test_there_is_a_first_study() -> None:

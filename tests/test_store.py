@@ -240,7 +240,7 @@ def test_a_server_that_is_away_for_a_while_costs_nothing(server: S3, s3: str, tm
     server.stop()
     time.sleep(3)
     server.start()
-    said, _ = process.communicate(timeout=240)
+    said, _ = process.communicate(timeout=600)
     assert process.returncode == 0, said
     assert "cannot be written to" in said and "can be reached again" in said
     there = Store(s3)

@@ -70,8 +70,12 @@ def _lead(analysis: Analysis) -> Iterator[Block]:
     seeds = sorted(set(map(int, study.runs["seed"])))
     text = (
         f"{words.count(len(study.runs), 'complete run')} of {words.count(len(study.labels), 'variant')}; "
-        f"{'seed' if len(seeds) == 1 else 'seeds'} {words.numbers(seeds)}."
+        f"{'seed' if len(seeds) == 1 else 'seeds'} {words.numbers(seeds)}"
     )
+    if not study.epochs.empty:
+        epochs = sorted(set(study.epochs.groupby("run").size()))
+        text += f"; {words.numbers(epochs)} {'epoch' if epochs == [1] else 'epochs'} each"
+    text += "."
     left_out = len(study.unfinished) + len(study.broken)
     if left_out:
         text += f" Left out, and named below: {words.count(left_out, 'run')}."

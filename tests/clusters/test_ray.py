@@ -95,7 +95,7 @@ def epochs(study: Path) -> list[int]:
 
 
 def end(process: "subprocess.Popen[str]") -> tuple[int, str]:
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=600)
     return process.returncode, out + err
 
 
@@ -129,7 +129,7 @@ def test_the_loss_of_a_worker_or_a_node_costs_no_result(
 ) -> None:
     study = tmp_path / "study"
     process = sweep(*SLOW)
-    wait_for(lambda: len(epochs(study)) == 4 and min(epochs(study)) >= 2, 120, "two epochs of all runs")
+    wait_for(lambda: len(epochs(study)) == 4 and min(epochs(study)) >= 2, 600, "two epochs of all runs")
     if lost == "worker":
         cluster.workers()[0].send_signal(signal.SIGKILL)
     else:

@@ -34,7 +34,7 @@ def epochs(study: Path) -> list[int]:
     return [len(results_of(folder)) for folder in folders(study)]
 
 
-def end(process: "subprocess.Popen[str]", seconds: float = 240) -> tuple[int, str]:
+def end(process: "subprocess.Popen[str]", seconds: float = 600) -> tuple[int, str]:
     out, err = process.communicate(timeout=seconds)
     return process.returncode, out + err
 
@@ -64,7 +64,7 @@ def test_a_cancelled_task_is_named_and_the_command_goes_on_with_it(
 ) -> None:
     study = tmp_path / "study"
     process = start(slurm, command(*SLURM, *SLOW), tmp_path)
-    wait_for(lambda: len(epochs(study)) == 4 and min(epochs(study)) >= 2, 120, "two epochs of all runs")
+    wait_for(lambda: len(epochs(study)) == 4 and min(epochs(study)) >= 2, 600, "two epochs of all runs")
     first = slurm.run("squeue", "-h", "-r", "-o", "%i").stdout.split()[0]
     slurm.run("scancel", first)
     code, said = end(process)
@@ -82,7 +82,7 @@ def test_a_cancelled_task_is_named_and_the_command_goes_on_with_it(
 def test_a_displaced_task_is_queued_again_and_resumes(slurm: Slurm, command: Command, tmp_path: Path) -> None:
     study = tmp_path / "study"
     process = start(slurm, command(*SLURM, *SLOW), tmp_path)
-    wait_for(lambda: len(epochs(study)) == 4 and min(epochs(study)) >= 2, 120, "two epochs of all runs")
+    wait_for(lambda: len(epochs(study)) == 4 and min(epochs(study)) >= 2, 600, "two epochs of all runs")
     slurm.run("sbatch", "--partition=high", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 2")
     code, said = end(process)
     assert code == 0, said
@@ -95,7 +95,7 @@ def test_a_displaced_task_is_queued_again_and_resumes(slurm: Slurm, command: Com
 def test_the_loss_of_a_node_costs_no_result(slurm: Slurm, command: Command, tmp_path: Path) -> None:
     study = tmp_path / "study"
     process = start(slurm, command(*SLURM, *SLOW), tmp_path)
-    wait_for(lambda: len(epochs(study)) == 4 and min(epochs(study)) >= 2, 120, "two epochs of all runs")
+    wait_for(lambda: len(epochs(study)) == 4 and min(epochs(study)) >= 2, 600, "two epochs of all runs")
     node = slurm.run("squeue", "-h", "-r", "-t", "running", "-o", "%N").stdout.split()[0]
     slurm.kill_node(node)
     try:

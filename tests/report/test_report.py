@@ -68,7 +68,7 @@ def test_every_file_of_the_report_is_written(factorial: Path, capsys: pytest.Cap
 
 def test_the_page_says_what_held(factorial: Path) -> None:
     page = report(factorial)
-    assert page.startswith("# A trial\n\n12 complete runs of 4 variants; seeds 0, 1 and 2.\n")
+    assert page.startswith("# A trial\n\n12 complete runs of 4 variants; seeds 0, 1 and 2; 3 epochs each.\n")
     # Mean 0.625 and 0.525: 0, 0.02 and 0.04 of the seeds, and 0.005 of one dropout run.
     assert "- **Supported:** Plain beats dropout. (plain \\> dropout: +9.83 pp, 95 % interval" in page
     assert "- **Refuted:** Dropout beats plain." in page
@@ -180,7 +180,7 @@ def test_one_seed_is_warned_of(make_run: Make, study: Path) -> None:
     make_run("plain", 0)
     make_run("bn", 0, edits={"bn1": {}})
     page = report(study)
-    assert "2 complete runs of 2 variants; seed 0." in page
+    assert "2 complete runs of 2 variants; seed 0; 3 epochs each." in page
     assert "One seed says nothing about the spread between runs" in page
     assert re.search(r"\| bn against plain +\| +1 seed +\| +\+0.00 pp \| –", page)
 
