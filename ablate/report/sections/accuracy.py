@@ -16,13 +16,8 @@ def variants(analysis: Analysis) -> Table:
     rows = []
     for label in study.labels:
         runs = study.of(label)
-        size = [
-            Cell(
-                f"{runs[name].iloc[0]:,.0f}" if name in runs else "–",
-                float(runs[name].iloc[0]) if name in runs else None,
-            )
-            for name in ("parameters", "flops")
-        ]
+        sizes = [float(runs[name].iloc[0]) if name in runs else 0.0 for name in ("parameters", "flops")]
+        size = [Cell(f"{number:,.0f}", number) if number > 0 else Cell("–") for number in sizes]
         rows.append([Cell(label), Cell(study.variants[label].describe()), *size, Cell(str(len(runs)), len(runs))])
     columns = ("variant", "what it is", "parameters", "FLOPs", "runs")
     return Table(

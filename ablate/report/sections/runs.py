@@ -91,8 +91,17 @@ def _matrix(analysis: Analysis) -> Table:
 
 def basis(analysis: Analysis) -> Iterator[Block]:
     """Yields what all runs have in common, and what not."""
-    records = list(analysis.study.records.values())
+    every = analysis.study.records.values()
+    imported = Counter(task for record in every if (task := str(record.get("task", ""))).startswith("imported from "))
+    lines = [
+        f"{words.count(number, 'run')} {task}: of what data, code and machine is not recorded, nor whether the runs of "
+        "a seed share anything else"
+        for task, number in imported.items()
+    ]
+    records = [record for record in every if str(record.get("task", "")) not in imported]
     if not records:
+        if lines:
+            yield Bullets([Item(text) for text in lines])
         return
     provenance, data = records[0]["provenance"], records[0]["data"]
     images = ", ".join(f"{number:,} {name}" for name, number in data["images"].items())
@@ -101,7 +110,7 @@ def basis(analysis: Analysis) -> Iterator[Block]:
     if code.get("dirty"):
         commit += " with local changes"
     packages = ", ".join(f"{name} {version}" for name, version in provenance["packages"].items())
-    lines = [
+    lines += [
         f"Data: {data['name']}, {images} images, SHA-256 {data['sha256'][:16]}…",
         f"Code: {commit}; {packages}",
         f"Machine: {machine['cpu']}, {machine['cores']} cores; computed on {provenance['accelerator']} "
@@ -109,9 +118,12 @@ def basis(analysis: Analysis) -> Iterator[Block]:
     ]
     lines += [f"Mismatch: {text}" for text in analysis.mismatches]
     if not analysis.mismatches:
-        lines.append(
-            "All runs agree in data, code, packages, machine, device, threads, precision and whether other runs shared "
-            "the machine; the runs of each seed saw the images in one order and started from the same weights in the "
-            "layers that they share."
-        )
+        agree = "data, code, packages, machine, device, threads, precision and whether other runs shared the machine"
+        if any("task" in record for record in records):
+            lines.append(f"All runs agree in {agree}; what the runs of a seed share is their task's to say.")
+        else:
+            lines.append(
+                f"All runs agree in {agree}; the runs of each seed saw the images in one order and started from the "
+                "same weights in the layers that they share."
+            )
     yield Bullets([Item(text) for text in lines])
