@@ -23,6 +23,7 @@ from ablate.suggest import nearest
 from ablate.targets import check_targets, resolve
 from ablate.trackers.base import check_loggers
 from ablate.training.loop import Training
+from ablate.training.meters import Meters
 from ablate.training.metrics import Metrics
 from ablate.training.optimization import build_optimizer, build_scheduler
 from ablate.training.step import Cohort, GraphedStep, Step, Trainee
@@ -59,9 +60,11 @@ def prepare(cfg: DictConfig, rewrite: bool = True) -> Prepared:
             f"train.batch_size={cfg.train.batch_size}: there are only {len(data.train)} training images; take fewer"
         )
     further = Metrics(_container(cfg.metrics), data.classes, CPU).names
+    taken = Meters(_container(cfg.metrics), device).names
     metrics = [
         *(f"{split}_{kind}" for split in ("train", *data.evaluated) for kind in ("loss", "accuracy")),
         *(f"{split}_{kind}" for split in data.evaluated for kind in further),
+        *taken,
         *TIMES,
         "total_seconds",
     ]
@@ -94,6 +97,7 @@ def assemble(cfg: DictConfig, runs: Sequence[Prepared], seeds: Sequence[int]) ->
         [batches.of_seed(seed) for seed in step.cohort.sources],
         {name: EvaluationBatches(split, device) for name, split in data.evaluated.items()},
         Metrics(_container(cfg.metrics), data.classes, device) if cfg.metrics else None,
+        Meters(_container(cfg.metrics), device) if cfg.metrics else None,
     )
 
 

@@ -23,6 +23,8 @@ STATUSES = ("running", "complete", "failed", "diverged", "interrupted")
 
 # The parts of a run's time, in seconds: columns of epochs.csv and, summed, `times` of run.json.
 TIMES = ("train_seconds", "eval_seconds", "data_seconds")
+# What else an epoch takes, where it was asked for: bytes at the most, and joules.
+COSTS = ("peak_memory", "energy")
 # Columns of epochs.csv that are not results.
 _NOT_RESULTS = ("epoch", "lr", "images_per_second", *TIMES)
 
@@ -186,7 +188,8 @@ def summarise(rows: Sequence[Epoch]) -> dict[str, dict[str, float]]:
             highest = max(known, key=lambda row: row[name])
             lowest = min(known, key=lambda row: row[name])
             results[name] = {
-                "final": rows[-1][name],
+                # Energy is that of the whole run.
+                "final": sum(row[name] for row in known) if name == "energy" else rows[-1][name],
                 "maximum": highest[name],
                 "maximum_epoch": int(highest["epoch"]),
                 "minimum": lowest[name],

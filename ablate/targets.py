@@ -16,7 +16,7 @@ _ALLOWED: Mapping[str, tuple[str, ...]] = {
     "optimizer": ("torch.optim",),
     "scheduler": ("torch.optim.lr_scheduler",),
     "data": ("ablate.data",),
-    "metrics": ("torchmetrics",),
+    "metrics": ("torchmetrics", "ablate.training.meters"),
     "logger": ("ablate.trackers",),
 }
 

@@ -16,9 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ablate import provenance
-from ablate.records import TIMES, Epoch, RunDirectory
+from ablate.records import COSTS, TIMES, Epoch, RunDirectory
 
-_NOT_COMPARED = ("images_per_second", *TIMES)
+_NOT_COMPARED = ("images_per_second", *TIMES, *COSTS)
 
 
 @dataclass(frozen=True)

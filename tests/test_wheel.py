@@ -61,24 +61,27 @@ def test_a_sweep_and_its_report_away_from_the_checkout(environment: Path, tmp_pa
     assert (tmp_path / "outputs" / "demo" / "report" / "report.md").is_file()
 
 
-def test_the_tutorial_to_the_letter(environment: Path, tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```bash\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 8
+def to_the_letter(page: str, environment: Path, folder: Path) -> list[str]:
+    """Runs the blocks of a page that are for bash in a folder, and returns what each printed."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     path = f"{environment / 'bin'}:{os.environ['PATH']}"
     said = []
-    for block in blocks:
+    for block in re.findall(r"^```bash\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", block],
-            cwd=tmp_path,
-            env={"PATH": path, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},
+            cwd=folder,
+            env={"PATH": path, "HOME": str(folder), "OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
         said.append(done.stdout)
-    tree, edited, plan, _, _, report, more = said[1:]
+    return said
+
+
+def test_the_tutorial_to_the_letter(environment: Path, tmp_path: Path) -> None:
+    _, tree, edited, plan, _, _, report, more = to_the_letter("tutorial.md", environment, tmp_path)
     assert "~  conv1" in tree
     assert "+  drop " in edited
     assert "6 runs, 6 of them to train" in plan
@@ -86,3 +89,19 @@ def test_the_tutorial_to_the_letter(environment: Path, tmp_path: Path) -> None:
     assert "9 complete runs of 3 variants" in more
     page = (tmp_path / "outputs" / "parts" / "report" / "report.md").read_text(encoding="utf-8")
     assert "The variants are a design, leave_one_out, of drop and gelu." in page
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        ("models.md", ["norm_relu1", "2 complete runs of 2 variants"]),
+        ("data.md", ["2 complete runs of 2 variants"]),
+        ("metrics.md", ["4 complete runs of 2 variants", "test accuracy", "Supported: Dropout adds no parameters."]),
+        ("trackers.md", ["The report was sent to mlflow.", "wide does not differ clearly from plain"]),
+        ("tasks.md", ["12 complete runs of 2 variants"]),
+    ],
+)
+def test_a_guide_to_the_letter(page: str, expected: list[str], environment: Path, tmp_path: Path) -> None:
+    said = to_the_letter(page, environment, tmp_path)
+    for words, block in zip(expected, said, strict=True):
+        assert words in block

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ablate.records import COSTS
 from ablate.report import checks, claims, comparisons, effects
 from ablate.report.comparisons import Answer, Question
 from ablate.report.completeness import Cell, completeness
@@ -17,9 +18,10 @@ from ablate.report.study import Study
 from ablate.report.verdicts import Judgement, judge
 
 # Compared with the baseline beside the study's own metric, where the runs have them.
-_COMPARED = ("test_loss", "train_seconds", "total_seconds")
+_COMPARED = ("test_loss", "train_seconds", "total_seconds", *COSTS)
 _EFFECTS_ON = ("train_seconds",)
 OF_CLASS = "test_accuracy_of_"  # what the names of metrics of single classes begin with
+OF_PAIR = re.compile(r"test_confusion_(\w+)_as_(\w+)")
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,9 @@ def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
 
 
 def _further(study: Study) -> list[str]:
-    """Returns the metrics of the test images that were asked for, but for those of single classes."""
+    """Returns the metrics of the test images that were asked for, but for those of single classes and pairs of them."""
     names = [name for name in study.metrics if re.fullmatch(r"test_\w+", name) and not name.startswith(OF_CLASS)]
+    names = [name for name in names if not OF_PAIR.fullmatch(name)]
     return [name for name in names if name not in ("test_loss", "test_accuracy")]
 
 
@@ -135,8 +138,8 @@ def _effects(study: Study, factorial: effects.Factorial, name: str) -> Factorial
         return without("not all combinations have runs")
     timing, pairs, values = _timed_cells(study, labels, name) or ("", *_cells(study, labels, name))
     if not pairs:
-        return without("its cells have no seed in common" + (" with comparable times" if metric(name).is_time else ""))
-    if metric(name).is_time:
+        return without("its cells have no seed in common" + (" with comparable times" if metric(name).is_cost else ""))
+    if metric(name).is_cost:
         values = np.log(values)
     estimated = effects.effects(values, factorial.factors)
     adjusted = holm([effect.p for effect in estimated])
@@ -147,7 +150,7 @@ def _cells(study: Study, labels: Sequence[str], name: str) -> tuple[list[int], N
     """Returns the seeds that variants have in common, and their values, shape (seeds, variants)."""
     cells = [study.of(label) for label in labels]
     seeds = sorted(set.intersection(*(set(map(int, cell[name].dropna().index)) for cell in cells)))
-    if metric(name).is_time:
+    if metric(name).is_cost:
         seeds = [seed for seed in seeds if len({cell.loc[seed, "clock"] for cell in cells}) == 1]
     return seeds, np.array([cell.loc[seeds, name].to_numpy(dtype=float) for cell in cells]).T
 

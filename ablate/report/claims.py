@@ -136,7 +136,7 @@ def _part(where: str, text: str, name: str, first: str, second: str, sign: int, 
     if _number(first) is not None or first == second:
         raise ValueError(f"{where}: {text!r} compares nothing; name two variants, or a variant and a number")
     bound = _number(second)
-    if bound is not None and metric(name).is_time and not bound > 0:
+    if bound is not None and metric(name).is_cost and not bound > 0:
         raise ValueError(f"{where}: {text!r}: a time is above 0")
     return Part(text, Question(name, first, second if bound is None else bound, margin), sign)
 

@@ -140,7 +140,7 @@ def _answer(study: Study, question: Question) -> Answer:
 
 def timed(study: Study, question: Question) -> Answer | None:
     """Answers from the newest timing that has both variants, if there is one."""
-    if not metric(question.metric).is_time or not isinstance(question.second, str):
+    if not metric(question.metric).is_cost or not isinstance(question.second, str):
         return None
     for timing in study.timings:
         pair = timing.pair(question.first, question.second, question.metric)
@@ -156,12 +156,18 @@ def _by_runs(study: Study, question: Question) -> Answer:
     runs = [_by_seed(study, label, question.metric) for label in sides]
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in runs)))
     left_out = ""
-    if kind.is_time:
+    if kind.is_cost:
         comparable = [seed for seed in seeds if len({by_seed[seed].clock for by_seed in runs}) == 1]
         if len(comparable) < len(seeds):
             apart = [by_seed[seed].run for by_seed in runs for seed in seeds if seed not in comparable]
-            left_out = f"the times of {len(seeds) - len(comparable)} of {len(seeds)} seeds were " + (
-                "shares of cohorts, which are no run's own; `python -m ablate.timing` measures them"
+            alone = (
+                "`python -m ablate.timing` measures them"
+                if kind.kind == "seconds"
+                else "hydra/launcher=basic has those"
+            )
+            what = "times" if kind.kind == "seconds" else f"values of {kind.label}"
+            left_out = f"the {what} of {len(seeds) - len(comparable)} of {len(seeds)} seeds were " + (
+                f"shares of cohorts, which are no run's own; {alone}"
                 if any(study.records.get(run, {}).get("cohort") for run in apart)
                 else "taken on different machines, threads, precisions or versions of torch"
             )
@@ -169,7 +175,7 @@ def _by_runs(study: Study, question: Question) -> Answer:
     values = np.array([[by_seed[seed].value for seed in seeds] for by_seed in runs], dtype=float)
     if not isinstance(question.second, str):
         values = np.vstack([values, np.full(len(seeds), question.second)])
-    first, second = np.log(values) if kind.is_time else values
+    first, second = np.log(values) if kind.is_cost else values
     runs_of = tuple(tuple(by_seed[seed].run for by_seed in runs) for seed in seeds)
     return _tested(question, tuple(seeds), runs_of, first, second, left_out)
 
@@ -187,7 +193,7 @@ def _tested(
     comparison = stats.compare(first, second)
     p, p_outside = comparison.p_t, np.nan
     if question.margin is not None:
-        margin = float(np.log1p(question.margin)) if metric(question.metric).is_time else question.margin
+        margin = float(np.log1p(question.margin)) if metric(question.metric).is_cost else question.margin
         p, p_outside = stats.equivalence_test(differences, margin)
     return Answer(question, seeds, runs, differences, comparison, p, p, p_outside, left_out, timing)
 

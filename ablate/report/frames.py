@@ -45,7 +45,7 @@ def _comparison(answer: Answer) -> dict[str, object]:
         "first": question.first,
         "second": question.second,
         "margin": question.margin,
-        "on_logarithms": answer.metric.is_time,
+        "on_logarithms": answer.metric.is_cost,
         "pairs": found.pairs,
         "mean": found.mean,
         "low": found.interval.low,

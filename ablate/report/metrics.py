@@ -10,6 +10,8 @@ from ablate.suggest import nearest
 # Over a run's epochs. A metric's plain name is its value after the last one.
 STATISTICS = ("final", "maximum", "minimum")
 _OVER_EPOCHS = {"maximum": "highest of all epochs", "minimum": "lowest of all epochs"}
+_OF_IMAGES = re.compile(r"(train|validation|test)_(accuracy|loss|accuracy_of_\w+|\w+_accuracy|confusion_\w+_as_\w+)")
+_COSTS = {"peak_memory": "bytes", "energy": "joules"}
 _TIMES = {
     "train_seconds": "training time",
     "eval_seconds": "evaluation time",
@@ -25,7 +27,7 @@ class Metric:
     Attributes:
         name: As in claims and tables: `test_accuracy`, `test_accuracy.maximum`, `total_seconds`.
         label: For people, without the unit.
-        kind: share (from 0 to 1, shown in percent), loss, seconds, or number.
+        kind: share (from 0 to 1, shown in percent), loss, seconds, bytes, joules, or number.
     """
 
     name: str
@@ -33,14 +35,19 @@ class Metric:
     kind: str
 
     @property
-    def is_time(self) -> bool:
-        """Whether variants are compared by ratios, that is on logarithms."""
-        return self.kind == "seconds"
+    def is_cost(self) -> bool:
+        """Whether it is of the machine too: variants are compared by ratios, that is on logarithms, on one machine."""
+        return self.kind in ("seconds", *_COSTS.values())
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether no run is needed to know it: it is the variant's, the same for all seeds."""
+        return self.name in ("parameters", "flops")
 
     @property
     def unit(self) -> str:
         """The unit of an axis."""
-        return {"share": "%", "loss": "cross-entropy", "seconds": "s", "number": ""}[self.kind]
+        return {"share": "%", "loss": "cross-entropy", "seconds": "s", "bytes": "MiB", "joules": "J"}.get(self.kind, "")
 
     def show(self, value: float | None) -> str:
         """Returns a value with its unit."""
@@ -50,6 +57,10 @@ class Metric:
             return f"{100 * value:.2f} %"
         if self.kind == "seconds":
             return f"{value:.2f} s"
+        if self.kind == "bytes":
+            return f"{value / 2**20:.1f} MiB"
+        if self.kind == "joules":
+            return f"{value:.1f} J"
         return f"{value:.4f}" if self.kind == "loss" else f"{value:.6g}"
 
     def show_difference(self, difference: float) -> str:
@@ -58,7 +69,7 @@ class Metric:
             return "–"
         if self.kind == "share":
             return f"{_signed(100 * difference, 2)} pp"
-        if self.kind == "seconds":
+        if self.is_cost:
             return f"× {math.exp(difference):.3f}"
         return _signed(difference, 4) if self.kind == "loss" else f"{difference:+.4g}".replace("-", "−")
 
@@ -68,7 +79,7 @@ class Metric:
             return "–"
         if self.kind == "share":
             return f"{_signed(100 * low, 2)} to {_signed(100 * high, 2)} pp"
-        if self.kind == "seconds":
+        if self.is_cost:
             return f"× {math.exp(low):.3f} to {math.exp(high):.3f}"
         return f"{self.show_difference(low)} to {self.show_difference(high)}"
 
@@ -82,7 +93,10 @@ def metric(name: str) -> Metric:
     column, _, statistic = name.partition(".")
     if column in _TIMES:
         return Metric(name, _TIMES[column], "seconds")
-    match = re.fullmatch(r"(train|validation|test)_(accuracy|loss|accuracy_of_\w+|\w+_accuracy)", column)
+    if column in _COSTS:
+        label = ", ".join([column.replace("_", " "), *filter(None, [_OVER_EPOCHS.get(statistic)])])
+        return Metric(name, label, _COSTS[column])
+    match = _OF_IMAGES.fullmatch(column)
     if match is None:
         return Metric(name, name.replace("_", " "), "number")
     split, what = match.groups()

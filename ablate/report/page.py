@@ -10,6 +10,7 @@ from ablate.report.document import Block, Bullets, Document, Item, Picture, Sect
 from ablate.report.sections import runs
 from ablate.report.sections.accuracy import accuracy, variants
 from ablate.report.sections.claims import MARKS, claims
+from ablate.report.sections.confusion import confusion
 from ablate.report.sections.differences import differences
 from ablate.report.sections.effects import effects
 from ablate.report.sections.timings import timings
@@ -48,7 +49,7 @@ def build(analysis: Analysis, tables: Mapping[str, pd.DataFrame], pictures: Sequ
     sections = [
         Section("Claims", list(claims(analysis, drawn))),
         Section("Variants", [variants(analysis)]),
-        Section("Results", list(accuracy(analysis, tables, drawn))),
+        Section("Results", [*accuracy(analysis, tables, drawn), *confusion(analysis)]),
         Section("Paired differences", list(differences(analysis, drawn))),
         Section("Effects", list(effects(analysis, drawn))),
         Section("Time", [*timings(analysis), *runs.times(analysis, tables, drawn)]),

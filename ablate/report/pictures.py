@@ -97,7 +97,7 @@ def _published(published: Mapping[str, float], found: Finding) -> float:
     second = published.get(str(found.part.question.second))
     if first is None or second is None:
         return math.nan
-    return first / second if metric(found.part.question.metric).is_time else first - second
+    return first / second if metric(found.part.question.metric).is_cost else first - second
 
 
 def _effects(analysis: Analysis) -> tuple[Picture, Draw] | None:
@@ -138,7 +138,7 @@ def _times(analysis: Analysis) -> tuple[Picture, Draw] | None:
 
 def _cost(analysis: Analysis) -> tuple[Picture, Draw] | None:
     study = analysis.study
-    if "total_seconds" not in study.metrics or metric(analysis.metric).is_time:
+    if "total_seconds" not in study.metrics or metric(analysis.metric).is_cost:
         return None
     runs = study.runs[["variant", "total_seconds", analysis.metric]].dropna()
     runs = runs.rename(columns={"total_seconds": "cost", analysis.metric: "value"})
@@ -161,12 +161,12 @@ def _of_answer(name: str, answer: Answer) -> figures.Estimate:
 
 
 def _estimate(name: str, mean: float, interval: Interval, kind: Metric) -> figures.Estimate:
-    mean, low, high = (math.exp(value) if kind.is_time else value for value in (mean, interval.low, interval.high))
+    mean, low, high = (math.exp(value) if kind.is_cost else value for value in (mean, interval.low, interval.high))
     return figures.Estimate(name, mean, low, high)
 
 
 def _scale(kind: Metric) -> str:
-    return "ratio" if kind.is_time else "share" if kind.kind == "share" else "number"
+    return "ratio" if kind.is_cost else "share" if kind.kind == "share" else "number"
 
 
 def _in_words(panel: figures.Panel) -> str:

@@ -63,7 +63,7 @@ def published_table(study: Study) -> pd.DataFrame:
         if variant not in study.labels or not _as_long(study, variant):
             continue
         for name, published in figures.items():
-            if name not in study.metrics or metric(name).is_time:
+            if name not in study.metrics or metric(name).is_cost:
                 continue
             values = study.values(variant, name).to_numpy(dtype=float)
             interval = prediction_interval(values)

@@ -28,6 +28,7 @@ _NOT_DISTINGUISHING = (
     "data.root",
 )
 _MODEL = "model."
+_TASK = "settings."  # what a task's configuration says: like the model's, it is what makes the variant
 _TARGET = "._target_"
 
 
@@ -59,7 +60,7 @@ class Variant:
 def group(configs: Mapping[str, Mapping[str, Any]], overrides: Mapping[str, Sequence[str]]) -> dict[str, Variant]:
     """Groups runs into variants.
 
-    A setting is part of the label where it differs between runs (of the same model, if it is the model's) and all runs
+    A setting is part of the label where it differs between runs (of the same name, if it is the model's) and all runs
     of the variant were given it as an override. So `dropout` stays `dropout` when `dropout (p=0.3)` joins it.
 
     Args:
@@ -78,6 +79,7 @@ def group(configs: Mapping[str, Mapping[str, Any]], overrides: Mapping[str, Sequ
         flat[run] = known[parts]
     names = {run: str(config["model"]["name"]) for run, config in configs.items()}
     differing = [key for key in _differing(flat.values()) if not key.startswith(_MODEL)]
+    common = [key for key in differing if not key.startswith(_TASK)]
     of_model: defaultdict[str, list[Settings]] = defaultdict(list)
     members: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for run, settings in flat.items():
@@ -85,7 +87,7 @@ def group(configs: Mapping[str, Mapping[str, Any]], overrides: Mapping[str, Sequ
         order = list(configs[run]["model"]["edits"])  # of insertions at one place, it counts
         members[names[run], json.dumps([settings, order], sort_keys=True)].append(run)
     keys_of = {
-        name: [key for key in _differing(settings) if key.startswith(_MODEL)] + differing
+        name: [key for key in _differing(settings) if key.startswith((_MODEL, _TASK))] + common
         for name, settings in of_model.items()
     }
 

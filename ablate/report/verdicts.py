@@ -60,7 +60,8 @@ def judge(claim: Claim, study: Study, answers: Mapping[Question, Answer]) -> Jud
     """Returns a claim's verdict: the worst of its parts'.
 
     A part is supported if its adjusted p-value is below 0.05 and the difference as claimed; refuted if it is below 0.05
-    and against the claim; untested without two comparable pairs; otherwise inconclusive.
+    and against the claim; untested without two comparable pairs; otherwise inconclusive. What is no matter of chance,
+    such as parameters, is supported or refuted without a test.
 
     Args:
         claim: The claim.
@@ -80,10 +81,13 @@ def _find(part: Part, study: Study, answers: Mapping[Question, Answer], family: 
     if without:
         return Finding(part, Verdict.UNTESTED, None, f"there are no runs of {' and '.join(without)}", None)
     answer = find(answers, part.question)
+    mean = answer.comparison.mean
+    if answer.metric.is_exact and answer.comparison.pairs:
+        holds = abs(mean) <= (part.question.margin or 0) if part.sign == 0 else part.sign * mean > 0
+        return Finding(part, Verdict.SUPPORTED if holds else Verdict.REFUTED, answer, "", None)
     if answer.comparison.pairs < 2:
         missing = answer.left_out or f"{' and '.join(sides)} need two seeds or more in common"
         return Finding(part, Verdict.UNTESTED, answer, missing, None)
-    mean = answer.comparison.mean
     if part.sign == 0:
         supported, refuted = answer.p_adjusted < stats.ALPHA, answer.p_outside < stats.ALPHA
     else:
@@ -101,7 +105,7 @@ def _seeds_needed(answer: Answer, family: int) -> int | None:
     margin = answer.question.margin
     if margin is None:
         return stats.seeds_needed(answer.differences, alpha)
-    if answer.metric.is_time:
+    if answer.metric.is_cost:
         margin = float(np.log1p(margin))
     # The nearer bound decides; each of the two tests is one-sided.
     to_bound = margin - np.sign(answer.comparison.mean) * answer.differences

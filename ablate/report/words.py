@@ -59,6 +59,8 @@ def evidence(answer: Answer) -> str:
     """Returns a test's figures in words."""
     comparison = answer.comparison
     difference = answer.metric.show_difference(comparison.mean)
+    if answer.metric.is_exact:
+        return f"{difference}, in every run"
     bounds = interval(comparison.interval, answer.metric)
     shown = "no interval" if bounds == "–" else f"95 % interval {bounds}"
     p = p_value(answer.p_adjusted)
@@ -86,8 +88,12 @@ def judgement(judged: Judgement) -> str:
         why = listed(dict.fromkeys(found.missing for found in judged.findings if found.missing))
     else:
         why = "; ".join(
-            f"{found.part.text}: {found.answer.metric.show_difference(found.answer.comparison.mean)}, "
-            f"95 % interval {interval(found.answer.comparison.interval, found.answer.metric)}"
+            f"{found.part.text}: {found.answer.metric.show_difference(found.answer.comparison.mean)}"
+            + (
+                ""
+                if found.answer.metric.is_exact
+                else f", 95 % interval {interval(found.answer.comparison.interval, found.answer.metric)}"
+            )
             for found in judged.findings
             if found.answer is not None
         )

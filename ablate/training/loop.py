@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ablate.data.batches import EvaluationBatches, StreamedEpoch, TrainingBatches
+from ablate.training.meters import Meters
 from ablate.training.metrics import Metrics
 from ablate.training.step import Step, Tally, Trainee, cross_entropy
 
@@ -21,12 +22,14 @@ class Training:
         batches: The training images of each different seed of the cohort, in their order, on its device.
         evaluated: The splits to evaluate on after every epoch, by name.
         metrics: Of these evaluations, beside losses and accuracies.
+        meters: Of what an epoch takes beside time.
     """
 
     step: Step
     batches: Sequence[TrainingBatches]
     evaluated: Mapping[str, EvaluationBatches]
     metrics: Metrics | None = None
+    meters: Meters | None = None
 
 
 def fit(training: Training, epochs: Iterable[int], on_step: Callable[[], object]) -> Iterator[list[dict[str, float]]]:
@@ -45,6 +48,8 @@ def fit(training: Training, epochs: Iterable[int], on_step: Callable[[], object]
     runs = len(cohort.trainees)
     for epoch in epochs:
         start = _now(device)
+        if training.meters is not None:
+            training.meters.start()
         drawn = [source.epoch(epoch) for source in training.batches]
         labels = torch.stack([drawn[source][1] for source in cohort.inputs], dim=1)
         data_end = _now(device)
@@ -78,7 +83,8 @@ def fit(training: Training, epochs: Iterable[int], on_step: Callable[[], object]
             "data_seconds": (data_end - start + waited) / runs,
             "images_per_second": runs * len(labels) / (train_end - start),
         }
-        yield [row | times for row in rows]
+        taken = training.meters.stop(runs) if training.meters is not None else {}
+        yield [row | taken | times for row in rows]
 
 
 def evaluate(step: Step, split: EvaluationBatches, metrics: Metrics | None = None) -> list[tuple[float, float]]:

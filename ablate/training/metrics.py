@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from ablate.targets import instantiate
+from ablate.training.meters import is_meter
 
 _OURS = ("loss", "accuracy")  # which every evaluation has
+_MOST_CLASSES = 20  # of which there are columns for all pairs
 
 
 class Metrics:
@@ -28,6 +30,7 @@ class Metrics:
     """
 
     def __init__(self, config: Mapping[str, Any], classes: Sequence[str], device: torch.device) -> None:
+        config = {name: node for name, node in config.items() if not is_meter(node)}
         if config and importlib.util.find_spec("torchmetrics") is None:
             raise ValueError(
                 f"metrics.{next(iter(config))}: torchmetrics is not installed; pip install 'ablate[metrics]'"
@@ -65,7 +68,11 @@ class Metrics:
                 metric.update(output[:, run].float(), target[:, run])
 
     def values(self) -> list[dict[str, float]]:
-        """Returns the metrics of each run; of one that has a value for each class, `<name>_<class>`."""
+        """Returns the metrics of each run.
+
+        One that has a value for each class is `<name>_<class>`, one for each pair `<name>_<class>_as_<class>`, with the
+        right class first.
+        """
         found = []
         for metrics in self._of_runs:
             row: dict[str, float] = {}
@@ -75,7 +82,16 @@ class Metrics:
                     row[name] = float(value)
                 elif value.shape == (len(self._classes),):
                     row |= {f"{name}_{of}": float(part) for of, part in zip(self._classes, value, strict=True)}
+                elif value.shape == (len(self._classes),) * 2 and len(self._classes) <= _MOST_CLASSES:
+                    row |= {
+                        f"{name}_{of}_as_{taken}": float(part)
+                        for of, parts in zip(self._classes, value, strict=True)
+                        for taken, part in zip(self._classes, parts, strict=True)
+                    }
                 else:
-                    raise ValueError(f"metrics.{name}: gives values of shape {tuple(value.shape)}; one, or one a class")
+                    raise ValueError(
+                        f"metrics.{name}: gives values of shape {tuple(value.shape)}; one, one a class, or, of up to "
+                        f"{_MOST_CLASSES} classes, one a pair of classes can be recorded"
+                    )
             found.append(row)
         return found

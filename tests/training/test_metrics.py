@@ -1,11 +1,12 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import f1_score, recall_score
+from sklearn.metrics import confusion_matrix, f1_score, recall_score
 
 from ablate.records import RunDirectory, summarise
 from ablate.report.cli import main as report
@@ -29,6 +30,7 @@ def test_metrics_are_those_of_scikit_learn(scores: tuple[torch.Tensor, torch.Ten
         "f1": {"_target_": f"{NAMES}F1Score", "average": "macro"},
         "accuracy_of": {"_target_": f"{NAMES}Accuracy", "average": None},
         "calibration_error": {"_target_": f"{NAMES}CalibrationError", "n_bins": 15},
+        "confusion": {"_target_": f"{NAMES}ConfusionMatrix", "normalize": "true"},
     }
     output, target = scores
     metrics = Metrics(config, ["a b", *"cdefgh"], CPU)
@@ -45,10 +47,17 @@ def test_metrics_are_those_of_scikit_learn(scores: tuple[torch.Tensor, torch.Ten
         assert row["f1"] == pytest.approx(f1_score(right, best, average="macro", zero_division=0))
         by_class = [row[f"accuracy_of_{name}"] for name in ("a_b", *"cdefgh")]
         assert by_class == pytest.approx(recall_score(right, best, average=None, zero_division=0))
+        names = ("a_b", *"cdefgh")
+        pairs = [[row[f"confusion_{first}_as_{second}"] for second in names] for first in names]
+        assert np.array(pairs) == pytest.approx(confusion_matrix(right, best, normalize="true"))
         sure = output[:, run].softmax(1).max(1).values.numpy()
         bins = np.minimum((sure * 15).astype(int), 14)
         gaps = [abs((best == right)[bins == b].mean() - sure[bins == b].mean()) * (bins == b).mean() for b in set(bins)]
         assert row["calibration_error"] == pytest.approx(sum(gaps), abs=1e-6)
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    return [RunDirectory(path.parent).read_record() or {} for path in sorted(folder.glob("*/run.json"))]
 
 
 def test_they_are_recorded_each_epoch_and_reported(train_one: Callable[..., Path], tmp_path: Path) -> None:
@@ -66,6 +75,33 @@ def test_they_are_recorded_each_epoch_and_reported(train_one: Callable[..., Path
     assert "Difference to the baseline on the test images of each class" in page
     assert "Difference to the baseline in test f1." in page.replace("test F1", "test f1")
     assert "dropout − plain" in page
+
+
+def test_pairs_of_many_classes_are_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"metrics.confusion: gives values of shape \(21, 21\); one, one a class, or, of"
+    ):
+        print(Metrics({"confusion": {"_target_": f"{NAMES}ConfusionMatrix"}}, list(map(str, range(21))), CPU).names)
+
+
+def test_confusions_are_shown_and_can_be_claimed(train_one: Callable[..., Path], tmp_path: Path) -> None:
+    study = tmp_path / "outputs" / "demo"
+    for seed in (0, 1):
+        train_one("metrics=confusion", f"seed={seed}", folder=f"outputs/demo/plain/seed{seed}-0")
+        train_one("metrics=confusion", f"seed={seed}", "model=dropout", folder=f"outputs/demo/dropout/seed{seed}-0")
+    (tmp_path / "claims.yaml").write_text("""
+study:
+  claims:
+    - {id: mixed_up, statement: It mixes up., expect: dropout > plain, metric: test_confusion_1_as_8}
+""")
+    report([str(study), "--study", str(tmp_path / "claims.yaml")])
+    page = (study / "report" / "report.md").read_text(encoding="utf-8").replace("\\", "")
+    values = [record["results"]["test_confusion_1_as_8"]["final"] for record in records(study / "plain")]
+    _, _, table = page.partition("Confusion of plain: ")
+    cells = [cell.strip() for cell in table.splitlines()[5].split("|")]
+    assert cells[1] == "1" and cells[10] == f"{100 * np.mean(values):.2f} %"
+    assert "mixed_up" in page and "test confusion 1 as 8, after the last epoch" in page
+    assert page.count("Difference to the baseline in test confusion") == 0
 
 
 def test_a_metric_can_be_the_studys(train_one: Callable[..., Path]) -> None:
@@ -98,8 +134,7 @@ def test_rows_of_other_metrics_go_into_one_table(tmp_path: Path) -> None:
     ("override", "message"),
     [
         ("+metrics.accuracy={_target_: torchmetrics.classification.MulticlassAccuracy}", "accuracy: choose another"),
-        ("+metrics.x={_target_: torchmetrics.classification.MulticlassConfusionMatrix}", "gives values of shape"),
-        ("+metrics.x={_target_: os.system}", "metrics.x._target_=os.system: code of torchmetrics is allowed here"),
+        ("+metrics.x={_target_: os.system}", "metrics.x._target_=os.system: code of torchmetrics, ablate"),
         ("+metrics.x={_target_: torchmetrics.Nothing}", "torchmetrics has no Nothing"),
     ],
 )  # fmt: skip

@@ -70,7 +70,7 @@ def _to_run(analysis: Analysis) -> Iterator[Block]:
     if not untested or not study.records:
         return
     typed = []
-    of_time = [found for found in untested if found.answer is not None and metric(found.part.question.metric).is_time]
+    of_time = [found for found in untested if found.answer is not None and metric(found.part.question.metric).is_cost]
     if of_time and (command := timing_command(study, _variants(of_time))) is not None:
         typed.append(command)
         untested = [found for found in untested if found not in of_time]
