@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         kept = publish(options.study)
         if not kept:
-            raise ValueError(f"{options.study}: none of its loggers keeps reports; mlflow and wandb do")
+            raise ValueError(f"{options.study}: none of its loggers keeps reports")
     except ValueError as error:
         parser.exit(2, f"{error}\n")
     print(f"The report was sent to {' and '.join(kept)}.")

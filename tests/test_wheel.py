@@ -97,7 +97,7 @@ def test_the_tutorial_to_the_letter(environment: Path, tmp_path: Path) -> None:
         ("models.md", ["norm_relu1", "2 complete runs of 2 variants"]),
         ("data.md", ["2 complete runs of 2 variants"]),
         ("metrics.md", ["4 complete runs of 2 variants", "test accuracy", "Supported: Dropout adds no parameters."]),
-        ("trackers.md", ["The report was sent to mlflow.", "wide does not differ clearly from plain"]),
+        ("trackers.md", ["The report was sent to tensorboard and mlflow.", "wide does not differ clearly from plain"]),
         ("tasks.md", ["12 complete runs of 2 variants"]),
     ],
 )

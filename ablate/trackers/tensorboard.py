@@ -32,3 +32,19 @@ class TensorBoard(Tracker):
     def end(self, record: Mapping[str, Any]) -> None:
         self._writer.add_text("status", str(record["status"]))
         self._writer.close()
+
+    def publish(self, study: str, report: Path) -> bool:
+        """Takes a report's page as text and its figures as images, in `tensorboard/` of the study's folder."""
+        import numpy as np
+        from PIL import Image
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder = report.parent / "tensorboard"
+        for file in folder.glob("events.*"):  # of an earlier report
+            file.unlink()
+        with SummaryWriter(str(folder)) as writer:
+            writer.add_text(f"{study}/report", (report / "report.md").read_text(encoding="utf-8"))
+            for file in sorted(report.glob("*.png")):
+                pixels = np.asarray(Image.open(file).convert("RGB"))
+                writer.add_image(f"{study}/{file.stem}", pixels, dataformats="HWC")
+        return True
