@@ -1,12 +1,16 @@
 """The published results: what their pages say is what their results.json says."""
 
 import json
+import math
 import re
 import runpy
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from ablate.report.metrics import metric
+from ablate.report.words import p_value
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 STUDIES = sorted(path.parent.name for path in RESULTS.glob("*/results.json"))
@@ -22,16 +26,59 @@ def test_the_page_is_what_the_results_say() -> None:
     assert page == (RESULTS / "README.md").read_text(encoding="utf-8")
 
 
+def tables(study: str) -> list[list[str]]:
+    """Returns the rows of all tables of a report."""
+    report = (RESULTS / study / "report.md").read_text(encoding="utf-8").replace("\\", "")
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in report.splitlines() if line[:1] == "|"]
+
+
+def compared(row: dict[str, Any]) -> list[str]:
+    """Returns the figures of a comparison as the report shows them."""
+    kind = metric(row["metric"])
+    return [kind.show_difference(row["mean"]), kind.show_interval(row["low"], row["high"])]
+
+
 @pytest.mark.parametrize("study", STUDIES)
-def test_a_reports_figures_are_those_of_its_results(study: str) -> None:
-    found, report = results(study), (RESULTS / study / "report.md").read_text(encoding="utf-8").replace("\\", "")
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in report.splitlines() if line[:1] == "|"]
-    for claim in found["claims"]:
+def test_a_reports_verdicts_are_those_of_its_results(study: str) -> None:
+    report = (RESULTS / study / "report.md").read_text(encoding="utf-8").replace("\\", "")
+    for claim in results(study)["claims"]:
         assert f"**{claim['verdict'].capitalize()}:** {claim['statement']}" in report
-    for row in found["summary"]:
-        if row["metric"] == "test_accuracy" and row["runs"]:
-            said = [row["variant"], row["epoch"], str(row["runs"]), f"{100 * row['mean']:.2f} %"]
-            assert any(cells[: len(said)] == said for cells in lines), said
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_reports_means_are_those_of_its_results(study: str) -> None:
+    rows = tables(study)
+    for row in filter(lambda row: row["runs"], results(study)["summary"]):
+        kind = metric(row["metric"])
+        interval = "–" if row["low"] is None else f"{kind.show(row['low'])} to {kind.show(row['high'])}"
+        shown = [str(row["runs"]), kind.show(row["mean"]), interval, *(kind.show(row[n]) for n in ("sd", "min", "max"))]
+        assert any(cells[0] == row["variant"] and " ".join(shown) in " ".join(cells) for cells in rows), shown
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_reports_differences_are_those_of_its_results(study: str) -> None:
+    rows, found = tables(study), results(study)
+    known = [
+        {name: math.nan if value is None else value for name, value in row.items()} for row in found["comparisons"]
+    ]
+    differences = [cells for cells in rows if " against " in cells[0]]
+    evidence = [cells for cells in rows if cells[0] in {claim["id"] for claim in found["claims"]}]
+    assert differences or evidence
+    # Of a pair that is compared one way round, a claim may say it the other way.
+    turned = [{**row, "mean": -row["mean"], "low": -row["high"], "high": -row["low"]} for row in known]
+    for cells in differences:
+        assert any(
+            cells[0] == f"{row['first']} against {row['second']}"
+            and cells[1:4] == [f"{row['pairs']} {row['pairs_are']}", *compared(row)]
+            and cells[4:7] == [p_value(row[name]) for name in ("p_adjusted", "p_sign_flip", "p_smallest")]
+            for row in known
+        ), cells
+    for cells in evidence:
+        assert any(
+            cells[3:6] == [*compared(row), f"{row['pairs']} {row['pairs_are']}"]
+            and cells[6:8] == [p_value(row[name]) for name in ("p_adjusted", "p_sign_flip")]
+            for row in known + turned
+        ), cells
 
 
 @pytest.mark.parametrize("study", STUDIES)
