@@ -92,6 +92,29 @@ def test_settings_make_variants_and_a_second_time_replaces(tmp_path: Path, outpu
     assert {variant["label"] for variant in results["variants"]} == {"plain (lr=0.1)", "plain (lr=0.2)"}
 
 
+def test_a_further_fold_moves_the_others(table: Path, outputs: Path) -> None:
+    asked = ["csv", str(table), "--study=mine", "--variant=arm", "--seed=fold", "--metric=acc", "--baseline=base"]
+    assert main(asked) == 0
+    text = table.read_text()
+    table.write_text(text.replace("base,a,", "base,_,0.5\nbase,a,"))  # before the others, in order and in the file
+    assert main(asked) == 0
+    assert set(folders(outputs / "mine")) == {("base", 0), ("base", 1), ("base", 2), ("wide", 1), ("wide", 2)}
+    assert len(list(outputs.glob("mine/*/*"))) == 5
+    assert results_of(folders(outputs / "mine")["base", 1])[-1]["acc"] == ACCURACY["base", "a"]
+
+
+def test_names_are_made_fit_for_folders(tmp_path: Path, outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("variant", "seed", "acc"), ("plain", 0, 0.5), ("wide / deep", 0, 0.6)]
+    table = write(tmp_path / "runs.csv", rows)
+    assert main(["csv", str(table), "--study=mine", "--metric=acc"]) == 0
+    assert set(folders(outputs / "mine")) == {("plain", 0), ("wide_deep", 0)}
+    for name in ("..", "wide/deep"):
+        write(table, [*rows, (name, 0, 0.7)])
+        assert main(["csv", str(table), "--study=other", "--metric=acc"]) == 2
+        assert "cannot be told from others as a name" in capsys.readouterr().err
+    assert not (outputs / "other").exists()
+
+
 def test_mlflows_runs_of_ablate_come_back_as_they_were(train_one: Train, tmp_path: Path, outputs: Path) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     made = [
@@ -200,6 +223,7 @@ def test_wandbs_runs_of_ablate_come_back_as_they_were(offline: Path, outputs: Pa
         (["--metric=acc", "--baseline=bas"], "--baseline bas: there is no such variant; did you mean base?"),
         (["--metric=acc", "--baseline=base", "--seed=arm"], "name what tells runs apart with --setting"),
         (["--metric=acc", "--experiment=x"], "--experiment is for mlflow"),
+        (["--metric=train_seconds=acc"], "--metric train_seconds: give it a name"),
         (["--metric=acc", "--epoch=arm"], "line 2: arm=base is no number"),
         (["--metric=acc", "--study=a/b"], "--study a/b: is no name"),
     ],

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import re
+import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +16,8 @@ from ablate.records import TIMES, Epoch, RunDirectory, summarise, total_times
 from ablate.suggest import nearest
 
 _METRIC = re.compile(r"\w+")
-NAME = re.compile(r"[\w.+-]{1,100}")  # of a study or a variant
+NAME = re.compile(r"(?!\.+$)[\w.+-]{1,100}")  # of a study or a variant: that of a folder too
+_OURS = ("epoch", "lr", "images_per_second", "total_seconds", *TIMES)  # columns that are no metrics
 
 
 def bring_in(
@@ -46,26 +48,27 @@ def bring_in(
         ValueError: A field is missing, a metric was never logged, or two runs have the same variant, seed and settings.
     """
     _check_metrics(runs, metrics)
-    names = [_field(run, variant, "--variant") for run in runs]
-    for name in names:
-        if not NAME.fullmatch(name):
-            raise ValueError(f"--variant {variant}: {name!r} is no name of letters, digits and . _ + -")
+    names = _names([_field(run, variant, "--variant") for run in runs], variant)
     baseline = _baseline(baseline, names)
-    seeds = _seeds([_field(run, seed, "--seed") for run in runs])
+    paired_by = [_field(run, seed, "--seed") for run in runs]
     chosen = [{name: _field(run, name, "--setting") for name in settings} for run in runs]
     cells: dict[tuple[str, ...], LoggedRun] = {}
-    for run, *cell in zip(runs, names, seeds, chosen, strict=True):
-        other = cells.setdefault(tuple(map(str, cell)), run)
+    for run, name, by, given in zip(runs, names, paired_by, chosen, strict=True):
+        other = cells.setdefault((name, by, str(given)), run)
         if other is not run:
             raise ValueError(
-                f"{other.name} and {run.name} are both {cell[0]} with {seed} {cell[1]}; name what tells runs apart "
+                f"{other.name} and {run.name} are both {name} with {seed} {by}; name what tells runs apart "
                 "with --setting, or another --seed"
             )
     folders = []
-    for run, name, number, given in zip(runs, names, seeds, chosen, strict=True):
-        rows = _rows(run, metrics)
-        record = _record(run, tool, study.name, name, number, given, rows, next(iter(metrics)), baseline)
-        folder = study / name / f"seed{number}-{record['id']}"
+    for run, cell, number, given in zip(runs, cells, _seeds(paired_by), chosen, strict=True):
+        name, rows = cell[0], _rows(run, metrics)
+        identity = hashlib.sha256(" ".join((tool, *cell)).encode()).hexdigest()[:8]
+        record = _record(run, tool, identity, study.name, name, number, given, rows, next(iter(metrics)), baseline)
+        folder = study / name / f"seed{number}-{identity}"
+        for earlier in study.glob(f"{name}/seed*-{identity}"):
+            if earlier != folder:  # further folds have moved its place
+                shutil.rmtree(earlier)
         folder.mkdir(parents=True, exist_ok=True)
         directory = RunDirectory(folder)
         with directory.lock():
@@ -83,9 +86,10 @@ def _check_metrics(runs: Sequence[LoggedRun], metrics: Mapping[str, str]) -> Non
     for name, theirs in metrics.items():
         if theirs not in logged:
             raise ValueError(f"--metric {theirs}: no run has logged it; {nearest(theirs, logged)}")
-        if not _METRIC.fullmatch(name):
+        if not _METRIC.fullmatch(name) or name in _OURS:
             raise ValueError(
-                f"--metric {theirs}: give it a name of letters, digits and _, such as test_accuracy={theirs}"
+                f"--metric {name}: give it a name of letters, digits and _ that is no column of ablate's own, such as "
+                f"test_accuracy={theirs}"
             )
         values = [row[theirs] for run in runs for row in run.history if theirs in row]
         if name.endswith("accuracy") and max(values) > 1:
@@ -99,6 +103,15 @@ def _field(run: LoggedRun, name: str, option: str) -> str:
     if run.fields.get(name) in (None, ""):
         raise ValueError(f"{option} {name}: run {run.name} has no such field; {nearest(name, map(str, run.fields))}")
     return str(run.fields[name])
+
+
+def _names(values: Sequence[str], field: str) -> list[str]:
+    """Returns values as names of variants: what no name may have becomes an underscore."""
+    names = {value: re.sub(r"[^\w.+-]+", "_", value) for value in values}
+    for value, name in names.items():
+        if not NAME.fullmatch(name) or list(names.values()).count(name) > 1:
+            raise ValueError(f"--variant {field}: {value!r} cannot be told from others as a name; rename it")
+    return [names[value] for value in values]
 
 
 def _baseline(given: str | None, names: Sequence[str]) -> str:
@@ -137,6 +150,7 @@ def _rows(run: LoggedRun, metrics: Mapping[str, str]) -> list[Epoch]:
 def _record(
     run: LoggedRun,
     tool: str,
+    identity: str,
     study: str,
     variant: str,
     seed: int,
@@ -147,7 +161,7 @@ def _record(
 ) -> dict[str, Any]:
     record: dict[str, Any] = {
         "status": run.status,
-        "id": hashlib.sha256(f"{tool} {run.name}".encode()).hexdigest()[:8],
+        "id": identity,
         "task": f"imported from {tool}",
         "imported": {"tool": tool, "run": run.name, "at": datetime.now(UTC).isoformat(timespec="seconds")},
         "study": study,
