@@ -68,8 +68,12 @@ class Energy(Meter):
                 raise ValueError("energy of a GPU takes NVML; pip install 'ablate[energy]'")
             import pynvml
 
-            pynvml.nvmlInit()
-            self._gpu = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+            try:
+                pynvml.nvmlInit()
+                self._gpu = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+                self._counters()
+            except pynvml.NVMLError as error:
+                raise ValueError(f"NVML does not report the energy of {device}: {error}") from error
             return
         self._packages = sorted(path for path in _RAPL.glob("*rapl:*") if path.name.count(":") == 1)
         try:

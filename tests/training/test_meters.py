@@ -42,9 +42,14 @@ def test_peak_memory_of_a_gpu_is_what_torch_allocated() -> None:
     assert meter.stop() == before + 64 * MIB
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a driver")
+def test_a_gpu_without_a_driver_is_said() -> None:
+    with pytest.raises(ValueError, match=r"NVML does not report the energy of cuda:0: NVML Shared Library Not Found"):
+        Energy().prepare(torch.device("cuda", 0))
+
+
 @GPU
 def test_energy_of_a_gpu() -> None:
-    pytest.importorskip("pynvml")
     meter, device = Energy(), torch.device("cuda", 0)
     meter.prepare(device)
     meter.start()
