@@ -47,10 +47,10 @@ test-faults: .venv/installed-dev ## Kill sweeps at 40 random instants, fill disk
 test-slurm: .venv/installed-dev slurm ## Start Slurm on this machine, sweep on it, and stop it
 	ABLATE_CLUSTERS=1 $(BIN)/python -m pytest tests/clusters/test_slurm.py
 
-test-ray: .venv/installed-ray ## Start a Ray cluster of two nodes on this machine, sweep on it, and stop it
+test-ray: .venv/installed-dev ## Start a Ray cluster of two nodes on this machine, sweep on it, and stop it
 	ABLATE_CLUSTERS=1 $(BIN)/python -m pytest tests/clusters/test_ray.py
 
-test-store: .venv/installed-store ## Start an S3 server on this machine, sweep into it, and stop it
+test-store: .venv/installed-dev ## Start an S3 server on this machine, sweep into it, and stop it
 	$(BIN)/python -m pytest tests/test_store.py
 
 slurm: ## Install Slurm (Debian; as root or with sudo)
@@ -75,32 +75,22 @@ bench: .venv/installed-dev ## Measure an epoch and a sweep against peers, layers
 	$(BIN)/python benchmarks/timing.py
 	$(BIN)/python benchmarks/scale.py
 
-docs: .venv/installed-docs ## Build the site of the documentation into build/site
+docs: .venv/installed-dev ## Build the site of the documentation into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 clean: ## Remove the environment and caches, but no run
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.venv/installed: pyproject.toml constraints.txt
+.venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4) and "ablate needs Python 3.11.4 or newer; name one with: make PYTHON=/path/to/python")'
 	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing ablate and what it needs into .venv (some minutes the first time)"
 	$(PIP) --editable .
 	@touch $@
 
-.venv/installed-dev: .venv/installed
-	@echo "Installing what tests and checks need"
+.venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing ablate, what it needs, and what tests and checks need into .venv (some minutes the first time)"
 	$(PIP) --editable '.[dev]'
-	@touch $@
-
-.venv/installed-ray: .venv/installed-dev
-	$(PIP) --editable '.[ray]'
-	@touch $@
-
-.venv/installed-store: .venv/installed-dev
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[store-test]'
-	@touch $@
-
-.venv/installed-docs: .venv/installed-dev
-	$(PIP) --editable '.[docs]'
-	@touch $@
+	@touch .venv/installed $@

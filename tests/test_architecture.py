@@ -1,6 +1,7 @@
 """The rules of the house, held against the real imports."""
 
 import ast
+import os
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -90,3 +91,15 @@ def test_files_are_rooms() -> None:
 def test_import_is_light(module: str, unwanted: str) -> None:
     code = f"import sys, {module}; sys.exit('{unwanted}' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_run_does_without_the_reports_packages(tmp_path: Path) -> None:
+    code = (
+        "import sys; from ablate.cli import main\n"
+        "sys.argv[1:] = ['study=demo', 'data.subset=30', 'train.epochs=1']\n"
+        "main()\n"
+        "sys.exit(', '.join({'pandas', 'matplotlib', 'sklearn', 'scipy'} & set(sys.modules)))"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,14 +1,15 @@
 """The package as others install it."""
 
 import os
-import re
 import subprocess
 import sys
 import sysconfig
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from guides import to_the_letter
 
 ROOT = Path(__file__).parents[1]
 
@@ -61,27 +62,15 @@ def test_a_sweep_and_its_report_away_from_the_checkout(environment: Path, tmp_pa
     assert (tmp_path / "outputs" / "demo" / "report" / "report.md").is_file()
 
 
-def to_the_letter(page: str, environment: Path, folder: Path) -> list[str]:
-    """Runs the blocks of a page that are for bash in a folder, and returns what each printed."""
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    path = f"{environment / 'bin'}:{os.environ['PATH']}"
-    said = []
-    for block in re.findall(r"^```bash\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", block],
-            cwd=folder,
-            env={"PATH": path, "HOME": str(folder), "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
-        said.append(done.stdout)
-    return said
+@pytest.fixture
+def letter(environment: Path, tmp_path: Path) -> Callable[[str], list[str]]:
+    """Runs a page's commands in an empty folder, with what is installed there first on the path."""
+    path = f"{environment / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return lambda page: to_the_letter(page, tmp_path, {"PATH": path, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"})
 
 
-def test_the_tutorial_to_the_letter(environment: Path, tmp_path: Path) -> None:
-    _, tree, edited, plan, _, _, report, more = to_the_letter("tutorial.md", environment, tmp_path)
+def test_the_tutorial_to_the_letter(letter: Callable[[str], list[str]], tmp_path: Path) -> None:
+    _, tree, edited, plan, _, _, report, more = letter("tutorial.md")
     assert "~  conv1" in tree
     assert "+  drop " in edited
     assert "6 runs, 6 of them to train" in plan
@@ -99,9 +88,9 @@ def test_the_tutorial_to_the_letter(environment: Path, tmp_path: Path) -> None:
         ("metrics.md", ["4 complete runs of 2 variants", "test accuracy", "Supported: Dropout adds no parameters."]),
         ("trackers.md", ["The report was sent to tensorboard and mlflow.", "wide does not differ clearly from plain"]),
         ("tasks.md", ["12 complete runs of 2 variants"]),
+        ("store.md", ["6 complete runs of 3 variants"]),
     ],
 )
-def test_a_guide_to_the_letter(page: str, expected: list[str], environment: Path, tmp_path: Path) -> None:
-    said = to_the_letter(page, environment, tmp_path)
-    for words, block in zip(expected, said, strict=True):
+def test_a_guide_to_the_letter(page: str, expected: list[str], letter: Callable[[str], list[str]]) -> None:
+    for words, block in zip(expected, letter(page), strict=True):
         assert words in block

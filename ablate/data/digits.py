@@ -1,5 +1,9 @@
 """scikit-learn's handwritten digits, for demonstrations and tests: they come inside the package."""
 
+import importlib.util
+from pathlib import Path
+
+import numpy as np
 import torch
 
 from ablate.data.images import ImageData, Split
@@ -12,19 +16,21 @@ def load() -> ImageData:
 
     Source: scikit-learn's `load_digits`, the test part of the UCI "Optical Recognition of Handwritten Digits".
     """
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    grey = torch.from_numpy(digits.images).mul(255 / 16).round().to(torch.uint8)  # 17 levels
+    # Read where scikit-learn keeps them: to import it, and pandas with it, takes longer than a run of the demo.
+    spec = importlib.util.find_spec("sklearn")
+    assert spec is not None and spec.submodule_search_locations is not None
+    table = np.loadtxt(Path(spec.submodule_search_locations[0], "datasets", "data", "digits.csv.gz"), delimiter=",")
+    pixels, labels = torch.from_numpy(table[:, :-1]), torch.from_numpy(table[:, -1])
+    grey = pixels.reshape(-1, 8, 8).mul(255 / 16).round().to(torch.uint8)  # 17 levels
     images = grey.repeat_interleave(4, dim=1).repeat_interleave(4, dim=2).unsqueeze(1).repeat(1, 3, 1, 1)
-    everything = Split(images, torch.from_numpy(digits.target).long())
+    everything = Split(images, labels.long())
     train = everything[slice(0, -TEST_IMAGES)]
-    pixels = train.images.double() / 255
+    scaled = train.images.double() / 255
     return ImageData(
         name="digits",
         train=train,
         test=everything[slice(-TEST_IMAGES, None)],
-        classes=tuple(str(name) for name in digits.target_names),
-        mean=(float(pixels.mean()),) * 3,
-        std=(float(pixels.std()),) * 3,
+        classes=tuple("0123456789"),
+        mean=(float(scaled.mean()),) * 3,
+        std=(float(scaled.std()),) * 3,
     )

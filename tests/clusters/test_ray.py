@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from guides import to_the_letter
 from reading_runs import record_of, results_of
 from running_clusters import ROOT, free_port, wait_for
 
@@ -16,7 +17,7 @@ ray = pytest.importorskip("ray", reason="Ray is not installed; `make test-ray` i
 import psutil  # noqa: E402  (Ray depends on it)
 
 Command = Callable[..., list[str]]
-SLOW = ("train.epochs=120",)
+SLOW = ("train.epochs=60",)
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1", "PYTHONPATH": str(ROOT)}
 
 
@@ -64,6 +65,18 @@ class Cluster:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_guide_to_the_letter(tmp_path: Path) -> None:  # the first test: `ray stop` is for all of a machine
+    if not os.environ.get("ABLATE_CLUSTERS"):
+        pytest.skip("clusters are started by `make test-slurm` and `make test-ray`")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    _, clustered = to_the_letter("ray.md", tmp_path, {**os.environ, **QUIET, "PATH": path})
+    assert "9 complete runs of 3 variants" in clustered
+    found = records(tmp_path / "outputs" / "demo")
+    assert [record["status"] for record in found] == ["complete"] * 9
+    assert {record["cohort"] for record in found} == {3}
+    assert {record["provenance"]["threads"] for record in found} == {1}
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     if not os.environ.get("ABLATE_CLUSTERS"):
@@ -99,15 +112,6 @@ def end(process: "subprocess.Popen[str]") -> tuple[int, str]:
     return process.returncode, out + err
 
 
-def test_a_sweep_completes_a_cohort_a_task(sweep: Callable[..., Any], tmp_path: Path) -> None:
-    code, said = end(sweep("train.epochs=2", "hydra.sweep.dir=study"))  # below the folder that it is started in
-    assert code == 0, said
-    found = records(tmp_path / "study")
-    assert [record["status"] for record in found] == ["complete"] * 4
-    assert {record["cohort"] for record in found} == {2}
-    assert {record["provenance"]["threads"] for record in found} == {1}
-
-
 def test_tasks_share_a_gpu(cluster: Cluster, sweep: Callable[..., Any], tmp_path: Path) -> None:
     asked = ("train.epochs=1", "hardware=cpu", "hydra.launcher.num_gpus=0.5", "hydra.launcher.members=2")
     code, said = end(sweep(*asked))
@@ -138,7 +142,7 @@ def test_the_loss_of_a_worker_or_a_node_costs_no_result(
     assert code == 0, said
     found = records(study)
     assert [record["status"] for record in found] == ["complete"] * 4
-    assert epochs(study) == [120] * 4
+    assert epochs(study) == [60] * 4
     assert sorted(len(record["starts"]) for record in found) == [1, 1, 2, 2]
     if lost == "node":
         cluster.add_node()

@@ -1,11 +1,13 @@
 """Sweeps on a real Slurm cluster."""
 
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from guides import to_the_letter
 from reading_runs import record_of, results_of
 from running_clusters import Slurm, wait_for
 
@@ -15,7 +17,7 @@ SLURM = (
     "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=null",
     "hydra.launcher.timeout_min=5", "hydra.launcher.partition=low",
 )  # fmt: skip
-SLOW = ("train.epochs=120",)
+SLOW = ("train.epochs=60",)
 
 
 def folders(study: Path) -> list[Path]:
@@ -39,24 +41,17 @@ def end(process: "subprocess.Popen[str]", seconds: float = 600) -> tuple[int, st
     return process.returncode, out + err
 
 
-def test_a_sweep_completes_a_cohort_a_task(slurm: Slurm, command: Command, tmp_path: Path) -> None:
-    code, said = end(start(slurm, command(*SLURM, "train.epochs=2"), tmp_path))
-    assert code == 0, said
-    found = records(tmp_path / "study")
-    assert [record["status"] for record in found] == ["complete"] * 4
-    assert {record["cohort"] for record in found} == {2}
-    assert {record["provenance"]["threads"] for record in found} == {1}
-    again, said = end(start(slurm, command(*SLURM, "train.epochs=2"), tmp_path))
-    assert again == 0, said
-    assert records(tmp_path / "study") == found
-
-
-def test_more_tasks_than_an_array_may_have_are_several_arrays(slurm: Slurm, command: Command, tmp_path: Path) -> None:
-    code, said = end(start(slurm, command(*SLURM, "train.epochs=1", "hydra.launcher.members=1"), tmp_path))
-    assert code == 0, said
-    assert [record["status"] for record in records(tmp_path / "study")] == ["complete"] * 4
-    arrays = {path.name.partition("_")[0] for path in (tmp_path / "study" / ".slurm").glob("[0-9]*_*")}
-    assert len(arrays) == 2
+def test_the_guide_to_the_letter(slurm: Slurm, tmp_path: Path) -> None:
+    path = f"{Path(sys.executable).parent}:{slurm.env['PATH']}"
+    _, again = to_the_letter("slurm.md", tmp_path, {**slurm.env, "PATH": path, "OMP_NUM_THREADS": "1"})
+    assert again.count("is complete already") == 9
+    found = records(tmp_path / "outputs" / "demo")
+    assert [record["status"] for record in found] == ["complete"] * 9
+    assert {record["cohort"] for record in found} == {3}
+    assert {record["provenance"]["threads"] for record in found} == {2}
+    assert "9 complete runs of 3 variants" in (tmp_path / "outputs" / "demo" / "report" / "report.md").read_text()
+    arrays = {path.name.partition("_")[0] for path in (tmp_path / "outputs" / "demo" / ".slurm").glob("[0-9]*_*")}
+    assert len(arrays) == 2, "the cluster takes two tasks an array"
 
 
 def test_a_cancelled_task_is_named_and_the_command_goes_on_with_it(
@@ -71,7 +66,7 @@ def test_a_cancelled_task_is_named_and_the_command_goes_on_with_it(
     assert code == 1
     assert "2 of 4 runs did not end well" in said
     before = epochs(study)
-    assert 2 <= min(before) < 120
+    assert 2 <= min(before) < 60
     # The study is finished on this machine, from the same run directories.
     code, said = end(start(slurm, command("hydra/launcher=cohort", *SLOW), tmp_path))
     assert code == 0, said
@@ -89,7 +84,7 @@ def test_a_displaced_task_is_queued_again_and_resumes(slurm: Slurm, command: Com
     found = records(study)
     assert [record["status"] for record in found] == ["complete"] * 4
     assert any(len(record["starts"]) == 2 for record in found)
-    assert epochs(study) == [120] * 4
+    assert epochs(study) == [60] * 4
 
 
 def test_the_loss_of_a_node_costs_no_result(slurm: Slurm, command: Command, tmp_path: Path) -> None:
