@@ -88,6 +88,8 @@ def test_the_tutorial_to_the_letter(letter: Callable[[str], list[str]], tmp_path
         ("metrics.md", ["4 complete runs of 2 variants", "test accuracy", "Supported: Dropout adds no parameters."]),
         ("trackers.md", ["The report was sent to tensorboard and mlflow.", "wide does not differ clearly from plain"]),
         ("tasks.md", ["12 complete runs of 2 variants"]),
+        ("reliability.md", ["identical"]),
+        ("report.md", ["Something is refuted or missing.", "6 complete runs of 2 variants", "dropout"]),
         ("store.md", ["6 complete runs of 3 variants"]),
     ],
 )
