@@ -36,7 +36,8 @@ class RayLauncher(ClusterLauncher):
             reason = str(error).splitlines()[0]
             raise ValueError(
                 f"hydra/launcher=ray: no cluster answers at hydra.launcher.address={address}: {reason}\n"
-                "`ray start --head` starts one; without an address the launcher starts one for the sweep"
+                "`ray start --head` starts one; one that has a token takes RAY_AUTH_MODE=token and ~/.ray/auth_token; "
+                "without an address the launcher starts one for the sweep"
             ) from error
 
     def gpus(self) -> float:

@@ -20,6 +20,11 @@ from ablate.options import config_dir
 from ablate.progress import Progress
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the files of the longest tests first, so that none of them is waited for at the end."""
+    items.sort(key=lambda item: item.path.name not in ("test_wheel.py", "test_faults.py"))
+
+
 @pytest.fixture
 def compose() -> Iterator[Callable[..., DictConfig]]:
     """Composes a configuration from overrides, as a job gets it."""

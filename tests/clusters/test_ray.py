@@ -19,6 +19,7 @@ import psutil  # noqa: E402  (Ray depends on it)
 Command = Callable[..., list[str]]
 SLOW = ("train.epochs=60",)
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1", "PYTHONPATH": str(ROOT)}
+NO_TOKEN = {"RAY_AUTH_MODE": "disabled"}  # whatever token the user has
 
 
 class Cluster:
@@ -26,7 +27,7 @@ class Cluster:
 
     def __init__(self) -> None:
         self.address = f"127.0.0.1:{free_port()}"
-        self.env = {**os.environ, **QUIET}
+        self.env = {**os.environ, **QUIET, **NO_TOKEN}
         self.nodes: list[psutil.Process] = []
 
     def start(self) -> None:
@@ -69,7 +70,7 @@ def test_the_guide_to_the_letter(tmp_path: Path) -> None:  # the first test: `ra
     if not os.environ.get("ABLATE_CLUSTERS"):
         pytest.skip("clusters are started by `make test-slurm` and `make test-ray`")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    _, clustered = to_the_letter("ray.md", tmp_path, {**os.environ, **QUIET, "PATH": path})
+    _, clustered = to_the_letter("ray.md", tmp_path, {**os.environ, **QUIET, "PATH": path, "HOME": str(tmp_path)})
     assert "9 complete runs of 3 variants" in clustered
     found = records(tmp_path / "outputs" / "demo")
     assert [record["status"] for record in found] == ["complete"] * 9
@@ -151,9 +152,15 @@ def test_the_loss_of_a_worker_or_a_node_costs_no_result(
 def test_a_cluster_that_does_not_answer_is_said(command: Command, tmp_path: Path, cluster: Cluster) -> None:
     typed = command("hydra/launcher=ray", f"hydra.launcher.address=127.0.0.1:{free_port()}")
     done = subprocess.run(
-        typed, cwd=tmp_path, env={**os.environ, **QUIET}, capture_output=True, text=True, check=False, timeout=180
+        typed,
+        cwd=tmp_path,
+        env={**os.environ, **QUIET, **NO_TOKEN},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
     )
     assert done.returncode == 1
     assert "hydra/launcher=ray: no cluster answers at hydra.launcher.address=127.0.0.1:" in done.stderr
-    assert "`ray start --head` starts one" in done.stderr
+    assert "`ray start --head` starts one; one that has a token takes RAY_AUTH_MODE=token" in done.stderr
     assert not records(tmp_path / "study")
