@@ -63,6 +63,9 @@ def page() -> str:
         "",
         "Why it is so, the source says too. `make studies` repeats all of these.",
         "",
+        "The whole of a command repeats its numbers to the last digit on such a machine. A part of it, such as one "
+        "seed, trains the runs in other cohorts, whose rounding differs, and training amplifies rounding.",
+        "",
         *_reasons(),
         "## What we cannot say",
         "",
