@@ -15,7 +15,7 @@ def to_the_letter(page: str, folder: Path, env: Mapping[str, str]) -> list[str]:
         r"^```bash\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
     ):
         command = ["bash", "-euo", "pipefail", "-c", block]
-        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=900)
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
         said.append(done.stdout)
     return said

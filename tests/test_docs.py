@@ -68,7 +68,6 @@ def test_a_command_does_all_but_train(
             timing.main(words)
         return
     words = [word for word in words if word != "-m" and not word.startswith("hydra/launcher=")]
-    words = [word for word in words if not word.startswith("hydra.launcher.members")]
     monkeypatch.setattr(sys, "argv", ["ablate", "-m", *words, "hydra/launcher=plan"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
@@ -80,6 +79,13 @@ def test_a_command_does_all_but_train(
 def test_there_are_such_commands() -> None:
     assert len(set(commands())) > 10
     assert MISTAKE in set(commands())  # run by test_cli.py
+
+
+def test_every_page_with_blocks_for_bash_is_run_to_the_letter() -> None:
+    tests = [ROOT / "tests" / "test_wheel.py", *(ROOT / "tests" / "clusters").glob("test_*.py")]
+    run = {page for test in tests for page in re.findall(r'"(\w+\.md)"', test.read_text(encoding="utf-8"))}
+    having = {page.name for page in PAGES if "```bash\n" in page.read_text(encoding="utf-8")}
+    assert len(having) > 8 and having == run
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -18,7 +18,7 @@ import pytest
 from ablate.records import TIMES, RunDirectory
 from ablate.report.cli import main as report
 
-KILLS = int(os.environ.get("ABLATE_KILLS", "2"))
+KILLS = int(os.environ.get("ABLATE_KILLS", "3"))
 SEED = int(os.environ.get("ABLATE_FAULT_SEED", "0"))
 SWEEP = (
     "-m", "study=demo", "model=plain,bn_dropout", "seed=0,1", "train.epochs=6", "hardware=cpu", "hardware.threads=1",

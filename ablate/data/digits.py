@@ -16,7 +16,7 @@ def load() -> ImageData:
 
     Source: scikit-learn's `load_digits`, the test part of the UCI "Optical Recognition of Handwritten Digits".
     """
-    # Read where scikit-learn keeps them: to import it, and pandas with it, takes longer than a run of the demo.
+    # Read where scikit-learn keeps them: to import it, and pandas with it, takes a second.
     spec = importlib.util.find_spec("sklearn")
     assert spec is not None and spec.submodule_search_locations is not None
     table = np.loadtxt(Path(spec.submodule_search_locations[0], "datasets", "data", "digits.csv.gz"), delimiter=",")

@@ -52,6 +52,10 @@ def test_the_guide_to_the_letter(slurm: Slurm, tmp_path: Path) -> None:
     assert "9 complete runs of 3 variants" in (tmp_path / "outputs" / "demo" / "report" / "report.md").read_text()
     arrays = {path.name.partition("_")[0] for path in (tmp_path / "outputs" / "demo" / ".slurm").glob("[0-9]*")}
     assert len(arrays) == 2, "the cluster takes two tasks an array"
+    sweep = [sys.executable, "-m", "ablate", "-m", "study=demo", "train.epochs=2", "hydra/launcher=slurm"]
+    code, said = end(start(slurm, sweep, tmp_path))
+    assert code == 0, said
+    assert records(tmp_path / "outputs" / "demo") == found
 
 
 def test_a_cancelled_task_is_named_and_the_command_goes_on_with_it(
