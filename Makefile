@@ -51,7 +51,7 @@ test-ray: .venv/installed-dev ## Start a Ray cluster of two nodes on this machin
 	ABLATE_CLUSTERS=1 $(BIN)/python -m pytest tests/clusters/test_ray.py
 
 test-store: .venv/installed-dev ## Start an S3 server on this machine, sweep into it, and stop it
-	$(BIN)/python -m pytest tests/test_store.py
+	$(BIN)/python -m pytest tests/records/test_store.py
 
 slurm: ## Install Slurm (Debian; as root or with sudo)
 	@command -v slurmctld > /dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge; }

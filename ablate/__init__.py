@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ablate.report.collect import Runs
-    from ablate.tasks.job import task
+    from ablate.report.study.collect import Runs
     from ablate.tasks.run import Run
+    from ablate.tasks.task import task
 
 __version__ = "0.1.0"
 
@@ -28,7 +28,7 @@ def load_runs(path: str | Path) -> Runs:
     Raises:
         ValueError: There is no complete run.
     """
-    from ablate.report.collect import load_runs  # pandas, which nobody else's import of ablate waits for
+    from ablate.report.study.collect import load_runs  # pandas, which nobody else's import of ablate waits for
 
     return load_runs(Path(path))
 
@@ -36,7 +36,7 @@ def load_runs(path: str | Path) -> Runs:
 def __getattr__(name: str) -> Any:
     """Imports `task` and `Run` as they are asked for: Hydra, which they need, is not for every import of ablate."""
     if name == "task":
-        from ablate.tasks.job import task
+        from ablate.tasks.task import task
 
         return task
     if name == "Run":

@@ -27,12 +27,13 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import CIFAR10
 
-from ablate import config, provenance
+from ablate.config import schema
+from ablate.config.options import config_dir
 from ablate.data import cifar10
-from ablate.hardware import configured
 from ablate.models.lenet import lenet5
-from ablate.options import config_dir
-from ablate.preparation import assemble, prepare
+from ablate.records import provenance
+from ablate.runs.prepare import assemble, prepare
+from ablate.training.hardware import configured
 from ablate.training.loop import fit
 
 
@@ -184,7 +185,7 @@ def main() -> None:
     logging.getLogger("lightning").setLevel(logging.ERROR)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
-    config.register()
+    schema.register()
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         cfg = hydra.compose("config", options.overrides)
         cores = os.cpu_count() or 1

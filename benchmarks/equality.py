@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import ablate
-from ablate.report import stats
+from ablate import stats
 
 LAUNCHERS = {"cohorts": ["hydra/launcher=cohort"], "singles": ["hydra/launcher=joblib"]}
 

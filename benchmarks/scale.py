@@ -17,11 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ablate.records import RunDirectory, summarise, total_times
+from ablate.records.run_directory import RunDirectory, summarise, total_times
 
 EPOCHS = 50
 WRITTEN = 500  # runs that are written as training writes them, waiting for the disk
-COLLECT = "import sys; from pathlib import Path; from ablate.report.collect import collect; collect(Path(sys.argv[1]))"
+COLLECT = (
+    "import sys, pathlib; from ablate.report.study.collect import collect; collect(pathlib.Path(sys.argv[1]))"
+)
 WORK = 100_000  # bytes of a cohort's work, pickled
 READ = """
 import sys

@@ -23,10 +23,11 @@ from epoch import seconds, usual_epochs
 from omegaconf import DictConfig
 from torch.utils.flop_counter import FlopCounterMode
 
-from ablate import config, provenance
-from ablate.hardware import configured, keep_memory
-from ablate.options import config_dir
-from ablate.preparation import assemble, prepare
+from ablate.config import schema
+from ablate.config.options import config_dir
+from ablate.records import provenance
+from ablate.runs.prepare import assemble, prepare
+from ablate.training.hardware import configured, keep_memory
 
 LAUNCHERS = {
     "one after another": ["hydra/launcher=basic"],
@@ -38,7 +39,7 @@ COHORTS = (1, 2, 4, 8, 16, 32)
 
 
 def compose(*overrides: str) -> DictConfig:
-    config.register()
+    schema.register()
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         return hydra.compose("config", list(overrides))
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ablate.timing import show
+from ablate.commands.timing import show
 
 PLACES = "plain,dropout_relu1,dropout,dropout_relu5,dropout_relu6,bn,bn_c3,bn_c5"
 # Dropout at rate 0 is refused as an edit that changes nothing; a learning rate changes no step's time.
@@ -18,7 +18,7 @@ NOTHING = ["model=plain", "optimizer.lr=1e-3,1.1e-3"]
 
 
 def measured(arguments: list[str], folder: Path) -> dict:
-    command = [sys.executable, "-m", "ablate.timing", *arguments]
+    command = [sys.executable, "-m", "ablate.commands.timing", *arguments]
     subprocess.run(command, check=False, cwd=folder, stdout=subprocess.DEVNULL)
     newest = max(folder.rglob("timing/*.json"), key=lambda path: path.stat().st_mtime)
     return json.loads(newest.read_text())

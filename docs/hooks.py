@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-CONFIG = Path(__file__).parents[1] / "ablate" / "config.py"
+CONFIG = Path(__file__).parents[1] / "ablate" / "config" / "schema.py"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

@@ -11,13 +11,13 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from ablate import config
+from ablate.config import schema
+from ablate.config.options import config_dir
 from ablate.data import digits
 from ablate.data.cifar10_sources import Arrays
 from ablate.data.images import ImageData, Split
-from ablate.experiment import run
-from ablate.options import config_dir
-from ablate.progress import Progress
+from ablate.runs.progress import Progress
+from ablate.runs.run import run
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def compose() -> Iterator[Callable[..., DictConfig]]:
     """Composes a configuration from overrides, as a job gets it."""
     GlobalHydra.instance().clear()
-    config.register()
+    schema.register()
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         yield lambda *overrides: hydra.compose("config", list(overrides))
 

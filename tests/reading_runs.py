@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from ablate.records import RunDirectory
+from ablate.records.run_directory import RunDirectory
 
 TIMES = ("train_seconds", "eval_seconds", "data_seconds", "images_per_second")
 

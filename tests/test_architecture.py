@@ -52,12 +52,18 @@ def test_training_does_not_import_the_reports_packages(module: str) -> None:
 def test_the_report_meets_training_in_the_records_alone(module: str) -> None:
     assert not packages(module) & {"torch", "torchvision", "hydra"}
     ours = {name for name in imports(module) if name.startswith("ablate.") and not name.startswith("ablate.report")}
-    assert ours <= {"ablate.records", "ablate.atomic", "ablate.suggest", "ablate.options", "ablate.store"}
+    assert ours <= {
+        "ablate.records.run_directory",
+        "ablate.files",
+        "ablate.messages",
+        "ablate.config.options",
+        "ablate.records.store",
+    }
 
 
 @pytest.mark.parametrize("part", ["data", "models", "training"])
 def test_parts_do_not_import_upwards(part: str) -> None:
-    above = {"ablate.cli", "ablate.experiment", "ablate.explain", "ablate.progress"}
+    above = {"ablate.commands.train", "ablate.runs.run", "ablate.commands.errors", "ablate.runs.progress"}
     for module in FILES:
         if module.startswith(f"ablate.{part}"):
             assert not imports(module) & above
@@ -71,7 +77,7 @@ def test_only_the_command_line_knows_hydra_main() -> None:
         if isinstance(node, ast.FunctionDef)
         and any(ast.unparse(decorator).startswith("hydra.main(") for decorator in node.decorator_list)
     ]
-    assert decorated == ["ablate.cli"]
+    assert decorated == ["ablate.commands.train"]
 
 
 def test_files_are_rooms() -> None:
@@ -82,10 +88,10 @@ def test_files_are_rooms() -> None:
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
-        ("ablate.cli", "torch"),
-        ("ablate.cli", "pandas"),
+        ("ablate.commands.train", "torch"),
+        ("ablate.commands.train", "pandas"),
         ("ablate.report.cli", "torch"),
-        ("ablate.experiment", "pandas"),
+        ("ablate.runs.run", "pandas"),
     ],
 )
 def test_import_is_light(module: str, unwanted: str) -> None:
@@ -95,7 +101,7 @@ def test_import_is_light(module: str, unwanted: str) -> None:
 
 def test_a_run_does_without_the_reports_packages(tmp_path: Path) -> None:
     code = (
-        "import sys; from ablate.cli import main\n"
+        "import sys; from ablate.commands.train import main\n"
         "sys.argv[1:] = ['study=demo', 'data.subset=30', 'train.epochs=1']\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code, end.code\n"

@@ -15,13 +15,13 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
+from ablate.commands.verify import verify
+from ablate.config.targets import check_targets
+from ablate.config.validation import validate
 from ablate.data import cifar10_sources
-from ablate.preparation import prepare
-from ablate.records import RunDirectory
-from ablate.targets import check_targets
+from ablate.records.run_directory import RunDirectory
+from ablate.runs.prepare import prepare
 from ablate.training.checkpoint import resume
-from ablate.validation import validate
-from ablate.verify import verify
 
 
 class Bomb:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ablate import cli, timing, tree
+from ablate.commands import timing, train, tree
 from ablate.data.cifar10_sources import Arrays
-from ablate.training import timing as stopwatch
+from ablate.training import stopwatch
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -58,11 +58,11 @@ def test_a_command_does_all_but_train(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     module, *words = shlex.split(command)[2:]
-    if module == "ablate.tree":
+    if module == "ablate.commands.tree":
         tree.main(words)
         assert "parameters" in capsys.readouterr().out
         return
-    if module == "ablate.timing":
+    if module == "ablate.commands.timing":
         monkeypatch.setattr(stopwatch, "measure", lambda *args, **kwargs: sys.exit("measured"))
         with pytest.raises(SystemExit, match="measured"):
             timing.main(words)
@@ -70,7 +70,7 @@ def test_a_command_does_all_but_train(
     words = [word for word in words if word != "-m" and not word.startswith("hydra/launcher=")]
     monkeypatch.setattr(sys, "argv", ["ablate", "-m", *words, "hydra/launcher=plan"])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        train.main()
     assert not ended.value.code
     assert "Nothing was started." in capsys.readouterr().out
     assert not list(readers_folder.rglob("run.json"))
@@ -78,7 +78,7 @@ def test_a_command_does_all_but_train(
 
 def test_there_are_such_commands() -> None:
     assert len(set(commands())) > 10
-    assert MISTAKE in set(commands())  # run by test_cli.py
+    assert MISTAKE in set(commands())  # run by commands/test_train.py
 
 
 def test_every_page_with_blocks_for_bash_is_run_to_the_letter() -> None:

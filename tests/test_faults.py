@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ablate.records import TIMES, RunDirectory
+from ablate.records.run_directory import TIMES, RunDirectory
 from ablate.report.cli import main as report
 
 KILLS = int(os.environ.get("ABLATE_KILLS", "3"))
@@ -187,7 +187,7 @@ def test_a_full_disk_is_a_failure_that_says_so(tmp_path: Path) -> None:
 def test_a_write_of_any_size_that_fails(limit: int, tmp_path: Path) -> None:
     """The operating system refuses files over a size: first of the table, then of the record, then of the state."""
     code = (
-        "import resource, signal, sys; from ablate.cli import main\n"
+        "import resource, signal, sys; from ablate.commands.train import main\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))\n"
         "main()"

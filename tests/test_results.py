@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ablate.report.metrics import metric
-from ablate.report.words import p_value
+from ablate.report.output.words import p_value
+from ablate.report.study.metrics import metric
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 STUDIES = sorted(path.parent.name for path in RESULTS.glob("*/results.json"))

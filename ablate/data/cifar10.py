@@ -11,9 +11,9 @@ import torch
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from ablate.atomic import atomic_write
 from ablate.data.cifar10_sources import ARRAYS, Arrays, check, fetch, from_folder
 from ablate.data.images import ImageData, Split
+from ablate.files import atomic_write
 
 log = logging.getLogger(__name__)
 

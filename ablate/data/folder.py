@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms.v2.functional import center_crop, pil_to_tensor, resize
 
-from ablate.atomic import atomic_write
 from ablate.data.arrays import of_counts
 from ablate.data.images import ImageData, Split, StreamedSplit
+from ablate.files import atomic_write
 
 _PARTS = {"train": ("train",), "test": ("test", "val")}
 

@@ -12,7 +12,7 @@ import torch
 from platformdirs import user_cache_path
 from torch import Tensor
 
-from ablate.atomic import atomic_write
+from ablate.files import atomic_write
 
 
 @dataclass(frozen=True)

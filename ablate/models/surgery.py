@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ablate.config import Edit
-from ablate.suggest import nearest
-from ablate.targets import instantiate, locate
+from ablate.config.schema import Edit
+from ablate.config.targets import instantiate, locate
+from ablate.messages import nearest
 
 Stream = Callable[[str], AbstractContextManager[None]]
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ablate.config import Edit
+from ablate.config.schema import Edit
+from ablate.config.targets import instantiate, locate
 from ablate.models.surgery import edit_model
 from ablate.seeding import LayerStreams, generator, global_stream
-from ablate.targets import instantiate, locate
 
 _SAMPLE = 8  # images of the trial batch
 

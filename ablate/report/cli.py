@@ -5,13 +5,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ablate.records.store import is_address, mirror
 from ablate.report import foreign
-from ablate.report.analysis import Analysis, analyse
-from ablate.report.collect import collect, find_studies
-from ablate.report.document import Bullets, Document, Text
-from ablate.report.verdicts import Verdict
-from ablate.report.write import write_report
-from ablate.store import is_address, mirror
+from ablate.report.analysis.analyse import Analysis, analyse
+from ablate.report.analysis.verdicts import Verdict
+from ablate.report.output.document import Bullets, Document, Text
+from ablate.report.output.write import write_report
+from ablate.report.study.collect import collect, find_studies
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from ablate.options import load
-from ablate.report.definition import Definition, define
-from ablate.report.study import Study
-from ablate.report.variants import Variant
-from ablate.suggest import nearest
+from ablate.config.options import load
+from ablate.messages import nearest
+from ablate.report.study.definition import Definition, define
+from ablate.report.study.study import Study
+from ablate.report.study.variants import Variant
 
 
 def read(

@@ -5,8 +5,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from ablate.atomic import atomic_write
-from ablate.records import Epoch, RunDirectory
+from ablate.files import atomic_write
+from ablate.records.run_directory import Epoch, RunDirectory
 
 log = logging.getLogger(__name__)
 

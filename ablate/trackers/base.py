@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ablate.targets import instantiate
+from ablate.config.targets import instantiate
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from ablate.atomic import atomic_write, keep_copy
-from ablate.records import Epoch, RunDirectory
+from ablate.files import atomic_write, keep_copy
+from ablate.records.run_directory import Epoch, RunDirectory
 from ablate.training.step import Trainee
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from ablate.records import COSTS
-from ablate.targets import instantiate
+from ablate.config.targets import instantiate
+from ablate.records.run_directory import COSTS
 
 _PACKAGE = f"{__name__}."
 _RAPL = Path("/sys/class/powercap")  # where Linux shows what Intel's and AMD's processors report of their energy

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ablate.targets import instantiate
+from ablate.config.targets import instantiate
 from ablate.training.meters import is_meter
 
 _OURS = ("loss", "accuracy")  # which every evaluation has

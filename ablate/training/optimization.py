@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from ablate.targets import instantiate, locate
+from ablate.config.targets import instantiate, locate
 
 
 def build_optimizer(config: Mapping[str, Any], model: nn.Module, graphed: bool = False) -> Optimizer:

@@ -13,8 +13,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ablate.data.batches import Normalise
-from ablate.models.stacked import Stacked, own_layers
 from ablate.seeding import LayerStreams
+from ablate.stacking.stacked import Stacked, own_layers
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from ablate.data import arrays
 from ablate.data.images import Split
-from ablate.preparation import load_data
+from ablate.runs.prepare import load_data
 
 Arrays = dict[str, NDArray[Any]]
 

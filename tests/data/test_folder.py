@@ -9,7 +9,7 @@ from PIL import Image
 from ablate.data import folder
 from ablate.data.batches import EvaluationBatches, TrainingBatches
 from ablate.data.images import Split, StreamedSplit
-from ablate.records import RunDirectory
+from ablate.records.run_directory import RunDirectory
 
 CPU = torch.device("cpu")
 

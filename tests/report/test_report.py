@@ -18,7 +18,7 @@ from PIL import Image
 
 from ablate import load_runs
 from ablate.report.cli import main
-from ablate.report.figures import colours
+from ablate.report.output.figures import colours
 
 Make = Callable[..., Path]
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "results.schema.json").read_text())

@@ -8,13 +8,13 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ablate.report.analysis import analyse
-from ablate.report.collect import collect
-from ablate.report.frames import frames
-from ablate.report.page import build
-from ablate.report.pictures import pictures
-from ablate.report.render import html, latex, markdown
-from ablate.report.results import results
+from ablate.report.analysis.analyse import analyse
+from ablate.report.output.csv_files import frames
+from ablate.report.output.page import build
+from ablate.report.output.pictures import pictures
+from ablate.report.output.render import html, latex, markdown
+from ablate.report.output.results_json import results
+from ablate.report.study.collect import collect
 
 Make = Callable[..., Path]
 BN = {"insert": "after", "at": "c1", "layer": {"_target_": "torch.nn.LazyBatchNorm2d"}}

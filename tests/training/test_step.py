@@ -7,8 +7,8 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from ablate.preparation import Prepared, prepare
-from ablate.records import RunDirectory
+from ablate.records.run_directory import RunDirectory
+from ablate.runs.prepare import Prepared, prepare
 from ablate.training.checkpoint import resume, save_checkpoint, snapshot
 from ablate.training.loop import Training, fit
 from ablate.training.optimization import build_optimizer, build_scheduler
@@ -33,7 +33,7 @@ class Capture:
 
 
 def assembled(cfgs: list[DictConfig]) -> tuple[list[Prepared], Training]:
-    from ablate.preparation import assemble
+    from ablate.runs.prepare import assemble
 
     runs = [prepare(cfg, rewrite=False) for cfg in cfgs]
     return runs, assemble(cfgs[0], runs, [cfg.seed for cfg in cfgs])

@@ -9,7 +9,7 @@ from pathlib import Path
 import cloudpickle
 from hydra.core.config_store import ConfigStore
 
-from hydra_plugins.cluster_launchers import ClusterLauncher, Work
+from ablate.sweeps.launchers.cluster import ClusterLauncher, Work
 
 
 class ElsewhereLauncher(ClusterLauncher):

@@ -1,0 +1,94 @@
+"""`python -m ablate.import_runs mlflow|wandb|csv …`: brings runs of other tools in, for the report to judge them."""
+
+import argparse
+import importlib.util
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from ablate.sources import csv_table, mlflow, wandb
+from ablate.sources.into_records import NAME, bring_in
+from ablate.sources.logged_run import LoggedRun
+
+
+def read(options: argparse.Namespace, metrics: Mapping[str, str]) -> list[LoggedRun]:
+    """Returns the runs that the command line names.
+
+    Args:
+        options: Of the command line.
+        metrics: What the tool calls each metric, by the name that it gets.
+
+    Raises:
+        ValueError: An option is of another tool, or there is nothing to read.
+    """
+    for name, tool in (("experiment", "mlflow"), ("epoch", "csv")):
+        if getattr(options, name) and options.tool != tool:
+            raise ValueError(f"--{name} is for {tool}")
+    if options.tool == "csv":
+        return csv_table.read(Path(options.address), [options.variant, options.seed, *options.setting], options.epoch)
+    if importlib.util.find_spec(options.tool) is None:
+        raise ValueError(f"{options.tool} is not installed; pip install 'ablate[{options.tool}]'")
+    if options.tool == "mlflow":
+        return mlflow.read(options.address, options.experiment, list(metrics.values()))
+    return wandb.read(options.address)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command line."""
+    made = argparse.ArgumentParser(prog="python -m ablate.import_runs", description=(__doc__ or "").partition(": ")[2])
+    made.add_argument("tool", choices=("mlflow", "wandb", "csv"))
+    made.add_argument(
+        "address", help="MLflow's tracking URI; W&B's entity/project or a folder of offline runs; a CSV or TSV file"
+    )
+    made.add_argument("--study", required=True, help="what to call the study")
+    made.add_argument(
+        "--metric", action="append", default=[], metavar="[NAME=]THEIRS",
+        help="what to compare, and what to call it; may be given several times, the study's own first",
+    )  # fmt: skip
+    made.add_argument("--variant", default="variant", help="the field with the variant (default: variant)")
+    made.add_argument("--seed", default="seed", help="the field with the seed, which pairs runs (default: seed)")
+    made.add_argument(
+        "--setting", action="append", default=[], help="a field that tells variants of one name apart; several times"
+    )
+    made.add_argument("--baseline", help="the variant that others are compared with (default: plain)")
+    made.add_argument("--experiment", help="of MLflow; needed where there are several")
+    made.add_argument("--epoch", help="column of a CSV file with a row an epoch (without it: a row a run)")
+    made.add_argument("--out", type=Path, default=Path("outputs"), help="where studies are (default: outputs)")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Brings runs in; returns 0, and exits with 2 where that cannot be, with nothing written."""
+    options = parser().parse_args(arguments)
+    metrics = dict(_metrics(options.metric))
+    study = options.out / options.study
+    try:
+        if not NAME.fullmatch(options.study):
+            raise ValueError(f"--study {options.study}: is no name of letters, digits and . _ + -")
+        runs = read(options, metrics)
+        if not runs:
+            raise ValueError(f"{options.address}: there are no runs")
+        known = [run for run in runs if {options.variant, options.seed} <= run.fields.keys()] or runs
+        folders = bring_in(
+            known, study, tool=options.tool, variant=options.variant, seed=options.seed, metrics=metrics,
+            settings=options.setting, baseline=options.baseline,
+        )  # fmt: skip
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"{len(folders)} runs are in {study}.")
+    if len(known) < len(runs):
+        print(f"Left out: {len(runs) - len(known)} runs without {options.variant} or {options.seed}.")
+    print(f"python -m ablate.report {study} judges them.")
+    return 0
+
+
+def _metrics(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for text in texts:
+        name, _, theirs = text.partition("=")
+        yield (name, theirs) if theirs else (re.sub(r"\W+", "_", name), name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

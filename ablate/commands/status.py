@@ -1,0 +1,169 @@
+"""`python -m ablate.status outputs/<study>`: all runs of a study, from their records alone, whatever launched them."""
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ablate.columns import aligned
+from ablate.records.run_directory import TIMES, Epoch, RunDirectory
+from ablate.records.store import is_address, mirror
+
+_PATIENCE = 5  # epochs' time without a new one, after which a run is said to be stuck
+_LEAST_PATIENCE = 120.0  # seconds
+_FIRST_EPOCH = 1800.0  # seconds, of which nothing is known yet
+_CLEAR = "\x1b[H\x1b[2J"
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How far a run is.
+
+    Attributes:
+        run: Its folder below the study's.
+        status: Of its record; `stuck` if it is running and nothing has come of it for long, or its process is gone.
+        done: Complete epochs.
+        epochs: All epochs.
+        seconds: An epoch's, the median of the last five; None before the first.
+        accuracy: On the test images after the last epoch; None before the first.
+        place: The host that it runs on, or ran on last.
+        why: Of what is stuck or failed.
+    """
+
+    run: str
+    status: str
+    done: int
+    epochs: int
+    seconds: float | None
+    accuracy: float | None
+    place: str
+    why: str = ""
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until its last epoch at its present speed; None if that cannot be told."""
+        return None if self.seconds is None or self.status != "running" else self.seconds * (self.epochs - self.done)
+
+
+def look(study: Path, now: float | None = None) -> list[RunStatus]:
+    """Returns the state of every run in a study's folder, sorted by folder.
+
+    Args:
+        study: The folder.
+        now: The time to hold against that of the newest writes, in seconds since 1970; the clock's if None.
+
+    Raises:
+        ValueError: There is no run.
+    """
+    files = sorted(study.glob("*/*/run.json"))
+    if not files:
+        raise ValueError(f"{study}: there are no runs in it; give the folder of a study, such as outputs/lenet_cifar10")
+    return [_look(RunDirectory(file.parent), study, time.time() if now is None else now) for file in files]
+
+
+def _look(directory: RunDirectory, study: Path, now: float) -> RunStatus:
+    name = directory.folder.relative_to(study).as_posix()
+    try:
+        record, rows = directory.read_record(), directory.read_epochs()
+        if record is None:
+            raise ValueError("run.json is gone")
+        epochs = int(record["config"]["train"]["epochs"])
+        starts = record.get("starts") or [{}]
+        seconds = statistics.median(_seconds(rows[-5:])) if rows else None
+        accuracy = rows[-1].get("test_accuracy") if rows else None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return RunStatus(name, "unreadable", 0, 0, None, None, "", str(error))
+    status, why = record["status"], str((record.get("error") or {}).get("message", "")).split("\n")[0]
+    if status == "running":
+        why = _stuck(directory, starts[-1], seconds, record.get("cohort") or 1, now)
+        status = "stuck" if why else status
+    return RunStatus(name, status, len(rows), epochs, seconds, accuracy, str(starts[-1].get("host", "")), why)
+
+
+def _seconds(rows: Iterable[Epoch]) -> list[float]:
+    return [sum(row[part] for part in TIMES) for row in rows]
+
+
+def _stuck(directory: RunDirectory, start: Mapping[str, Any], seconds: float | None, runs: int, now: float) -> str:
+    """Returns why a run that should be going on is not; empty if it may be."""
+    pid = start.get("pid")
+    if start.get("host") == platform.node() and isinstance(pid, int) and not _alive(pid):
+        return "its process is gone; the sweep's command goes on with it"
+    files = [file for file in (directory.record_file, directory.epochs_file) if file.exists()]
+    quiet = now - max(file.stat().st_mtime for file in files)
+    # The seconds of a cohort's run are its share of an epoch that all take together.
+    patience = _FIRST_EPOCH if seconds is None else max(_LEAST_PATIENCE, _PATIENCE * runs * seconds)
+    return f"nothing new for {duration(quiet)}" if quiet > patience else ""
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def duration(seconds: float | None) -> str:
+    """Returns a time in the two largest units that it has."""
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def table(runs: Sequence[RunStatus]) -> str:
+    """Returns the runs as a table for people, with a line that sums them up."""
+    rows = [
+        [
+            run.run,
+            run.status,
+            f"{run.done}/{run.epochs}",
+            "–" if run.seconds is None else f"{run.seconds:.1f} s",
+            duration(run.left),
+            "–" if run.accuracy is None else f"{run.accuracy:.2%}",
+            run.place,
+            run.why[:60],
+        ]
+        for run in runs
+    ]
+    counts = Counter(run.status for run in runs)
+    columns = ["run", "status", "epoch", "s an epoch", "left", "test accuracy", "on", ""]
+    summed = ", ".join(f"{number} {status}" for status, number in counts.most_common())
+    return f"{aligned([columns, *rows])}\n\n{len(runs)} runs: {summed}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Shows the runs of a study, once or again and again."""
+    parser = argparse.ArgumentParser(prog="python -m ablate.status", description="How far the runs of a study are.")
+    parser.add_argument("study", help="the study's folder or its address in a store: outputs/lenet_cifar10")
+    parser.add_argument("--watch", type=float, nargs="?", const=5.0, metavar="SECONDS",
+                        help="show it again every so many seconds (default: 5), until all runs have ended")  # fmt: skip
+    options = parser.parse_args(arguments)
+    try:
+        while True:
+            runs = look(mirror(options.study) if is_address(options.study) else Path(options.study))
+            clear = _CLEAR if options.watch is not None and sys.stdout.isatty() else ""
+            print(f"{clear}{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n\n{table(runs)}", flush=True)
+            if options.watch is None or all(run.status not in ("running", "stuck") for run in runs):
+                return
+            time.sleep(options.watch)
+    except ValueError as error:
+        parser.exit(2, f"{error}\n")
+    except (KeyboardInterrupt, BrokenPipeError):
+        return
+
+
+if __name__ == "__main__":
+    main()

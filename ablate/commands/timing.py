@@ -1,0 +1,254 @@
+"""`python -m ablate.timing model=plain,dropout`: what the layers of variants cost in time, measured for that purpose.
+
+A run's own clock has the machine's moods in it; here the variants take turns in one process, see `training/timing.py`.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from ablate.commands.errors import explain
+from ablate.config import schema
+from ablate.config.design import settle
+from ablate.config.options import config_dir
+from ablate.config.validation import validate
+from ablate.records import provenance
+from ablate.records.run_directory import write_study_file
+from ablate.sweeps.jobs import add_design, expand
+
+_NAMED = ("model=", "model.components=")  # what the name of a variant tells
+
+
+def compose(overrides: Sequence[str], folder: Path | None = None) -> tuple[dict[str, DictConfig], Path]:
+    """Returns the configurations of the variants that overrides mean, by what tells them apart, and the study's folder.
+
+    Args:
+        overrides: As of a sweep; without any the study's own. Of several seeds the first counts.
+        folder: A folder of config groups beside ablate's own.
+    """
+    schema.register()
+    search = [] if folder is None else [f"hydra.searchpath=[file://{folder.absolute()}]"]
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    fixed = [str(item.input_line) for item in parsed if not item.is_sweep_override()]
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+        whole = hydra.compose("config", [*search, *fixed], return_hydra_config=True)
+        add_design(whole)
+        jobs = expand(whole, overrides)
+        differing = [key for key in dict.fromkeys(_key(item) for job in jobs for item in job) if key != "seed"]
+        differing = [key for key in differing if len({tuple(i for i in job if _key(i) == key) for job in jobs}) > 1]
+        found: dict[str, DictConfig] = {}
+        for job in jobs:
+            cfg = hydra.compose("config", [*search, *job])
+            settle(cfg)
+            told_apart = [item for item in job if _key(item) in differing and not item.startswith(_NAMED)]
+            found.setdefault(" ".join([cfg.model.name, *told_apart]), cfg)
+    return found, Path(whole.hydra.sweep.dir)
+
+
+def time_variants(
+    variants: Mapping[str, DictConfig], precision: float, rounds: int, profiled_steps: int = 20
+) -> dict[str, Any]:
+    """Times variants, and returns what is written into the study's folder.
+
+    Args:
+        variants: Configurations by name; of hardware and study they have the same.
+        precision: Half the width of the 95 % intervals to stop at, 0.01 being a percent.
+        rounds: The most.
+        profiled_steps: Of each variant, for the times of its layers; 0 leaves them out.
+
+    Raises:
+        ValueError: A configuration is refused.
+    """
+    from tqdm import tqdm
+
+    from ablate.data.batches import EvaluationBatches, TrainingBatches
+    from ablate.runs.other_runs import announced
+    from ablate.runs.prepare import make_step, prepare
+    from ablate.training.hardware import configured, describe
+    from ablate.training.layer_times import time_layers
+    from ablate.training.stopwatch import Block, Stopwatch, measure
+
+    first = next(iter(variants.values()))
+    baseline = first.study.baseline if first.study.baseline in variants else next(iter(variants))
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    with configured(first.hardware), announced() as other_runs:
+        here: dict[str, Any] = {**provenance.process(), "other_runs": other_runs()}
+        runs = {name: prepare(cfg) for name, cfg in variants.items()}
+        device = runs[baseline].device
+        images: dict[str, tuple[TrainingBatches, dict[str, EvaluationBatches]]] = {}  # once for all that share them
+        watches = {}
+        for name, cfg in variants.items():
+            data, seen = runs[name].data, json.dumps([_plain(cfg.data), cfg.train.batch_size, cfg.seed])
+            if seen not in images:
+                images[seen] = (
+                    TrainingBatches(
+                        data.train, cfg.train.batch_size, cfg.data.padding, cfg.data.flip, cfg.seed, device
+                    ),
+                    {split: EvaluationBatches(part, device) for split, part in data.evaluated.items()},
+                )
+            batches, evaluated = images[seen]
+            step = make_step(cfg, [runs[name]], [cfg.seed])
+            evaluations = sum(map(len, evaluated.values()))
+            watches[name] = Stopwatch(step, batches, evaluated["test"], evaluations, Block())
+        with tqdm(total=rounds, desc="timing", unit="round", disable=None) as bar:
+            timings = measure(watches, baseline, precision, rounds, bar.update)
+        layers: dict[str, list[dict[str, Any]]] = {}
+        for name in variants if profiled_steps else ():
+            step = make_step(variants[name], [runs[name]], [variants[name].seed], graph=False)
+            step.cohort.train(True)
+            with step.cohort.noise(0):
+                times = time_layers(runs[name].trainee.model, partial(step, *watches[name].batches[0]), profiled_steps)
+            layers[name] = [
+                {"layer": time.name, "kind": time.kind, "forward": time.forward, "backward": time.backward}
+                for time in times
+            ]
+        here["other_runs_at_end"] = other_runs()
+        hardware = describe(device)
+    return {
+        "started": started,
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        "study": first.study.name,
+        "baseline": baseline,
+        "rounds": timings.rounds,
+        "disturbed": timings.disturbed,
+        "precision": {"asked": precision, "reached": timings.precision(baseline)},
+        "process": here,
+        "provenance": {**provenance.collect(first.allow), **hardware},
+        "variants": [
+            {
+                "name": name,
+                "config": _plain(variants[name]),
+                "seconds": timings.seconds[name],
+                "ratio": None
+                if name == baseline
+                else {
+                    part: [(ratio := timings.ratio(name, baseline, part)).estimate, ratio.low, ratio.high]
+                    for part in timings.seconds[name]
+                },
+                "layers": layers.get(name, []),
+            }
+            for name in variants
+        ],
+    }
+
+
+def pin(threads: int | None) -> None:
+    """Binds this process's threads to a core each, where the system can; before torch is imported.
+
+    Args:
+        threads: How many cores to keep to; all that the process may use if None.
+    """
+    os.environ.setdefault("OMP_PROC_BIND", "true")
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[: threads or len(cores)])
+
+
+def show(timing: Mapping[str, Any]) -> str:
+    """Returns a timing as tables for people."""
+    machine, found = timing["provenance"]["machine"], timing["variants"]
+    lines = [
+        f"{timing['rounds']} rounds on {timing['provenance']['accelerator']} with {timing['provenance']['threads']} "
+        f"threads ({machine['cpu']}), {timing['disturbed']} more left out as disturbed",
+        "",
+        f"| seconds an epoch | training | test | with data | total / {timing['baseline']} | 95 % interval | training / "
+        f"{timing['baseline']} | 95 % interval |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for variant in found:
+        parts = ("train_seconds", "eval_seconds", "total_seconds")
+        seconds = [f"{statistics.median(variant['seconds'][part]):.3f}" for part in parts]
+        ratios = ["1", "–", "1", "–"]
+        if variant["ratio"] is not None:
+            (one, *bounds), (other, *others) = (variant["ratio"][part] for part in ("total_seconds", "train_seconds"))
+            ratios = [
+                f"{one:.3f}",
+                "{:.3f} to {:.3f}".format(*bounds),
+                f"{other:.3f}",
+                "{:.3f} to {:.3f}".format(*others),
+            ]
+        lines.append(f"| {' | '.join([variant['name'], *seconds, *ratios])} |")
+    names = dict.fromkeys(layer["layer"] for variant in found for layer in variant["layers"])
+    if names:
+        lines += [
+            "",
+            "Layers, forward + backward, milliseconds a training step, the profiler's own cost included:",
+            "",
+            f"| layer | {' | '.join(variant['name'] for variant in found)} |",
+            f"| --- |{' --- |' * len(found)}",
+        ]
+        for name in names:
+            cells = [
+                next((f"{1000 * layer['forward']:.2f} + {1000 * layer['backward']:.2f}" for layer in variant["layers"]
+                      if layer["layer"] == name), "")
+                for variant in found
+            ]  # fmt: skip
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Times variants; returns 0, or 1 where the asked precision was not reached."""
+    parser = argparse.ArgumentParser(prog="python -m ablate.timing", description=__doc__.splitlines()[0])
+    parser.add_argument("overrides", nargs="*", help="as of a sweep: model=plain,dropout; the study's own if none")
+    parser.add_argument("--precision", type=float, default=0.005, metavar="SHARE",
+                        help="stop when all 95 %% intervals are ± this share (default: 0.005)")  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=400, help="stop after so many at the latest (default: 400)")
+    parser.add_argument("--no-layers", action="store_true", help="leave out the times of the layers")
+    parser.add_argument("--config-dir", type=Path, help="a folder with config groups of your own")
+    options = parser.parse_args(arguments)
+    if options.rounds < 2 or not options.precision > 0:
+        parser.error("--rounds must be 2 or more, and --precision above 0")
+    try:
+        variants, study = compose(options.overrides, options.config_dir)
+        if len(variants) < 2:
+            raise ValueError("there is one variant, and nothing to compare; name several: model=plain,dropout")
+        hardware = {json.dumps(_plain(cfg.hardware), sort_keys=True) for cfg in variants.values()}
+        if len(hardware) > 1:
+            raise ValueError("the variants differ in hardware; time them with one setting after another")
+        for cfg in variants.values():
+            validate(cfg)
+        pin(next(iter(variants.values())).hardware.threads)
+        timing = time_variants(variants, options.precision, options.rounds, 0 if options.no_layers else 20)
+    except Exception as error:
+        message = explain(error, list(arguments or sys.argv[1:]))
+        if os.environ.get("HYDRA_FULL_ERROR") == "1" or message is None:
+            raise
+        parser.exit(2, f"{message}\n")
+    print(show(timing))
+    file = write_study_file(study, "timing", timing["started"], timing)
+    print(f"\nWritten to {file}; the report of {study} prefers it for times.")
+    reached = timing["precision"]["reached"]
+    if reached > options.precision:
+        print(
+            f"The intervals are ± {reached:.2%}, wider than the {options.precision:.2%} asked for; more --rounds, "
+            "hardware.threads=1, or a machine with nothing else to do, narrow them.",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""`python -m ablate.tree model=dropout`: the layers that edits can name, and what a variant's edits change."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from omegaconf import OmegaConf
+
+from ablate.columns import aligned
+from ablate.commands.errors import explain
+from ablate.config import schema
+from ablate.config.design import settle
+from ablate.config.options import config_dir
+from ablate.config.validation import model_edits, validate
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Row:
+    """A layer, or a part of the model that holds layers.
+
+    Attributes:
+        name: As in `named_modules()`.
+        kind: Its class, and for a layer its arguments.
+        state: What kind and name do not say: `frozen`, `bypassed`.
+        shape: Of its output for one image; empty if it did not run or gives no tensor.
+        parameters: Its own and those of what it holds.
+        flops: Of one image's forward pass, where torch counts them.
+    """
+
+    name: str
+    kind: str
+    state: str
+    shape: tuple[int, ...]
+    parameters: int
+    flops: int
+
+
+def outline(model: "nn.Module", sample: "Tensor") -> list[Row]:
+    """Returns a row for each part of a model, in the order of `named_modules()`.
+
+    Args:
+        model: Any module.
+        sample: Images, shape (images, channels, height, width).
+    """
+    import torch
+    from torch import Tensor
+    from torch.utils.flop_counter import FlopCounterMode
+
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def note(name: str) -> Any:
+        def hook(_module: object, _args: object, output: object) -> None:
+            if isinstance(output, Tensor):
+                shapes[name] = tuple(output.shape[1:])
+
+        return hook
+
+    hooks = [module.register_forward_hook(note(name)) for name, module in model.named_modules()]
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            model.eval()(sample)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    flops = {
+        name.partition(".")[2]: sum(by_operation.values()) // len(sample)
+        for name, by_operation in counter.get_flop_counts().items()
+    }
+    return [
+        Row(
+            name,
+            type(module).__name__ if any(module.children()) else str(module),
+            _state(module),
+            shapes.get(name, ()),
+            sum(parameter.numel() for parameter in module.parameters()),
+            flops.get(name, 0),
+        )
+        for name, module in model.named_modules()
+        if name
+    ]
+
+
+def _state(module: "nn.Module") -> str:
+    parameters = list(module.parameters())
+    frozen = bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
+    return " ".join(["frozen"] * frozen + ["bypassed"] * ("forward" in vars(module)))
+
+
+def difference(before: Sequence[Row], after: Sequence[Row]) -> list[tuple[str, Row]]:
+    """Returns the rows of both, each with what happened to it: nothing, `+` new, `~` other than before, or `-` gone.
+
+    What is gone stands after the part that held it.
+    """
+    old, new = {row.name: row for row in before}, {row.name: row for row in after}
+    rows = [(_sign(old.get(row.name), row), row) for row in after]
+    for name in old:
+        if name not in new:
+            above = name.rpartition(".")[0]
+            place = max(
+                (number for number, (_, row) in enumerate(rows) if _within(row.name, above)), default=len(rows) - 1
+            )
+            rows.insert(place + 1, ("-", old[name]))
+    return rows
+
+
+def _within(name: str, above: str) -> bool:
+    return name == above or name.startswith(f"{above}.")
+
+
+def _sign(old: Row | None, new: Row) -> str:
+    if old is None:
+        return "+"
+    return "" if (old.kind, old.state) == (new.kind, new.state) else "~"
+
+
+def show(rows: Iterable[tuple[str, Row]], before: Mapping[str, Row]) -> str:
+    """Returns rows as an indented tree with shapes, parameters and FLOPs.
+
+    Args:
+        rows: With their signs.
+        before: The base's, by name, whose kind is said where it is another now.
+    """
+    table = [("", "name", "output", "parameters", "FLOPs", "layer")]
+    for sign, row in rows:
+        kind = f"{row.kind} {row.state}".strip()
+        if sign == "~" and before[row.name].kind != row.kind:
+            kind += f" (was {before[row.name].kind})"
+        indent = "  " * row.name.count(".")
+        shape = "x".join(map(str, row.shape))
+        table.append((sign, indent + row.name, shape, f"{row.parameters:,}", f"{row.flops:,}", kind))
+    return aligned(table)
+
+
+def tree(overrides: Sequence[str], folder: Path | None = None) -> str:
+    """Returns the outline of the model that overrides mean, and its difference to its base.
+
+    Args:
+        overrides: As of a run.
+        folder: A folder of config groups beside ablate's own.
+
+    Raises:
+        ValueError: The configuration is refused.
+    """
+    schema.register()
+    search = [] if folder is None else [f"hydra.searchpath=[file://{folder.absolute()}]"]
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = hydra.compose("config", [*search, *overrides])
+    settle(cfg)
+    validate(cfg)
+
+    import torch
+
+    from ablate.config.targets import check_targets
+    from ablate.models.variant import build
+    from ablate.runs.prepare import load_data
+
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    check_targets(plain, cfg.allow)
+    data = load_data(cfg.data)
+    shape = data.train.shape
+    base, classes = plain["model"]["base"], len(data.classes)
+    bare, variant = (build(base, edits, cfg.seed, shape, classes) for edits in ({}, model_edits(cfg.model)))
+    sample = torch.zeros(2, *shape)
+    before, after = outline(bare.model, sample), outline(variant.model, sample)
+    lines = [f"{cfg.model.name}, for images of {'x'.join(map(str, shape))} and {classes} classes"]
+    for name, key in (("base", "before"), *([("with edits", "after")] if cfg.model.edits else [])):
+        size = variant.record[key]
+        lines.append(
+            f"  {name}: {size['layers']} layers, {size['parameters']:,} parameters, {size['flops']:,} FLOPs an image"
+        )
+    named = {row.name: row for row in before}
+    return "\n".join([*lines, "", show(difference(before, after), named)])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints a model's tree; returns 0, and exits with 2 where the configuration is refused."""
+    parser = argparse.ArgumentParser(prog="python -m ablate.tree", description=__doc__.splitlines()[0])
+    parser.add_argument("overrides", nargs="*", help="as of a run: model=dropout model.edits.drop3.layer.p=0.2")
+    parser.add_argument("--config-dir", type=Path, help="a folder with config groups of your own")
+    options = parser.parse_args(arguments)
+    try:
+        print(tree(options.overrides, options.config_dir))
+    except Exception as error:
+        message = explain(error, list(arguments or sys.argv[1:]))
+        if os.environ.get("HYDRA_FULL_ERROR") == "1" or message is None:
+            raise
+        parser.exit(2, f"{message}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

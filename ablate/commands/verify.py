@@ -1,0 +1,177 @@
+"""`python -m ablate.verify RUN_DIR`: runs a finished run again, from its record, and compares.
+
+A run directory may come from anybody: only code of the packages that this command's user allows is run.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ablate.records import provenance
+from ablate.records.run_directory import COSTS, TIMES, Epoch, RunDirectory
+
+_NOT_COMPARED = ("images_per_second", *TIMES, *COSTS)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where a repeated run first differs: its epoch, the metric, and both values."""
+
+    epoch: int
+    metric: str
+    recorded: float | None
+    repeated: float | None
+
+    def __str__(self) -> str:
+        if self.recorded is None or self.repeated is None:
+            return f"epoch {self.epoch}: {self.metric} is {self.recorded} in the record and {self.repeated} now"
+        difference = self.repeated - self.recorded
+        return (
+            f"epoch {self.epoch}: {self.metric} is {self.recorded!r} in the record and {self.repeated!r} now, "
+            f"a difference of {difference:.3g}"
+        )
+
+
+@dataclass(frozen=True)
+class Verification:
+    """A run against its repetition.
+
+    Attributes:
+        epochs: How many were repeated.
+        difference: The first one; None if the epochs agree.
+        weights: Names of the layers whose final weights differ; None where only a part was repeated.
+        conditions: In what code, packages, data or hardware now differ from then, in words.
+    """
+
+    epochs: int
+    difference: Difference | None
+    weights: tuple[str, ...] | None
+    conditions: tuple[str, ...]
+
+    @property
+    def identical(self) -> bool:
+        """Whether everything that was compared agrees, bit for bit."""
+        return self.difference is None and not self.weights
+
+
+def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -> Verification:
+    """Runs a run again in a temporary folder, with its recorded configuration and threads, and compares.
+
+    Args:
+        folder: A run directory.
+        epochs: How many to repeat, if not all.
+        allow: Packages whose code the recorded configuration may name, beside torch's and ablate's. What the record
+            itself allows does not count.
+
+    Raises:
+        ValueError: The folder holds no run that can be repeated; the message says why.
+    """
+    from ablate.models.variant import layer_digests
+    from ablate.runs.prepare import prepare
+    from ablate.runs.progress import Progress
+    from ablate.runs.recorder import Recorder
+    from ablate.runs.run import train  # imports torch
+    from ablate.training.hardware import configured, describe
+
+    directory = RunDirectory(folder)
+    record = directory.read_record()
+    if record is None:
+        raise ValueError(f"{folder}: there is no {directory.record_file.name}; give the folder of a run")
+    rows = directory.read_epochs()
+    if not rows:
+        raise ValueError(f"{folder}: no epoch is complete, so there is nothing to compare with")
+    until = len(rows) if epochs is None else epochs
+    if not 1 <= until <= len(rows):
+        raise ValueError(f"--epochs {until}: the run has {len(rows)} epochs; give 1 to {len(rows)}")
+    then = record.get("provenance") or {}
+    try:
+        cfg = _configuration(record, allow)
+        with configured(cfg.hardware), tempfile.TemporaryDirectory() as scratch:
+            prepared = prepare(cfg)
+            recorder = Recorder(cfg, prepared, RunDirectory(Path(scratch)))
+            train(cfg, prepared, recorder, Progress(), until)
+            now = {**provenance.collect(), **describe(prepared.device)}
+            conditions = [f"trained with {record['cohort'] - 1} other runs, now alone"] if record.get("cohort") else []
+            conditions += [*provenance.stale(record, prepared.data.digest), *_hardware(then, now)]
+            weights = layer_digests(prepared.trainee.model)
+    except (OmegaConfBaseException, AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder}: run.json has no usable configuration: {error}") from error
+    recorded = record.get("final_weights")
+    differing = None
+    if until == len(rows) and isinstance(recorded, Mapping):
+        differing = tuple(name for name in {**recorded, **weights} if recorded.get(name) != weights.get(name))
+    difference = next(_differences(rows, recorder.rows), None)
+    return Verification(until, difference, differing, tuple(conditions))
+
+
+def _configuration(record: Mapping[str, Any], allow: Sequence[str]) -> DictConfig:
+    """Returns the recorded configuration as data: what it allows itself, and what would be looked up, is left out."""
+    plain = dict(record["config"])
+    if "${" in str(plain):
+        raise ValueError("run.json: its configuration holds ${…}, which the record of a run never does")
+    cfg = OmegaConf.create({"rerun": "failed", **plain, "allow": list(allow)})
+    OmegaConf.set_struct(cfg, True)
+    if cfg.hardware.threads is None:  # sums over threads are rounded in another order
+        cfg.hardware.threads = record["provenance"]["threads"]
+    return cfg
+
+
+def _hardware(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("accelerator", "threads"):
+        if then.get(name) != now[name]:
+            yield f"{name} {then.get(name)}, now {now[name]}"
+    machine = then.get("machine") or {}
+    for name in ("cpu", "system"):
+        if machine.get(name) != now["machine"][name]:
+            yield f"{name} {machine.get(name)}, now {now['machine'][name]}"
+
+
+def _differences(recorded: Sequence[Epoch], repeated: Sequence[Epoch]) -> Iterator[Difference]:
+    for number, (old, new) in enumerate(zip(recorded, repeated, strict=False), start=1):
+        for name in {**old, **new}:
+            if name not in _NOT_COMPARED and old.get(name) != new.get(name):
+                yield Difference(number, name, old.get(name), new.get(name))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Verifies a run; returns 0 if it is identical and 1 if not, and exits with 2 where it cannot be repeated."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ablate.verify", description="Run a finished run again and compare."
+    )
+    parser.add_argument("run", type=Path, help="the run's folder, such as outputs/demo/plain/seed0-…")
+    parser.add_argument("--epochs", type=int, help="repeat only so many")
+    parser.add_argument("--allow", action="append", default=[], metavar="PACKAGE", help="a package whose code may run")
+    options = parser.parse_args(arguments)
+    try:
+        found = verify(options.run, options.epochs, options.allow)
+    except ValueError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        parser.exit(2, f"{error}\n")
+    what = f"{options.run}: {found.epochs} epochs"
+    if found.identical:
+        weights = "" if found.weights is None else " and final weights"
+        print(f"{what}{weights} are identical.")
+    else:
+        print(f"{what} are not identical.")
+        if found.difference is not None:
+            print(f"The first difference: {found.difference}.")
+        if found.weights:
+            print(f"Final weights differ in {', '.join(found.weights)}.")
+    if found.conditions:
+        print("Not as it was then:", *(f"  {condition}" for condition in found.conditions), sep="\n")
+    elif not found.identical:
+        print("Code, packages, data and hardware are what they were.")
+    return 0 if found.identical else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""Designs: which components of a model are in each variant of a study."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+from omegaconf import DictConfig, flag_override
+
+from ablate.messages import nearest
+
+DESIGNS = ("leave_one_out", "add_one_in", "one_at_a_time", "factorial")
+NONE = "none"  # the variant without any component
+_MOST_FACTORS = 8  # of a factorial, which has 2**8 variants then
+
+
+def points(design: str, components: Mapping[str, bool]) -> list[tuple[str, ...]]:
+    """Returns the components of each variant of a design, the variant that the others are compared with first.
+
+    - `leave_one_out`: all of them, and all but one;
+    - `add_one_in`: none, and each alone;
+    - `one_at_a_time`: those that are in at first, and each in turn switched over;
+    - `factorial`: every combination.
+
+    Args:
+        design: One of `DESIGNS`.
+        components: By name, in order, whether each is in at first, which only `one_at_a_time` asks.
+
+    Raises:
+        ValueError: There are too few or too many components.
+    """
+    names = tuple(components)
+    if not names:
+        raise ValueError("study.design: the model has no edits to make variants of; name one that has with model=…")
+    if design == "leave_one_out":
+        return [names, *(_without(names, name) for name in names)]
+    if design == "add_one_in":
+        return [(), *((name,) for name in names)]
+    if design == "one_at_a_time":
+        first = tuple(name for name in names if components[name])
+        return [first, *(tuple(n for n in names if (n in first) != (n == name)) for name in names)]
+    assert design == "factorial"
+    if len(names) > _MOST_FACTORS:
+        raise ValueError(
+            f"study.design=factorial: {len(names)} components would be {2 ** len(names):,} variants; name at most "
+            f"{_MOST_FACTORS} in study.components, or take study.design=leave_one_out"
+        )
+    return [chosen for size in range(len(names) + 1) for chosen in itertools.combinations(names, size)]
+
+
+def variant_name(model: str, components: Sequence[str], used: Sequence[str], design: str | None) -> str:
+    """Returns what a variant is called: `model-left_out`, or `one+other` where a design starts from none.
+
+    Args:
+        model: The model with all components.
+        components: All of them.
+        used: Those that are in.
+        design: One of `DESIGNS`, if the variant is part of one.
+    """
+    if design in (None, "leave_one_out"):
+        return model + "".join(f"-{name}" for name in components if name not in used)
+    return "+".join(name for name in components if name in used) or NONE
+
+
+def _without(names: tuple[str, ...], left_out: str) -> tuple[str, ...]:
+    return tuple(name for name in names if name != left_out)
+
+
+def components(cfg: DictConfig) -> dict[str, bool]:
+    """Returns the names of the model's components, in the order of its edits, and whether each is in at first.
+
+    Raises:
+        ValueError: A name is not that of an edit.
+    """
+    edits, named = [str(name) for name in cfg.model.edits], cfg.study.components
+    if named is None:
+        return dict.fromkeys(edits, True)
+    states = {str(name): bool(named[name]) if isinstance(named, DictConfig) else True for name in named}
+    for name in states:
+        if name not in edits:
+            raise ValueError(
+                f"study.components={name}: model={cfg.model.name} has no such edit; {nearest(name, edits)}"
+            )
+    return {name: states[name] for name in edits if name in states}
+
+
+def settle(cfg: DictConfig) -> None:
+    """Takes out the components that a variant of a design does without, and gives it its name; in place.
+
+    Args:
+        cfg: A composed config.
+
+    Raises:
+        ValueError: The design, or a component, is none.
+    """
+    design, used = cfg.study.design, cfg.model.components
+    if design is not None and design not in DESIGNS:
+        raise ValueError(f"study.design={design}: there is no such design; {nearest(design, DESIGNS)}")
+    if design is None and used is None:
+        return
+    known, model = components(cfg), str(cfg.model.name)
+    with flag_override(cfg, ["struct", "readonly"], [False, False]):
+        if design is not None:
+            cfg.study.baseline = variant_name(model, list(known), points(design, known)[0], design)
+        if used is not None:
+            for name in used:
+                if name not in known:
+                    raise ValueError(
+                        f"model.components={name}: there is no such component; {nearest(name, list(known))}"
+                    )
+            cfg.model.name = variant_name(model, list(known), used, design)
+            cfg.model.edits = {
+                name: edit for name, edit in cfg.model.edits.items() if name in used or name not in known
+            }
+            cfg.model.components = None
+        cfg.study.components = None

@@ -1,0 +1,61 @@
+"""The options of the config groups, as files."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+
+def config_dir() -> Path:
+    """Returns the folder of the config groups: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def options(group: str, folders: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Returns the options of a group, each with those of its own group that its defaults list names.
+
+    Args:
+        group: Such as `model`.
+        folders: Folders of config groups; of two options with one name, the first folder's.
+
+    Raises:
+        ValueError: A file is not YAML; the message names it.
+    """
+    files: dict[str, Path] = {}
+    for folder in folders:
+        for file in sorted((folder / group).glob("*.yaml")):
+            files.setdefault(file.stem, file)
+    loaded = {name: load(file) for name, file in files.items()}
+    return {name: _resolved(name, loaded, ()) for name in loaded}
+
+
+def load(file: Path) -> dict[str, Any]:
+    """Returns a YAML file's mapping, as Hydra would read it.
+
+    Raises:
+        ValueError: It cannot be read or is not one.
+    """
+    try:
+        config = OmegaConf.load(file)
+    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
+        raise ValueError(f"{file}: cannot be read as YAML: {error}") from error
+    if not isinstance(config, DictConfig):
+        raise ValueError(f"{file}: is not a mapping of keys to values")
+    plain = OmegaConf.to_container(config)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _resolved(name: str, loaded: dict[str, dict[str, Any]], above: tuple[str, ...]) -> dict[str, Any]:
+    option = dict(loaded[name])
+    defaults = [base for base in option.pop("defaults", None) or () if isinstance(base, str)]
+    bases = [base for base in defaults if base in loaded and base not in (*above, name)]
+    merged = OmegaConf.merge(*(_resolved(base, loaded, (*above, name)) for base in bases), option)
+    plain = OmegaConf.to_container(merged)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}

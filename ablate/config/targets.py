@@ -1,0 +1,142 @@
+"""Objects named in the configuration by `_target_`, with their arguments beside it."""
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from ablate.messages import nearest
+
+# The packages whose code a node of the configuration may name, by the first part of its key. What others send is read
+# as a configuration too, so naming any function there is would be running any code.
+_ALLOWED: Mapping[str, tuple[str, ...]] = {
+    "model": ("torch.nn", "torchvision.models", "torchvision.ops", "ablate.models"),
+    "optimizer": ("torch.optim",),
+    "scheduler": ("torch.optim.lr_scheduler",),
+    "data": ("ablate.data",),
+    "metrics": ("torchmetrics", "ablate.training.meters"),
+    "logger": ("ablate.trackers",),
+}
+
+_EDIT = re.compile(r"model\.edits\.[^.]+")  # beside `_target_`, the `type` of an edit names a class
+
+
+def check_targets(config: Mapping[str, Any], allow: Sequence[str] = ()) -> None:
+    """Refuses a configuration that names code outside the packages that it may run; imports nothing else.
+
+    Args:
+        config: The whole configuration, as plain data.
+        allow: Further packages that the user trusts.
+
+    Raises:
+        ValueError: The message names the key and says how to allow its package.
+    """
+    for group, packages in _ALLOWED.items():
+        for key, name in _targets(group, config.get(group)):
+            allowed = (*packages, *allow)
+            # What stands at an allowed name may come from elsewhere: a module imports others.
+            if not _within(name, allowed) or not _within(getattr(locate(key, name), "__module__", None), allowed):
+                package = name.partition(".")[0]
+                raise ValueError(
+                    f"{key}={name}: code of {', '.join(packages)} is allowed here; "
+                    f"if you trust that of {package}, add 'allow=[{package}]'"
+                )
+
+
+def _targets(key: str, node: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(node, Mapping):
+        for name, value in node.items():
+            if value is not None and (name == "_target_" or (name == "type" and _EDIT.fullmatch(key))):
+                yield f"{key}.{name}", str(value)
+            else:
+                yield from _targets(f"{key}.{name}", value)
+    elif isinstance(node, Sequence) and not isinstance(node, str):
+        for value in node:
+            yield from _targets(key, value)
+
+
+def _within(name: Any, packages: Iterable[str]) -> bool:
+    return isinstance(name, str) and any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def instantiate(key: str, node: Mapping[str, Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Calls the target that a configuration node names.
+
+    Args:
+        key: Where the node stands in the configuration, for messages.
+        node: `_target_`, a dotted name, and the arguments by name.
+        args: Further positional arguments, which the configuration does not hold.
+        kwargs: Further arguments by name.
+
+    Raises:
+        ValueError: There is no such target, it takes no such argument, or it refuses a value; the message names the
+            key.
+    """
+    call = resolve(key, node, *args, **kwargs)
+    try:
+        return call()
+    except (TypeError, ValueError) as error:
+        shown = ", ".join(f"{name}={value}" for name, value in node.items() if name != "_target_")
+        raise ValueError(f"{key}: {call.func.__name__}({shown}): {error}") from error
+
+
+def resolve(key: str, node: Mapping[str, Any], /, *args: Any, **kwargs: Any) -> "partial[Any]":
+    """Returns the call that `instantiate` makes, its target found and its arguments' names checked."""
+    target = locate(f"{key}._target_", node["_target_"])
+    arguments = {str(name): value for name, value in node.items() if name != "_target_"}
+    _check_arguments(key, target, args, arguments, kwargs)
+    return partial(target, *args, **arguments, **kwargs)
+
+
+def locate(key: str, name: str) -> Any:
+    """Returns what a dotted name stands for.
+
+    Raises:
+        ValueError: Nothing stands there, or what does cannot be called; the message names the nearest right name.
+    """
+    parts = name.split(".")
+    module: Any = None
+    for depth in range(1, len(parts)):
+        path = ".".join(parts[:depth])
+        try:
+            module = importlib.import_module(path)
+        except ModuleNotFoundError as error:
+            if error.name != path:
+                raise
+            break
+    if module is None:
+        raise ValueError(
+            f"{key}={name}: there is no module {parts[0]}; name a class as module.Class, such as torch.nn.Dropout"
+        )
+    found = module
+    for part in parts[len(module.__name__.split(".")) :]:
+        if not hasattr(found, part):
+            where = getattr(found, "__name__", name)
+            public = [known for known in dir(found) if not known.startswith("_")]
+            raise ValueError(f"{key}={name}: {where} has no {part}; {nearest(part, public)}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise ValueError(f"{key}={name}: cannot be called; name a class or a function")
+    return found
+
+
+def _check_arguments(
+    key: str, target: Any, args: tuple[Any, ...], arguments: dict[str, Any], kwargs: dict[str, Any]
+) -> None:
+    try:
+        signature = inspect.signature(target)
+    except ValueError:  # some built-ins have none to inspect
+        return
+    parameters = signature.parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        for name in arguments:
+            if name not in parameters:
+                takes = [known for known in list(parameters)[len(args) :] if known not in kwargs]
+                hint = nearest(name, takes) if takes else "it takes none"
+                raise ValueError(f"{key}.{name}: {target.__name__} has no such argument; {hint}")
+    try:
+        signature.bind(*args, **arguments, **kwargs)
+    except TypeError as error:
+        raise ValueError(f"{key}: {target.__name__}: {error}") from error

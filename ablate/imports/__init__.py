@@ -1,1 +1,0 @@
-"""Runs of other tools, read for `ablate.import_runs`."""

@@ -1,0 +1,242 @@
+"""A run directory: its file names, and how they are written and read.
+
+Both wings meet here: training writes what the report reads. Every file is replaced as a whole, so a reader, or a run
+that is killed, sees the old one or the new one.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ablate.files import atomic_write, remove_leftovers
+
+Epoch = dict[str, float]  # a row of epochs.csv, by column
+
+FORMAT = 1  # of run.json
+STATUSES = ("running", "complete", "failed", "diverged", "interrupted")
+
+# The parts of a run's time, in seconds: columns of epochs.csv and, summed, `times` of run.json.
+TIMES = ("train_seconds", "eval_seconds", "data_seconds")
+# What else an epoch takes, where it was asked for: bytes at the most, and joules.
+COSTS = ("peak_memory", "energy")
+# Columns of epochs.csv that are not results.
+_NOT_RESULTS = ("epoch", "lr", "images_per_second", *TIMES)
+
+
+class RunFailed(Exception):
+    """A run that started and did not end well; its record says how, its log where."""
+
+
+class Busy(Exception):
+    """Another process works on the run."""
+
+
+class RunDirectory:
+    """Owns every file name in a run directory.
+
+    Args:
+        folder: The run's folder; it need not exist to be read from.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def record_file(self) -> Path:
+        """Status, identity, results, times and provenance of the run."""
+        return self.folder / "run.json"
+
+    @property
+    def epochs_file(self) -> Path:
+        """A row an epoch."""
+        return self.folder / "epochs.csv"
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """The state after the newest complete epoch."""
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def previous_checkpoint_file(self) -> Path:
+        """The state an epoch earlier, for when the newest is damaged."""
+        return self.folder / "checkpoint.previous.pt"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the process that works on the run; gone when none does, unless one was killed."""
+        return self.folder / "run.lock"
+
+    @property
+    def log_file(self) -> Path:
+        """The run's log, which Hydra's job logging opens under this name."""
+        return self.folder / "train.log"
+
+    @contextmanager
+    def lock(self, on_wait: Callable[[], object] | None = None) -> Iterator[None]:
+        """Keeps other processes off the run, and cleans up after one that was killed; the folder exists.
+
+        The lock is the operating system's, so it goes with its holder; on file systems without such locks, filelock
+        falls back to the existence of the file.
+
+        Args:
+            on_wait: Called before waiting for another process; without it, none is waited for.
+
+        Raises:
+            Busy: Another process holds the lock.
+        """
+        lock = FileLock(self.lock_file)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            if on_wait is None:
+                raise Busy(str(self.folder)) from error
+            on_wait()
+            lock.acquire()
+        try:
+            remove_leftovers(self.folder)
+            yield
+        finally:
+            with suppress(OSError):  # where an open file cannot be removed, it stays
+                self.lock_file.unlink(missing_ok=True)  # still held: whoever waits for it sees that it is gone
+            lock.release()
+
+    def forget(self) -> None:
+        """Removes the results and the state, for the run to start anew; its log stays."""
+        for file in (self.record_file, self.checkpoint_file, self.previous_checkpoint_file, self.epochs_file):
+            file.unlink(missing_ok=True)
+
+    def read_record(self) -> dict[str, Any] | None:
+        """Returns run.json, or None if there is none.
+
+        Raises:
+            ValueError: It is not a record of this format.
+        """
+        try:
+            text = _read(self.record_file)
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{self.record_file.name} cannot be read: {error}") from error
+        try:
+            record = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{self.record_file.name} is not JSON: {error}") from error
+        if not isinstance(record, dict) or record.get("format") != FORMAT or record.get("status") not in STATUSES:
+            raise ValueError(f"{self.record_file.name} is not a run's record of format {FORMAT}")
+        return record
+
+    def write_record(self, record: dict[str, Any]) -> None:
+        """Replaces run.json."""
+        with atomic_write(self.record_file) as file:
+            json.dump({"format": FORMAT, **record}, file, indent=2)
+            file.write("\n")
+
+    def read_epochs(self) -> list[Epoch]:
+        """Returns the rows of epochs.csv; none if there is no file.
+
+        Raises:
+            ValueError: It is not a table of numbers.
+        """
+        columns, rows = self.read_epoch_table()
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
+    def read_epoch_table(self) -> tuple[list[str], list[list[float]]]:
+        """Returns the columns of epochs.csv, and a row of values for each epoch.
+
+        Raises:
+            ValueError: It is not a table of numbers.
+        """
+        try:
+            columns, *rows = [row for row in csv.reader(_read(self.epochs_file).splitlines()) if row] or [[]]
+            if any(len(row) != len(columns) for row in rows):
+                raise ValueError("its rows differ in length")
+            return columns, [list(map(float, row)) for row in rows]
+        except FileNotFoundError:
+            return [], []
+        except (OSError, ValueError, csv.Error) as error:
+            raise ValueError(f"{self.epochs_file.name} is not a table of numbers: {error}") from error
+
+    def write_epochs(self, rows: Sequence[Epoch]) -> None:
+        """Replaces epochs.csv; at least one row."""
+        with atomic_write(self.epochs_file) as file:
+            # An earlier start may have had other metrics.
+            columns = dict.fromkeys(name for row in rows for name in row)
+            writer = csv.DictWriter(file, columns, restval="nan", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _read(file: Path) -> str:
+    """Returns the text of a file. What others send may hold a pipe, which would block, or a device without an end."""
+    if file.exists() and not file.is_file():
+        raise OSError("it is not a plain file")
+    return file.read_text(encoding="utf-8")
+
+
+def summarise(rows: Sequence[Epoch]) -> dict[str, dict[str, float]]:
+    """Returns, per result of the epochs, its value after the last and its extremes over all, with their epochs."""
+    results = {}
+    for name in rows[-1]:
+        if name not in _NOT_RESULTS:
+            known = [row for row in rows if not math.isnan(row.get(name, math.nan))] or [rows[-1]]
+            highest = max(known, key=lambda row: row[name])
+            lowest = min(known, key=lambda row: row[name])
+            results[name] = {
+                # Energy is that of the whole run.
+                "final": sum(row[name] for row in known) if name == "energy" else rows[-1][name],
+                "maximum": highest[name],
+                "maximum_epoch": int(highest["epoch"]),
+                "minimum": lowest[name],
+                "minimum_epoch": int(lowest["epoch"]),
+            }
+    return results
+
+
+def total_times(rows: Sequence[Epoch]) -> dict[str, float]:
+    """Returns the seconds that all epochs took, by part, and together as `total_seconds`."""
+    times = {name: sum(row[name] for row in rows) for name in TIMES}
+    return {**times, "total_seconds": sum(times.values())}
+
+
+def study_files(study: Path, kind: str) -> list[Path]:
+    """Returns the files of a kind (`timing`, `plan`) in a study's folder, the newest first."""
+    return sorted((study / kind).glob("*.json"), reverse=True)
+
+
+def write_study_file(study: Path, kind: str, started: str, content: Mapping[str, Any]) -> Path:
+    """Writes a timing of variants, or the plan of a sweep, into a study's folder, and returns its file.
+
+    Args:
+        study: The folder.
+        kind: `timing` or `plan`.
+        started: When, in ISO 8601 and UTC: it is the file's name.
+        content: What JSON can hold.
+    """
+    folder = study / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{started.replace(':', '').replace('+0000', 'Z')}.json"
+    with atomic_write(path) as file:
+        json.dump({"format": FORMAT, **content}, file, indent=1)
+        file.write("\n")
+    return path
+
+
+def read_study_file(path: Path) -> dict[str, Any]:
+    """Returns what `write_study_file` wrote.
+
+    Raises:
+        ValueError: It is nothing of this format.
+    """
+    try:
+        content = json.loads(_read(path))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{path.name} is not of format {FORMAT}")
+    return content

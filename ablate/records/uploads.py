@@ -1,0 +1,177 @@
+"""A run's files on their way to a store and from it."""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from ablate.files import atomic_write
+from ablate.records.run_directory import RunDirectory
+from ablate.records.store import Store, reason
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds between two tries, doubled each time
+PATIENCE = 600.0  # seconds that a run which has ended waits for its files to arrive
+HURRY = 5.0  # the same for a run that was interrupted
+
+
+class StoreFailed(Exception):
+    """Files of a run that has ended could not be brought to the store; they are in the run's folder."""
+
+
+class Uploads:
+    """Brings a run's files to the store, in a thread: training does not wait, and a store that is away is tried again.
+
+    Args:
+        store: The store.
+        key: The run's folder in it.
+        folder: The run's folder here.
+    """
+
+    def __init__(self, store: Store, key: str, folder: Path) -> None:
+        self._store, self._key, self._folder = store, key, folder
+        self._changed = threading.Condition()
+        self._waiting: list[str] = []  # names of files, each once, in the order they are to arrive
+        self._sending: str | None = None
+        self._error: Exception | None = None
+        self._thread: threading.Thread | None = None
+
+    def add(self, files: Iterable[Path]) -> None:
+        """Has files brought to the store, after those added before; of one that has changed since, the newest state."""
+        with self._changed:
+            for file in files:
+                if file.name in self._waiting:
+                    self._waiting.remove(file.name)
+                self._waiting.append(file.name)
+            if self._thread is None and self._waiting:
+                self._thread = threading.Thread(target=self._work, daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def finish(self, patience: float = PATIENCE) -> None:
+        """Waits until all files have arrived.
+
+        Raises:
+            StoreFailed: They did not within the patience, in seconds.
+        """
+        until = time.monotonic() + patience
+        with self._changed:
+            while left_over := [*([self._sending] if self._sending else []), *self._waiting]:
+                left = until - time.monotonic()
+                if left <= 0:
+                    raise StoreFailed(
+                        f"{', '.join(dict.fromkeys(left_over))} could not be brought to {self._store.address} "
+                        f"({reason(self._error)}); the run is in {self._folder}; the same command tries again"
+                    )
+                self._changed.wait(left)
+
+    def _work(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            with self._changed:
+                if not self._waiting:
+                    self._thread = None
+                    return
+                name = self._sending = self._waiting.pop(0)  # so that a newer state of it can be added meanwhile
+            try:
+                file = self._folder / name
+                if file.is_file():
+                    self._store.write(f"{self._key}/{name}", file.read_bytes())
+                error = None
+            except Exception as found:  # each store raises its own
+                error = found
+            with self._changed:
+                self._sending = None
+                if error is None:
+                    if self._error is not None:
+                        log.info("%s can be reached again", self._store.address)
+                    pause, self._error = _FIRST_PAUSE, None
+                    self._changed.notify_all()
+                    continue
+                if self._error is None:
+                    log.warning("%s cannot be written to (%s); trying again", self._store.address, reason(error))
+                self._error = error
+                if name not in self._waiting:
+                    self._waiting.insert(0, name)
+                self._changed.wait(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+class RunStore:
+    """One run's files in a store, and here.
+
+    Args:
+        address: Of the store.
+        study: The study's name.
+        directory: The run's folder here, locked.
+
+    Raises:
+        ValueError: As for `Store`.
+    """
+
+    def __init__(self, address: str, study: str, directory: RunDirectory) -> None:
+        self._store = Store(address)
+        self._key = f"{study}/{directory.folder.parent.name}/{directory.folder.name}"
+        self._folder = directory.folder
+        self._uploads = Uploads(self._store, self._key, directory.folder)
+        self._state = [directory.checkpoint_file, directory.previous_checkpoint_file]
+        self._told = [directory.epochs_file, directory.record_file]
+        self._further_here = False
+
+    def pull(self) -> None:
+        """Brings the run here, if it is further in the store.
+
+        Raises:
+            ValueError: The store cannot be read.
+        """
+        try:
+            there = _progress(*(self._store.read(f"{self._key}/{file.name}") for file in self._told))
+            here = _progress(*(file.read_bytes() if file.is_file() else None for file in self._told))
+            self._further_here = here > there
+            if there > here:
+                log.info("%s is further in %s than here, and is taken from there", self._key, self._store.address)
+                self._folder.mkdir(parents=True, exist_ok=True)
+                for file in (*self._state, *self._told):
+                    content = self._store.read(f"{self._key}/{file.name}")
+                    if content is not None:
+                        with atomic_write(file, "wb") as local:
+                            local.write(content)
+        except Exception as error:  # each store raises its own
+            raise ValueError(f"store={self._store.address}: {self._key} cannot be read: {reason(error)}") from error
+
+    def catch_up(self) -> None:
+        """Has the run brought to the store, if `pull` found it further here."""
+        if self._further_here:
+            self.push(*self._state, *self._told)
+
+    def forget(self) -> None:
+        """Removes the run from the store, for it to start anew: what is there would else count as further.
+
+        Raises:
+            ValueError: It cannot be removed.
+        """
+        try:
+            for file in (*reversed(self._told), *self._state):  # the record first: it never says more than there is
+                self._store.remove(f"{self._key}/{file.name}")
+        except Exception as error:
+            raise ValueError(f"store={self._store.address}: {self._key} cannot be removed: {reason(error)}") from error
+
+    def push(self, *files: Path) -> None:
+        """Has files brought to the store, in this order, without waiting for it."""
+        self._uploads.add(files)
+
+    def finish(self, patience: float = PATIENCE) -> None:
+        """Waits until all is there; what that raises is what `Uploads.finish` does."""
+        self._uploads.finish(patience)
+
+
+def _progress(epochs: bytes | None, record: bytes | None) -> tuple[bool, int]:
+    """Returns whether a run has ended well, and its complete epochs; a damaged record says nothing."""
+    try:
+        complete = record is not None and json.loads(record)["status"] == "complete"
+    except (ValueError, KeyError, TypeError):
+        complete = False
+    return complete, 0 if epochs is None else max(0, epochs.count(b"\n") - 1)

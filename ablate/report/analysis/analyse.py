@@ -1,0 +1,164 @@
+"""All that a report says of a study, computed."""
+
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ablate.records.run_directory import COSTS
+from ablate.report.analysis import claims, comparability, comparisons, effects
+from ablate.report.analysis.comparisons import Answer, Question
+from ablate.report.analysis.completeness import Cell, completeness
+from ablate.report.analysis.verdicts import Judgement, judge
+from ablate.report.study.metrics import check_metric, metric
+from ablate.report.study.study import Study
+from ablate.stats import holm
+
+# Compared with the baseline beside the study's own metric, where the runs have them.
+_COMPARED = ("test_loss", "train_seconds", "total_seconds", *COSTS)
+_EFFECTS_ON = ("train_seconds",)
+OF_CLASS = "test_accuracy_of_"  # what the names of metrics of single classes begin with
+OF_PAIR = re.compile(r"test_confusion_(\w+)_as_(\w+)")
+
+
+@dataclass(frozen=True)
+class FactorialEffects:
+    """The effects of a factorial on a metric.
+
+    Attributes:
+        factorial: The factorial.
+        metric: The metric.
+        pairs: The seeds that all its cells have, or the rounds of the timing that was preferred to the runs' clocks.
+        timing: That timing's file; empty without one.
+        effects: Main effects and interactions; of a time, on natural logarithms. Empty if a cell is missing.
+        adjusted: Their p-values after Holm's method.
+        left_out: Why there are none, if so.
+    """
+
+    factorial: effects.Factorial
+    metric: str
+    pairs: tuple[int, ...]
+    timing: str
+    effects: tuple[effects.Effect, ...]
+    adjusted: tuple[float, ...]
+    left_out: str
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A study and what follows from it.
+
+    Attributes:
+        study: The study.
+        metric: The study's metric.
+        questions: The comparisons with the baseline, by metric, in the order they are shown.
+        answers: All tests, those of claims and contributions included.
+        judgements: The claims with their verdicts.
+        factorials: The effects of each factorial on the study's metric and on the training time.
+        contributions: Of each part of the full model.
+        by_class: The comparisons with the baseline on the images of each class, where that was measured.
+        cells: What there is of the runs that there should be.
+        mismatches: What does not agree between runs that are compared.
+    """
+
+    study: Study
+    metric: str
+    questions: Mapping[str, Sequence[Question]]
+    answers: Mapping[Question, Answer]
+    judgements: Sequence[Judgement]
+    factorials: Sequence[FactorialEffects]
+    contributions: Sequence[effects.Contribution]
+    by_class: Sequence[Question]
+    cells: Sequence[Cell]
+    mismatches: Sequence[str]
+
+
+def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
+    """Compares the variants of a study and judges its claims.
+
+    Args:
+        study: The study.
+        metrics: What to compare with the baseline; if empty, the study's metric, the test loss and times.
+
+    Raises:
+        ValueError: The study's metric, baseline or a claim names what is not there.
+    """
+    main = check_metric(study.definition.metric, study.metrics, "study.metric")
+    compared = list(dict.fromkeys(metrics)) or [main, *(name for name in _COMPARED if name in study.metrics)]
+    compared += [name for name in _further(study) if not metrics and name not in compared]
+    questions = {name: comparisons.to_baselines(study, [name]) for name in compared}
+    read = claims.read_claims(study.definition.claims, study, study.models)
+    start = None if study.definition.design is None else study.definition.baseline
+    parts = effects.contributions({label: study.variants[label] for label in study.labels}, start)
+    asked = list(itertools.chain.from_iterable(questions.values()))
+    for claim in read:
+        asked += [part.question for part in claim.parts if set(_sides(part.question)) <= set(study.labels)]
+    by_class = comparisons.to_baselines(
+        study, [name for name in study.metrics if re.fullmatch(OF_CLASS + r"\w+", name)]
+    )
+    asked += by_class
+    asked += [Question(main, *pair) for part in parts for pair in (part.added, part.left_out) if pair is not None]
+    answers = comparisons.families(study, asked)
+    found = effects.factorials({label: study.variants[label] for label in study.labels})
+    on = [main, *(name for name in _EFFECTS_ON if name in study.metrics and name != main)]
+    return Analysis(
+        study=study,
+        metric=main,
+        questions=questions,
+        answers=answers,
+        judgements=[judge(claim, study, answers) for claim in read],
+        factorials=[_effects(study, factorial, name) for factorial in found for name in on],
+        contributions=parts,
+        by_class=by_class,
+        cells=completeness(study),
+        mismatches=comparability.mismatches(study.records),
+    )
+
+
+def _further(study: Study) -> list[str]:
+    """Returns the metrics of the test images that were asked for, but for those of single classes and pairs of them."""
+    names = [name for name in study.metrics if re.fullmatch(r"test_\w+", name) and not name.startswith(OF_CLASS)]
+    names = [name for name in names if not OF_PAIR.fullmatch(name)]
+    return [name for name in names if name not in ("test_loss", "test_accuracy")]
+
+
+def _sides(question: Question) -> list[str]:
+    return [side for side in (question.first, question.second) if isinstance(side, str)]
+
+
+def _effects(study: Study, factorial: effects.Factorial, name: str) -> FactorialEffects:
+    def without(why: str) -> FactorialEffects:
+        return FactorialEffects(factorial, name, (), "", (), (), why)
+
+    labels = [label for label in factorial.cells.values() if label is not None]
+    if factorial.missing:
+        return without("not all combinations have runs")
+    timing, pairs, values = _timed_cells(study, labels, name) or ("", *_cells(study, labels, name))
+    if not pairs:
+        return without("its cells have no seed in common" + (" with comparable times" if metric(name).is_cost else ""))
+    if metric(name).is_cost:
+        values = np.log(values)
+    estimated = effects.effects(values, factorial.factors)
+    adjusted = holm([effect.p for effect in estimated])
+    return FactorialEffects(factorial, name, tuple(pairs), timing, tuple(estimated), tuple(adjusted), "")
+
+
+def _cells(study: Study, labels: Sequence[str], name: str) -> tuple[list[int], NDArray[np.float64]]:
+    """Returns the seeds that variants have in common, and their values, shape (seeds, variants)."""
+    cells = [study.of(label) for label in labels]
+    seeds = sorted(set.intersection(*(set(map(int, cell[name].dropna().index)) for cell in cells)))
+    if metric(name).is_cost:
+        seeds = [seed for seed in seeds if len({cell.loc[seed, "clock"] for cell in cells}) == 1]
+    return seeds, np.array([cell.loc[seeds, name].to_numpy(dtype=float) for cell in cells]).T
+
+
+def _timed_cells(study: Study, labels: Sequence[str], name: str) -> tuple[str, list[int], NDArray[np.float64]] | None:
+    """Returns the newest timing that has all variants: its file, its rounds, and times of shape (rounds, variants)."""
+    for timing in study.timings:
+        if all(name in timing.seconds.get(label, {}) for label in labels):
+            values = np.array([timing.seconds[label][name] for label in labels]).T
+            return timing.file, list(range(len(values))), values
+    return None

@@ -1,0 +1,150 @@
+"""Claims: conclusions as data, read into the questions that settle them.
+
+A claim is a mapping with
+
+    id         its name
+    statement  what is claimed, in words
+    metric     a metric of the runs; the study's own if left out
+    expect     one expectation or a list of them, all of which have to hold:
+               an ordering `plain > bn_dropout > dropout`, a bound `plain > 0.6`, or an equality within a margin
+               `dropout = plain within 0.01` (of a time, within that share of it)
+    published  figures of the source, by variant
+    source     where in the source they stand
+"""
+
+import itertools
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ablate.messages import nearest
+from ablate.report.analysis.comparisons import Question
+from ablate.report.study.metrics import check_metric, metric
+from ablate.report.study.study import Study
+from ablate.report.study.variants import parse_label
+
+_KEYS = ("id", "statement", "metric", "expect", "published", "source")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One expectation between two variants: `first > second` or, with a margin, `first = second`.
+
+    Attributes:
+        text: As in the claim.
+        question: The test that settles it.
+        sign: 1 if the first is expected higher, -1 if lower, 0 if equal within the margin.
+    """
+
+    text: str
+    question: Question
+    sign: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim that has been read."""
+
+    id: str
+    statement: str
+    metric: str
+    expect: tuple[str, ...]
+    parts: tuple[Part, ...]
+    published: Mapping[str, float]
+    source: str
+
+
+def read_claims(raw: Sequence[Any], study: Study, known_models: Iterable[str]) -> list[Claim]:
+    """Reads a study's claims.
+
+    Args:
+        raw: As they stand in the study's definition.
+        study: The runs, whose variants and metrics a claim may name.
+        known_models: Model options, which a claim may name before they have runs.
+
+    Raises:
+        ValueError: A claim has not the right form, or names an unknown variant or metric; the message has the nearest.
+    """
+    claims = [_read(f"claims[{number}]", item, study, list(known_models)) for number, item in enumerate(raw)]
+    for number, claim in enumerate(claims):
+        if claim.id in [other.id for other in claims[:number]]:
+            raise ValueError(f"claims[{number}].id={claim.id}: another claim has this id; give each its own")
+    return claims
+
+
+def _read(where: str, raw: Any, study: Study, models: Sequence[str]) -> Claim:
+    if not isinstance(raw, Mapping):
+        raise ValueError(f"{where}: a claim is a mapping with id, statement and expect")
+    for key in raw:
+        if key not in _KEYS:
+            raise ValueError(f"{where}.{key}: a claim has no such key; {nearest(str(key), _KEYS)}")
+    for key in ("id", "statement", "expect"):
+        if not raw.get(key):
+            raise ValueError(f"{where}.{key} is not set")
+    where = f"claim {raw['id']}"
+    name = check_metric(str(raw.get("metric") or study.definition.metric), study.metrics, f"{where}: metric")
+    expect = raw["expect"] if isinstance(raw["expect"], list) else [raw["expect"]]
+    parts = [part for text in expect for part in _parts(f"{where}: expect", str(text), name)]
+    published = raw.get("published") or {}
+    if not isinstance(published, Mapping):
+        raise ValueError(f"{where}: published must be a mapping from variants to numbers")
+    sides = [side for part in parts for side in (part.question.first, part.question.second) if isinstance(side, str)]
+    for side in [*sides, *map(str, published)]:
+        if side not in study.variants and parse_label(side)[0] not in models:
+            known = [*study.variants, *(model for model in models if model not in study.variants)]
+            raise ValueError(f"{where}: there is no variant {side!r}; {nearest(side, known)}")
+    for side, value in published.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{where}: published.{side}={value}: must be a number")
+    return Claim(
+        id=str(raw["id"]),
+        statement=str(raw["statement"]).strip(),
+        metric=name,
+        expect=tuple(map(str, expect)),
+        parts=tuple(parts),
+        published={str(side): float(value) for side, value in published.items()},
+        source=str(raw.get("source") or "").strip(),
+    )
+
+
+def _parts(where: str, text: str, name: str) -> Iterable[Part]:
+    """Yields the comparisons between neighbours of an ordering, or the one of an equality."""
+    tokens = re.split(r"\s+(>|<|=)\s+", text.strip())
+    sides, signs = tokens[::2], tokens[1::2]
+    if not signs or not all(sides) or len(set(signs)) > 1 or ("=" in signs and len(signs) > 1):
+        raise ValueError(
+            f"{where}: {text!r} is none of `one > other > third`, `one < other`, `one > 0.6` and "
+            "`one = other within 0.01`; put spaces around the sign"
+        )
+    if "=" in signs:
+        first, second = sides
+        match = re.fullmatch(r"(.+?)\s+within\s+(.+)", second)
+        margin = _number(match[2]) if match else None
+        if match is None or margin is None or not 0 < margin < math.inf:
+            raise ValueError(f"{where}: {text!r} has no margin above 0; say `{first} = … within 0.01`")
+        yield _part(where, text, name, first, match[1], 0, margin)
+        return
+    for first, second in itertools.pairwise(sides):
+        yield _part(where, f"{first} {signs[0]} {second}", name, first, second, 1 if signs[0] == ">" else -1, None)
+
+
+def _part(where: str, text: str, name: str, first: str, second: str, sign: int, margin: float | None) -> Part:
+    if _number(first) is not None:
+        first, second, sign = second, first, -sign
+    if _number(first) is not None or first == second:
+        raise ValueError(f"{where}: {text!r} compares nothing; name two variants, or a variant and a number")
+    bound = _number(second)
+    if bound is not None and metric(name).is_cost and not bound > 0:
+        raise ValueError(f"{where}: {text!r}: a time is above 0")
+    return Part(text, Question(name, first, second if bound is None else bound, margin), sign)
+
+
+def _number(text: str) -> float | None:
+    """Returns a number or a percentage, None for anything else."""
+    match = re.fullmatch(r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*(%?)", text.strip())
+    try:
+        return float(match[1]) / (100 if match[2] else 1) if match else None
+    except ValueError:
+        return None

@@ -1,0 +1,214 @@
+"""Effects of a model's parts: factorials of edits, and contributions of parts added to and left out of a full model."""
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats as distributions
+
+from ablate.report.study.variants import Variant
+from ablate.stats import LEVEL, Interval
+
+_MOST_FACTORS = 6  # beyond which nobody runs all combinations
+
+
+@dataclass(frozen=True)
+class Factorial:
+    """Variants that combine the same edits in all ways, or nearly.
+
+    Attributes:
+        factors: The names of the edits.
+        cells: Label of the variant by the factors that are in it, all factors out first; None where there is none.
+        full: Label of the variant with all factors.
+    """
+
+    factors: tuple[str, ...]
+    cells: Mapping[tuple[str, ...], str | None]
+    full: str
+
+    @property
+    def missing(self) -> list[tuple[str, ...]]:
+        """The combinations that no variant has."""
+        return [combination for combination, label in self.cells.items() if label is None]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A main effect or an interaction.
+
+    Attributes:
+        factors: One for a main effect, more for an interaction.
+        estimate: Of a main effect, the mean change that the factor makes over all levels of the others. Of an
+            interaction of two, how much the change that one makes is larger with the other than without; and so on.
+        interval: Its 95 % interval.
+        p: The two-sided p-value.
+    """
+
+    factors: tuple[str, ...]
+    estimate: float
+    interval: Interval
+    p: float
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """A part of a full model: the pairs of variants with and without it.
+
+    Attributes:
+        part: The edit's name; for a layer that a variant removes, the layer's.
+        added: The variants (with, without) that differ by the part alone, nothing else being in.
+        left_out: The same with everything else in.
+    """
+
+    part: str
+    added: tuple[str, str] | None
+    left_out: tuple[str, str] | None
+
+
+def factorials(variants: Mapping[str, Variant]) -> list[Factorial]:
+    """Recognises factorials: a variant with two edits or more, and what there is of the variants with some of them.
+
+    One of which fewer than half of the combinations are there is none. One within a larger one is left out.
+
+    Args:
+        variants: By label.
+    """
+    variants = _without_common(variants) if variants else {}
+    found: list[Factorial] = []
+    by_edits = {_key(variant): label for label, variant in variants.items()}
+    for label, variant in sorted(variants.items(), key=lambda item: (-len(item[1].edits), item[0])):
+        names = tuple(variant.edits)
+        if not 2 <= len(names) <= _MOST_FACTORS:
+            continue
+        cells: dict[tuple[str, ...], str | None] = {}
+        for size in range(len(names) + 1):
+            for combination in itertools.combinations(names, size):
+                edits = frozenset((name, variant.edits[name]) for name in combination)
+                cells[combination] = by_edits.get((edits, frozenset(variant.settings.items())))
+        there = [cell for cell in cells.values() if cell is not None]
+        known = {cell for other in found for cell in other.cells.values()}
+        if len(there) > max(2, len(cells) // 2) and not set(there) <= known:
+            found.append(Factorial(names, cells, label))
+    return found
+
+
+def effects(values: ArrayLike, factors: Sequence[str]) -> list[Effect]:
+    """Estimates main effects and interactions of a complete factorial, with the seed as a block.
+
+    The model is a cell mean plus a seed's deviation plus an error; the error's variance is pooled over all cells.
+
+    Args:
+        values: Shape (seeds, 2**factors), a column for each combination in the order of `Factorial.cells`.
+        factors: The factors' names.
+
+    Returns:
+        The effects, single factors first; without intervals for one seed, or where no seed differs from the mean.
+
+    Source: G. Box, J. Hunter and W. Hunter, "Statistics for Experimenters", 2nd edition, 2005, chapter 5.
+    """
+    array = np.asarray(values, dtype=float)
+    seeds, cells = array.shape
+    combinations = [
+        combination for size in range(len(factors) + 1) for combination in itertools.combinations(factors, size)
+    ]
+    assert cells == len(combinations) == 2 ** len(factors)
+    residuals = array - array.mean(axis=0) - array.mean(axis=1, keepdims=True) + array.mean()
+    freedom = (seeds - 1) * (cells - 1)
+    variance = float((residuals**2).sum() / freedom) if freedom else np.nan
+    return [_effect(array, chosen, combinations, len(factors), variance, freedom) for chosen in combinations[1:]]
+
+
+def _effect(
+    array: NDArray[np.float64],
+    chosen: tuple[str, ...],
+    combinations: Sequence[tuple[str, ...]],
+    factors: int,
+    variance: float,
+    freedom: int,
+) -> Effect:
+    # ±1 for each cell: the product over the chosen factors of whether they are in.
+    signs = np.array([np.prod([1 if factor in cell else -1 for factor in chosen]) for cell in combinations])
+    weights = signs / 2 ** (factors - len(chosen))
+    estimate = float(array.mean(axis=0) @ weights)
+    error = float(np.sqrt(variance * (weights**2).sum() / len(array)))
+    if not error > 0:  # one seed, or no error to go by
+        return Effect(chosen, estimate, Interval(np.nan, np.nan), np.nan)
+    half = float(distributions.t.ppf((1 + LEVEL) / 2, freedom)) * error
+    p = float(2 * distributions.t.sf(abs(estimate) / error, freedom))
+    return Effect(chosen, estimate, Interval(estimate - half, estimate + half), p)
+
+
+def contributions(variants: Mapping[str, Variant], baseline: str | None = None) -> list[Contribution]:
+    """Returns the parts of a model, with the variants that tell what each contributes.
+
+    Where variants remove layers, the full model is the one that removes none, and a removal's part is its layer.
+
+    Args:
+        variants: By label.
+        baseline: Of a design, the variant that its others are made from: the parts are those of all variants, and what
+            is added to it or left out of it counts. Without one, the parts are those of the model with the most edits.
+    """
+    if not variants:
+        return []
+    variants = _without_common(variants)
+    by_edits = {_key(variant): label for label, variant in variants.items()}
+    fullest = max(variants.values(), key=lambda variant: len(variant.edits))
+    start = fullest if baseline is None else variants.get(baseline, fullest)
+    settings = frozenset(start.settings.items())
+    removing = [variant for variant in variants.values() if any(_removed(edit) for edit in variant.edits.values())]
+    holding = list(variants.values()) if baseline is not None else removing or [fullest]
+    parts = {name: edit for variant in holding for name, edit in variant.edits.items()}
+    if len(parts) < 2:
+        return []
+
+    def pair(name: str, others: Mapping[str, str]) -> tuple[str, str] | None:
+        """Returns the variants with an edit and without it, beside others."""
+        found = [
+            by_edits.get((frozenset(edits.items()), settings)) for edits in ({**others, name: parts[name]}, others)
+        ]
+        return None if None in found else (str(found[0]), str(found[1]))
+
+    found = []
+    for name, edit in parts.items():
+        others = {other: value for other, value in parts.items() if other != name}
+        added, left_out = pair(name, {}), pair(name, others)
+        if baseline is not None:
+            beside = {other: value for other, value in start.edits.items() if other != name}
+            if name in start.edits:
+                left_out = pair(name, beside)
+            else:
+                added = pair(name, beside)
+        if layer := _removed(edit):  # with the layer is without its removal
+            found.append(Contribution(layer, _swapped(left_out), _swapped(added)))
+        else:
+            found.append(Contribution(name, added, left_out))
+    return [part for part in found if part.added or part.left_out]
+
+
+def _swapped(pair: tuple[str, str] | None) -> tuple[str, str] | None:
+    return None if pair is None else (pair[1], pair[0])
+
+
+def _without_common(variants: Mapping[str, Variant]) -> dict[str, Variant]:
+    """Returns variants without the edits that all of them make, such as those that fit a base to the data."""
+    common = frozenset.intersection(*(frozenset(variant.edits.items()) for variant in variants.values()))
+    if len(variants) < 2 or not common:
+        return dict(variants)
+    return {
+        label: replace(
+            variant, edits={name: edit for name, edit in variant.edits.items() if (name, edit) not in common}
+        )
+        for label, variant in variants.items()
+    }
+
+
+def _removed(edit: str) -> str | None:
+    layer = json.loads(edit).get("remove")
+    return None if layer is None else str(layer)
+
+
+def _key(variant: Variant) -> tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]:
+    return frozenset(variant.edits.items()), frozenset(variant.settings.items())

@@ -1,0 +1,1 @@
+"""What is said of an analysis: page, tables, figures, files."""

@@ -1,0 +1,106 @@
+"""The numbers of a report as frames: what the CSV files hold."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from ablate.report.analysis.analyse import Analysis
+from ablate.report.analysis.comparisons import Answer
+from ablate.report.analysis.summary import accuracy_table, published_table, runs_table, summary_table, time_table
+from ablate.report.output.words import finding
+
+
+def frames(analysis: Analysis) -> dict[str, pd.DataFrame]:
+    """Returns the frames by name: runs, epochs, accuracy, time, published, comparisons, claims, effects, and cells.
+
+    Of a metric that is compared and stands in neither of accuracy and time, there is `metric_<name>`.
+    """
+    study = analysis.study
+    tables = {
+        "accuracy": accuracy_table(study),
+        "time": time_table(study),
+        "published": published_table(study),
+        "runs": runs_table(study),
+        "comparisons": pd.DataFrame([_comparison(answer) for answer in _answers(analysis)]),
+        "claims": _claims(analysis),
+        "effects": _effects(analysis),
+        "cells": pd.DataFrame([vars(cell) for cell in analysis.cells]),
+    }
+    shown = {name for table in ("accuracy", "time") if not tables[table].empty for name in tables[table]["metric"]}
+    for name in analysis.questions:
+        if name not in shown:
+            tables[f"metric_{name}"] = summary_table(study, [name])
+    return tables
+
+
+def _answers(analysis: Analysis) -> Iterable[Answer]:
+    return sorted(analysis.answers.values(), key=lambda answer: answer.question.metric)
+
+
+def _comparison(answer: Answer) -> dict[str, object]:
+    """Returns an answer as a row; of times, differences are of natural logarithms."""
+    question, found = answer.question, answer.comparison
+    return {
+        "metric": question.metric,
+        "first": question.first,
+        "second": question.second,
+        "margin": question.margin,
+        "on_logarithms": answer.metric.is_cost,
+        "pairs": found.pairs,
+        "mean": found.mean,
+        "low": found.interval.low,
+        "high": found.interval.high,
+        "p_t": found.p_t,
+        "p": answer.p,
+        "p_adjusted": answer.p_adjusted,
+        "p_sign_flip": found.p_sign_flip,
+        "p_smallest": found.p_smallest,
+        "superiority": found.superiority,
+        "wins": found.wins,
+        "ties": found.ties,
+        "standardised": found.standardised,
+        "pairs_are": f"{answer.pairs}s",
+        "timing": answer.timing,
+        "seeds": " ".join(map(str, answer.seeds)),
+        "runs": " ".join(run for pair in answer.runs for run in pair),
+    }
+
+
+def _claims(analysis: Analysis) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "claim": judged.claim.id,
+                "statement": judged.claim.statement,
+                "verdict": str(judged.verdict),
+                "metric": judged.claim.metric,
+                "part": found.part.text,
+                "part_verdict": str(found.verdict),
+                "seeds_needed": found.seeds_needed,
+                "words": finding(found),
+            }
+            for judged in analysis.judgements
+            for found in judged.findings
+        ]
+    )
+
+
+def _effects(analysis: Analysis) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "metric": found.metric,
+                "factors": " ".join(effect.factors),
+                "of": " ".join(found.factorial.factors),
+                "estimate": effect.estimate,
+                "low": effect.interval.low,
+                "high": effect.interval.high,
+                "p": effect.p,
+                "p_adjusted": adjusted,
+                "timing": found.timing,
+                "seeds": "" if found.timing else " ".join(map(str, found.pairs)),
+            }
+            for found in analysis.factorials
+            for effect, adjusted in zip(found.effects, found.adjusted, strict=True)
+        ]
+    )

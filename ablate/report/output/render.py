@@ -1,0 +1,73 @@
+"""A document as Markdown, HTML and LaTeX."""
+
+import base64
+import re
+from collections.abc import Mapping
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader
+
+from ablate.report.output.document import Bullets, Commands, Document, Picture, Table, Text
+
+# What Markdown or the HTML in it would take for markup, except "_", which is none within a word.
+_MARKUP = re.compile(r"([\\`*\[\]<>|~#])")
+
+
+def markdown(document: Document) -> str:
+    """Returns a document as Markdown; its pictures are the SVG files of their names."""
+    parts = [f"# {_escaped(document.title)}", *map(_markdown_block, document.lead)]
+    for section in document.sections:
+        parts += [f"## {_escaped(section.title)}", *map(_markdown_block, section.blocks)]
+    return "\n\n".join(parts) + "\n"
+
+
+def html(document: Document, pictures: Mapping[str, Mapping[str, str]]) -> str:
+    """Returns a document as one HTML page that needs no other file.
+
+    Args:
+        document: The document.
+        pictures: SVG by theme (light, dark), by the picture's name.
+    """
+    environment = Environment(
+        loader=PackageLoader("ablate.report.output", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.tests |= {
+        name: lambda block, kind=kind: isinstance(block, kind)
+        for name, kind in {"text": Text, "bullets": Bullets, "commands": Commands, "table": Table}.items()
+    }
+    sources = {
+        name: {theme: base64.b64encode(svg.encode()).decode() for theme, svg in by_theme.items()}
+        for name, by_theme in pictures.items()
+    }
+    return environment.get_template("index.html").render(document=document, pictures=sources)
+
+
+def latex(table: Table) -> str:
+    """Returns a table as LaTeX, with rules of the package booktabs."""
+    frame = pd.DataFrame([[cell.text for cell in row] for row in table.rows], columns=list(table.columns))
+    styler = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+    columns = "".join("l" if name in table.words else "r" for name in table.columns)
+    return str(styler.to_latex(hrules=True, column_format=columns))
+
+
+def _markdown_block(block: Text | Bullets | Commands | Table | Picture) -> str:
+    match block:
+        case Text(words):
+            return _escaped(words)
+        case Bullets(items):
+            return "\n".join(f"- {f'**{item.word}:** ' * bool(item.word)}{_escaped(item.text)}" for item in items)
+        case Commands(lines):
+            return "\n".join(["```", *lines, "```"])
+        case Picture(name, caption, alt):
+            return f"![{_escaped(alt)}]({name}.svg)\n\n{_escaped(caption)}"
+        case Table():
+            frame = pd.DataFrame(
+                [[_escaped(cell.text) for cell in row] for row in block.rows], columns=list(block.columns)
+            )
+            align = ["left" if name in block.words else "right" for name in block.columns]
+            text = frame.to_markdown(index=False, disable_numparse=True, colalign=align)
+            return f"{_escaped(block.caption)}\n\n{text}"
+
+
+def _escaped(text: str) -> str:
+    return _MARKUP.sub(r"\\\1", " ".join(text.split()))

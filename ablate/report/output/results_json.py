@@ -1,0 +1,84 @@
+"""The report as data: results.json, whose form is docs/results.schema.json."""
+
+import json
+import math
+from typing import Any
+
+import pandas as pd
+
+from ablate.report.analysis.analyse import Analysis
+from ablate.report.output.words import finding
+
+FORMAT = 1
+
+
+def results(analysis: Analysis, tables: dict[str, pd.DataFrame]) -> str:
+    """Returns results.json: NaN and what is missing as null, keys in a fixed order."""
+    study, definition = analysis.study, analysis.study.definition
+    content = {
+        "format": FORMAT,
+        "study": {
+            "name": definition.name,
+            "title": definition.title,
+            "baseline": definition.baseline,
+            "metric": analysis.metric,
+            "source": definition.source,
+        },
+        "variants": [
+            {
+                "label": label,
+                "description": variant.describe(),
+                "edits": {name: json.loads(edit) for name, edit in variant.edits.items()},
+                "settings": variant.settings,
+            }
+            for label, variant in study.variants.items()
+        ],
+        "runs": _rows(tables["runs"]),
+        "summary": [row for name in tables for row in _rows(tables[name]) if "sd" in tables[name]],
+        "comparisons": _rows(tables["comparisons"]),
+        "claims": [
+            {
+                "id": judged.claim.id,
+                "statement": judged.claim.statement,
+                "metric": judged.claim.metric,
+                "expect": judged.claim.expect,
+                "published": judged.claim.published,
+                "source": judged.claim.source,
+                "verdict": judged.verdict,
+                "seeds_needed": judged.seeds_needed,
+                "parts": [
+                    {
+                        "text": found.part.text,
+                        "verdict": found.verdict,
+                        "seeds_needed": found.seeds_needed,
+                        "words": finding(found),
+                    }
+                    for found in judged.findings
+                ],
+            }
+            for judged in analysis.judgements
+        ],
+        "effects": _rows(tables["effects"]),
+        "contributions": [
+            {"part": part.part, "added": part.added, "left_out": part.left_out} for part in analysis.contributions
+        ],
+        "published": _rows(tables["published"]),
+        "cells": _rows(tables["cells"]),
+        "broken": study.broken,
+        "mismatches": analysis.mismatches,
+    }
+    return json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):  # a number of numpy's
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

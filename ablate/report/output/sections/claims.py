@@ -1,0 +1,90 @@
+"""Claims and their verdicts."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from ablate.report.analysis.analyse import Analysis
+from ablate.report.analysis.completeness import commands, default_command, timing_command
+from ablate.report.analysis.verdicts import Finding, Verdict
+from ablate.report.output import words
+from ablate.report.output.document import Block, Cell, Commands, Picture, Table, Text
+from ablate.report.study.metrics import metric
+
+_FEWEST_SEEDS = 3
+MARKS = {Verdict.SUPPORTED: "good", Verdict.REFUTED: "bad"}
+
+
+def claims(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Block]:
+    """Yields the claims, their figure, the evidence, and what to type for those that no runs test."""
+    if not analysis.judgements:
+        return
+    rows = []
+    for judged in analysis.judgements:
+        claim = judged.claim
+        published = ", ".join(f"{side} {metric(claim.metric).show(value)}" for side, value in claim.published.items())
+        rows.append(
+            [
+                Cell(claim.statement),
+                Cell(judged.verdict, mark=MARKS.get(judged.verdict, "open")),
+                Cell("; ".join(claim.expect)),
+                Cell(metric(claim.metric).label),
+                Cell(f"{published}{f' ({claim.source})' if claim.source else ''}" or "–"),
+            ]
+        )
+    columns = ("claim", "verdict", "expected", "metric", "published")
+    yield Table("claims", "Each claim and its verdict.", columns, rows, words=columns)
+    if "claims" in drawn:
+        yield drawn["claims"]
+    rows = [_evidence(judged.claim.id, found) for judged in analysis.judgements for found in judged.findings]
+    details = ("claim", "part", "verdict", "difference", "95 % interval", "pairs", "p", "exact p", "pairs needed")
+    yield Table(
+        "evidence", "The evidence, part by part.", details, rows, words=("claim", "part", "verdict", "95 % interval")
+    )
+    yield from _to_run(analysis)
+
+
+def _evidence(claim: str, found: Finding) -> list[Cell]:
+    start = [Cell(claim), Cell(found.part.text), Cell(found.verdict, mark=MARKS.get(found.verdict, "open"))]
+    if found.answer is None or found.verdict is Verdict.UNTESTED:
+        return [*start, Cell("–"), Cell(found.missing), *[Cell("–")] * 4]
+    answer, comparison = found.answer, found.answer.comparison
+    against_equality = found.part.sign == 0 and found.verdict is Verdict.REFUTED
+    p = answer.p_outside if against_equality else answer.p_adjusted
+    needed = "–" if found.verdict is not Verdict.INCONCLUSIVE else words.needed(found)
+    return [
+        *start,
+        Cell(answer.metric.show_difference(comparison.mean), comparison.mean),
+        Cell(words.interval(comparison.interval, answer.metric)),
+        Cell(words.pairs(answer), comparison.pairs),
+        Cell(words.p_value(p), p),
+        Cell(words.p_value(comparison.p_sign_flip), comparison.p_sign_flip),
+        Cell(needed, found.seeds_needed),
+    ]
+
+
+def _to_run(analysis: Analysis) -> Iterator[Block]:
+    """What to type for claims that no runs test."""
+    study = analysis.study
+    untested = [
+        found for judged in analysis.judgements for found in judged.findings if found.verdict is Verdict.UNTESTED
+    ]
+    if not untested or not study.records:
+        return
+    typed = []
+    of_time = [found for found in untested if found.answer is not None and metric(found.part.question.metric).is_cost]
+    if of_time and (command := timing_command(study, _variants(of_time))) is not None:
+        typed.append(command)
+        untested = [found for found in untested if found not in of_time]
+    if untested:
+        seeds = {*map(int, study.runs["seed"])}
+        if any(found.answer is not None and found.answer.left_out for found in untested):
+            seeds = {max(seeds) + number for number in range(1, _FEWEST_SEEDS + 1)}  # all of them on this machine
+        elif len(seeds) < _FEWEST_SEEDS:
+            seeds |= {*range(_FEWEST_SEEDS)}
+        typed += commands(study, _variants(untested), seeds) or [default_command(study)]
+    yield Text("To test what is untested:")
+    yield Commands(typed)
+
+
+def _variants(findings: Iterable[Finding]) -> list[str]:
+    sides = [side for found in findings for side in (found.part.question.first, found.part.question.second)]
+    return list(dict.fromkeys(side for side in sides if isinstance(side, str)))

@@ -1,0 +1,84 @@
+"""Main effects, interactions and contributions."""
+
+from collections.abc import Iterator, Mapping
+
+from ablate.report.analysis.analyse import Analysis, FactorialEffects
+from ablate.report.analysis.comparisons import Question, find
+from ablate.report.analysis.completeness import command_of_edits
+from ablate.report.output import words
+from ablate.report.output.document import Block, Cell, Commands, Picture, Table, Text
+from ablate.report.study.metrics import metric
+
+
+def effects(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Block]:
+    """Yields what each part contributes (which leads a design), and the effects of factorials or what they miss."""
+    design = analysis.study.definition.design
+    if design is not None and analysis.contributions:
+        yield Text(f"The variants are a design, {design}, of {words.listed([p.part for p in analysis.contributions])}.")
+        yield _contributions(analysis)
+    if "effects" in drawn:
+        yield drawn["effects"]
+    for found in analysis.factorials:
+        if found.effects:
+            yield _effects_table(found)
+    if design is None and analysis.contributions:
+        yield _contributions(analysis)
+    for found in analysis.factorials:
+        if found.left_out and not found.factorial.missing:
+            yield Text(f"No effects on {metric(found.metric).label}: {found.left_out}.")
+    if design not in (None, "factorial"):
+        return
+    for factorial in dict.fromkeys(found.factorial.full for found in analysis.factorials if found.factorial.missing):
+        (first, *_) = [found.factorial for found in analysis.factorials if found.factorial.full == factorial]
+        missing = [words.listed(cell) or "none" for cell in first.missing]
+        yield Text(
+            f"The combinations of {words.listed(first.factors)} are a factorial but for {words.listed(missing)} alone. "
+            "With these runs there are main effects and interactions:"
+        )
+        yield Commands([command_of_edits(analysis.study, first.full, cell) for cell in first.missing])
+
+
+def _effects_table(found: FactorialEffects) -> Table:
+    kind = metric(found.metric)
+    over = words.count(len(found.pairs), "round" if found.timing else "seed")
+    rows = [
+        [
+            Cell(" × ".join(effect.factors)),
+            Cell("main effect" if len(effect.factors) == 1 else "interaction"),
+            Cell(kind.show_difference(effect.estimate), effect.estimate),
+            Cell(words.interval(effect.interval, kind)),
+            Cell(words.p_value(p), p),
+        ]
+        for effect, p in zip(found.effects, found.adjusted, strict=True)
+    ]
+    caption = (
+        f"Effects of {words.listed(found.factorial.factors)} on {kind.label}, "
+        f"over {over}. A main effect is the mean change over the levels of the "
+        "others; an interaction how much the change one makes grows with the other in."
+    )
+    columns = ("effect", "kind", "estimate", "95 % interval", "p")
+    return Table(
+        f"effects_{'_'.join(found.factorial.factors)}_{found.metric}", caption, columns, rows, words=columns[:2]
+    )
+
+
+def _contributions(analysis: Analysis) -> Table:
+    main = metric(analysis.metric)
+
+    def shown(pair: tuple[str, str] | None) -> list[Cell]:
+        if pair is None:
+            return [Cell("not run"), Cell("–"), Cell("–")]
+        answer = find(analysis.answers, Question(main.name, *pair))
+        mean = answer.comparison.mean
+        return [
+            Cell(main.show_difference(mean), mean),
+            Cell(words.interval(answer.comparison.interval, main)),
+            Cell(words.p_value(answer.p_adjusted), answer.p_adjusted),
+        ]
+
+    rows = [[Cell(part.part), *shown(part.added), *shown(part.left_out)] for part in analysis.contributions]
+    columns = ("part", "added", "95 % interval", "p", "left out", "95 % interval ", "p ")
+    caption = (
+        f"What each part contributes to {main.label}: by being added to a model, and by not being left out of one."
+    )
+    return Table("contributions", caption, columns, rows, words=("part", "95 % interval", "95 % interval "))

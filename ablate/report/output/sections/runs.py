@@ -1,0 +1,129 @@
+"""Times, what there is of the runs, and what the comparison rests on."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from ablate.report.analysis.analyse import Analysis
+from ablate.report.analysis.completeness import commands, default_command
+from ablate.report.output import words
+from ablate.report.output.document import Block, Bullets, Cell, Commands, Item, Picture, Table, Text
+from ablate.report.output.sections.accuracy import summary
+
+_MOST_COLUMNS = 30
+_MARKS = {"complete": "good", "missing": "open", "failed": "bad", "diverged": "bad"}
+
+
+def times(analysis: Analysis, tables: Mapping[str, pd.DataFrame], drawn: Mapping[str, Picture]) -> Iterator[Block]:
+    """Yields the times of a run and its parts."""
+    if tables["time"].empty:
+        return
+    yield summary("time", "Seconds of a run on its own clock, over seeds.", tables["time"], ["part"])
+    yield Text(
+        "Runs shared their machine with whatever else ran on it, so small differences between variants may be the "
+        "machine's."
+    )
+    together = sum(bool(record.get("cohort")) for record in analysis.study.records.values())
+    if together:
+        yield Text(
+            f"{words.count(together, 'run')} of {len(analysis.study.records)} were trained together with others, in "
+            "lock-step. Their times are shares of the cohort's, and are not compared."
+        )
+    predicted = analysis.study.prediction
+    if predicted is not None:
+        error = predicted.predicted / predicted.taken - 1
+        yield Text(
+            f"Before {words.count(predicted.runs, 'run')} of these, {predicted.predicted / 3600:.3f} core-hours were "
+            f"predicted, and {predicted.taken / 3600:.3f} were taken: the prediction was {abs(error):.0%} too "
+            f"{'high' if error > 0 else 'low'}, for one run at most {predicted.largest:.0%}."
+        )
+    yield from (drawn[name] for name in ("times", "accuracy_against_time") if name in drawn)
+
+
+def completeness(analysis: Analysis) -> Iterator[Block]:
+    """Yields the matrix of variants and seeds, what is left out, and the command for what is missing."""
+    yield _matrix(analysis)
+    study = analysis.study
+    left_out = [f"{run.run}: {run.why}" for run in study.unfinished]
+    left_out += [f"{run}: {why}" for run, why in study.broken.items()]
+    if left_out:
+        yield Text("Left out of all numbers:")
+        yield Bullets([Item(text) for text in left_out])
+    stale = [cell for cell in analysis.cells if cell.status == "stale"]
+    if stale:
+        reasons = words.listed(dict.fromkeys(cell.why for cell in stale))
+        counted = "1 run is" if len(stale) == 1 else f"{len(stale)} runs are"
+        yield Text(
+            f"{counted} stale ({reasons}), and in the numbers: when the sweep's command was last repeated, a run would "
+            "have started under other conditions. `rerun=stale` added to the command runs them anew."
+        )
+    missing = [cell for cell in analysis.cells if cell.status not in ("complete", "stale")]
+    if missing and study.records:
+        numbers = Counter(cell.status for cell in missing)
+        yield Text(
+            f"Of the study's runs, {words.listed(f'{n} {status}' for status, n in numbers.items())}. To run them:"
+        )
+        labels = dict.fromkeys(cell.variant for cell in missing)
+        yield Commands(commands(study, labels, [cell.seed for cell in missing]) or [default_command(study)])
+
+
+def _matrix(analysis: Analysis) -> Table:
+    cells = {(cell.variant, cell.seed): cell for cell in analysis.cells}
+    variants, seeds = dict.fromkeys(variant for variant, _ in cells), sorted({seed for _, seed in cells})
+    if len(seeds) > _MOST_COLUMNS:
+        statuses = list(dict.fromkeys(cell.status for cell in analysis.cells))
+        counts = Counter((cell.variant, cell.status) for cell in analysis.cells)
+        rows = [
+            [Cell(variant), *(Cell(str(counts[variant, status]), counts[variant, status]) for status in statuses)]
+            for variant in variants
+        ]
+        caption = "How many seeds there are of each variant."
+        return Table("completeness", caption, ("variant", *statuses), rows, words=("variant",))
+    rows = []
+    for variant in variants:
+        found = [cells.get((variant, seed)) for seed in seeds]
+        row = [Cell("–") if cell is None else Cell(cell.status, mark=_MARKS.get(cell.status, "open")) for cell in found]
+        rows.append([Cell(variant), *row])
+    columns = ("variant", *(f"seed {seed}" for seed in seeds))
+    return Table("completeness", "What there is of each variant and seed.", columns, rows, words=columns)
+
+
+def basis(analysis: Analysis) -> Iterator[Block]:
+    """Yields what all runs have in common, and what not."""
+    every = analysis.study.records.values()
+    imported = Counter(task for record in every if (task := str(record.get("task", ""))).startswith("imported from "))
+    lines = [
+        f"{words.count(number, 'run')} {task}: of what data, code and machine is not recorded, nor whether the runs of "
+        "a seed share anything else"
+        for task, number in imported.items()
+    ]
+    records = [record for record in every if str(record.get("task", "")) not in imported]
+    if not records:
+        if lines:
+            yield Bullets([Item(text) for text in lines])
+        return
+    provenance, data = records[0]["provenance"], records[0]["data"]
+    images = ", ".join(f"{number:,} {name}" for name, number in data["images"].items())
+    code, machine = provenance["code"], provenance["machine"]
+    commit = f"commit {str(code['commit'])[:12]}" if code.get("commit") else "not from a git checkout"
+    if code.get("dirty"):
+        commit += " with local changes"
+    packages = ", ".join(f"{name} {version}" for name, version in provenance["packages"].items())
+    lines += [
+        f"Data: {data['name']}, {images} images, SHA-256 {data['sha256'][:16]}…",
+        f"Code: {commit}; {packages}",
+        f"Machine: {machine['cpu']}, {machine['cores']} cores; computed on {provenance['accelerator']} "
+        f"with {words.count(provenance['threads'], 'thread')}",
+    ]
+    lines += [f"Mismatch: {text}" for text in analysis.mismatches]
+    if not analysis.mismatches:
+        agree = "data, code, packages, machine, device, threads, precision and whether other runs shared the machine"
+        if any("task" in record for record in records):
+            lines.append(f"All runs agree in {agree}; what the runs of a seed share is their task's to say.")
+        else:
+            lines.append(
+                f"All runs agree in {agree}; the runs of each seed saw the images in one order and started from the "
+                "same weights in the layers that they share."
+            )
+    yield Bullets([Item(text) for text in lines])

@@ -1,0 +1,56 @@
+"""The files of a report."""
+
+from pathlib import Path
+
+from ablate.files import atomic_write
+from ablate.report.analysis.analyse import Analysis
+from ablate.report.output import figures
+from ablate.report.output.csv_files import frames
+from ablate.report.output.document import Document
+from ablate.report.output.page import build
+from ablate.report.output.pictures import pictures
+from ablate.report.output.render import html, latex, markdown
+from ablate.report.output.results_json import results
+
+_THEMES = ("light", "dark")
+
+
+def write_report(analysis: Analysis, out: Path) -> Document:
+    """Writes a report: index.html, report.md, results.json, tables as CSV and LaTeX, figures as SVG and PNG.
+
+    Args:
+        analysis: What it says.
+        out: The folder, made if it is not there.
+
+    Returns:
+        What was written, as a document.
+
+    Raises:
+        OSError: The folder cannot be written to.
+    """
+    tables = frames(analysis)
+    drawn = pictures(analysis)
+    document = build(analysis, tables, list(drawn))
+    svgs: dict[str, dict[str, str]] = {}
+    files: dict[str, str | bytes] = {}
+    for picture, draw in drawn.items():
+        for theme in _THEMES:
+            with figures.theme(theme):
+                figure = draw()
+                svgs.setdefault(picture.name, {})[theme] = figures.svg(figure)
+                if theme == "light":
+                    files[f"{picture.name}.png"] = figures.png(figure)
+        files[f"{picture.name}.svg"] = svgs[picture.name]["light"]
+    for name, frame in tables.items():
+        if not frame.empty:
+            files[f"{name}.csv"] = frame.to_csv(index=False, lineterminator="\n")
+    for table in document.tables:
+        files[f"{table.name}.tex"] = latex(table)
+    files["results.json"] = results(analysis, tables)
+    files["report.md"] = markdown(document)
+    files["index.html"] = html(document, svgs)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        with atomic_write(out / name, "wb" if isinstance(content, bytes) else "w") as file:
+            file.write(content)
+    return document

@@ -1,0 +1,1 @@
+"""Run directories, read into a study."""

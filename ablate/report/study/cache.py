@@ -1,0 +1,162 @@
+"""The runs of a study as they were last read: a run is read again only where one of its two files has changed.
+
+A study of very many runs is kept in SQLite in the user's cache folder, never beside the runs, which may come from
+others. What runs have in common, most of a record, is kept once, and is one object in memory.
+"""
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from platformdirs import user_cache_path
+
+from ablate.records.run_directory import RunDirectory
+from ablate.report.study import run_record
+from ablate.report.study.run_record import Epochs, read_run
+
+_WORTH_KEEPING = 1000  # runs; fewer are read as fast from their own files
+_COMMON = ("config", "model", "data", "provenance")  # parts of a record that consist of what other runs have too
+_TABLES = """
+CREATE TABLE IF NOT EXISTS runs (folder TEXT PRIMARY KEY, stamp TEXT, own TEXT, common TEXT, columns TEXT, epochs BLOB);
+CREATE TABLE IF NOT EXISTS parts (digest TEXT PRIMARY KEY, content TEXT);
+"""
+
+
+@dataclass
+class Found:
+    """What there is in a study's folder.
+
+    Attributes:
+        complete: Record and epochs of each complete run, in the order of their folders.
+        others: The records of the others.
+        broken: What is wrong with each run directory that cannot be read, by its folder.
+    """
+
+    complete: list[tuple[dict[str, Any], Epochs]] = field(default_factory=list)
+    others: list[dict[str, Any]] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
+
+
+def read_runs(folder: Path) -> Found:
+    """Returns the runs of a study.
+
+    Args:
+        folder: The study's folder.
+    """
+    stamps = dict(sorted(_stamps(folder)))
+    if len(stamps) >= _WORTH_KEEPING:
+        try:
+            file = _file(folder)
+            return _read(folder, stamps, file)
+        except (OSError, sqlite3.OperationalError):  # no place for it, or another report is writing it
+            pass
+        except sqlite3.DatabaseError:  # damaged
+            Path(file).unlink()
+    return _read(folder, stamps, ":memory:")
+
+
+def _file(folder: Path) -> str:
+    """Returns the cache's file; another version of what reads runs has another."""
+    cache = user_cache_path("ablate") / "collected"
+    cache.mkdir(parents=True, exist_ok=True)
+    version = hashlib.sha256(Path(run_record.__file__).read_bytes() + Path(__file__).read_bytes())
+    version.update(os.fsencode(folder.resolve()))
+    return str(cache / f"{version.hexdigest()[:24]}.sqlite")
+
+
+def _stamps(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yields the run directories of a study, each with what changes when one of its files does."""
+    for variant in os.scandir(folder):
+        if not variant.is_dir():
+            continue
+        for run in os.scandir(variant.path):
+            directory = RunDirectory(Path(run.path))
+            stamp = _stamp(directory.record_file)
+            if stamp is not None:
+                yield f"{variant.name}/{run.name}", f"{stamp} {_stamp(directory.epochs_file)}"
+
+
+def _stamp(file: Path) -> str | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
+
+
+def _read(folder: Path, stamps: Mapping[str, str], database: str) -> Found:
+    found = Found()
+    with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
+        connection.executescript(_TABLES)
+        known = dict(connection.execute("SELECT folder, stamp FROM runs"))
+        changed = [(name,) for name in known if stamps.get(name) != known[name]]
+        connection.executemany("DELETE FROM runs WHERE folder = ?", changed)
+        kept: set[str] = set()
+        for name, stamp in stamps.items():
+            if known.get(name) == stamp:
+                continue
+            try:
+                record, epochs = read_run(RunDirectory(folder / name))
+            except ValueError as error:
+                found.broken[name] = str(error)
+                continue
+            if epochs is None:
+                found.others.append(record)
+                continue
+            connection.execute(
+                "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    name,
+                    stamp,
+                    *_pack(record, kept, connection),
+                    json.dumps(epochs.columns),
+                    epochs.values.tobytes(),
+                ),
+            )
+        found.complete = list(_load(connection))
+    found.broken = dict(sorted(found.broken.items()))
+    return found
+
+
+def _pack(record: Mapping[str, Any], kept: set[str], connection: sqlite3.Connection) -> tuple[str, str]:
+    """Returns what a record has alone, and the digests of its common parts, which are kept if they are not yet."""
+    common: dict[str, dict[str, str]] = {}
+    for key in _COMMON:
+        for name, value in record[key].items():
+            content = json.dumps(value)
+            digest = hashlib.sha256(content.encode()).hexdigest()[:32]
+            if digest not in kept:
+                connection.execute("INSERT OR IGNORE INTO parts VALUES (?, ?)", (digest, content))
+                kept.add(digest)
+            common.setdefault(key, {})[name] = digest
+    return json.dumps({key: value for key, value in record.items() if key not in _COMMON}), json.dumps(common)
+
+
+def _load(connection: sqlite3.Connection) -> Iterator[tuple[dict[str, Any], Epochs]]:
+    parts: dict[str, Any] = {
+        digest: json.loads(content) for digest, content in _all(connection, "digest, content FROM parts")
+    }
+    of_columns: dict[str, tuple[str, ...]] = {}
+    common_of: dict[str, dict[str, dict[str, Any]]] = {}
+    rows = _all(connection, "own, common, columns, epochs FROM runs ORDER BY folder")
+    for own, common, columns, epochs in rows:
+        if columns not in of_columns:
+            of_columns[columns] = tuple(json.loads(columns))
+        if common not in common_of:
+            common_of[common] = {
+                key: {name: parts[digest] for name, digest in digests.items()}
+                for key, digests in json.loads(common).items()
+            }
+        values = np.frombuffer(epochs).reshape(-1, len(of_columns[columns]))
+        yield {**json.loads(own), **common_of[common]}, Epochs(of_columns[columns], values)
+
+
+def _all(connection: sqlite3.Connection, what: str) -> Iterable[tuple[Any, ...]]:
+    return connection.execute(f"SELECT {what}")

@@ -1,0 +1,203 @@
+"""Run directories, read into tidy frames."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ablate.config.options import config_dir, options
+from ablate.records.run_directory import TIMES
+from ablate.report.study.cache import read_runs
+from ablate.report.study.definition import find
+from ablate.report.study.predictions import read_prediction
+from ablate.report.study.run_record import Epochs
+from ablate.report.study.study import Study, Unfinished
+from ablate.report.study.timings import read_timings
+from ablate.report.study.variants import Variant, group
+
+
+def find_studies(folder: Path) -> list[Path]:
+    """Returns the folders of the studies at or below a folder: those that hold `<variant>/<run>/run.json`.
+
+    Raises:
+        ValueError: There is no run.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder; give the folder of a study, such as outputs/lenet_cifar10")
+    studies = sorted({path.parents[2] for path in folder.rglob("run.json")})
+    if not studies:
+        raise ValueError(f"{folder}: there are no runs in it; `python -m ablate -m` makes those of a study")
+    return studies
+
+
+def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None) -> Study:
+    """Reads the runs of a study. What cannot be read is named and left out.
+
+    Args:
+        folder: The study's folder.
+        folders: Folders of config groups beside ablate's own.
+        file: A study option's file, if not the one of the study's name.
+
+    Raises:
+        ValueError: No run is complete, or the study's definition cannot be read.
+    """
+    found = read_runs(folder)
+    complete, others, broken = found.complete, found.others, found.broken
+    if not complete:
+        left_out = [f"{_run(record)}: {_why(record)}" for record in others]
+        left_out += [f"{run}: {why}" for run, why in broken.items()]
+        raise ValueError(
+            f"{folder}: no run is complete ({'; '.join(left_out[:5])}); repeat the sweep's command to finish them"
+        )
+
+    complete.sort(key=lambda pair: (_run(pair[0]), str(pair[0]["started"])))
+    epochs_of = {_run(record): epochs for record, epochs in complete}
+    records = {_run(record): record for record, _ in complete}
+    if len(records) < len(complete):
+        broken["several folders"] = "hold copies of one run; of each, the one started last counts"
+    unfinished = {_run(record): record for record in sorted(others, key=_run) if _run(record) not in records}
+    newest = max(records.values(), key=lambda record: (str(record["started"]), _run(record)))
+    study = newest["config"]["study"]
+    groups = [*folders, config_dir()]
+    definition = find(str(study.get("name", folder.name)), study, groups, file)
+
+    everything = {**records, **unfinished}
+    by_run = group(
+        {run: record["config"] for run, record in everything.items()},
+        {run: record.get("overrides") or () for run, record in everything.items()},
+    )
+    ordered = sorted(
+        {variant.label: variant for variant in by_run.values()}.values(),
+        key=lambda variant: (
+            variant.label != definition.baseline, variant.model != definition.baseline,
+            len(variant.edits), variant.model, variant.label,
+        ),
+    )  # fmt: skip
+    variants = {variant.label: variant for variant in ordered}
+    place = {label: number for number, label in enumerate(variants)}
+    order = sorted(records, key=lambda run: (place[by_run[run].label], records[run]["seed"], run))
+    cells = [(by_run[run].label, records[run]["seed"]) for run in order]
+    for run, cell, before in zip(order[1:], cells[1:], cells, strict=False):
+        if cell == before:
+            broken[run] = "another run has its variant and seed; their settings differ in what changes no result"
+    order = [run for run in order if run not in broken]
+    runs = pd.DataFrame(
+        [
+            {"run": run, "variant": by_run[run].label, "seed": records[run]["seed"], **_metrics(records[run])}
+            for run in order
+        ]
+    )
+    if runs["total_seconds"].isna().all():  # as of runs that come from elsewhere
+        runs = runs.drop(columns=[*TIMES, "total_seconds"])
+    configs = {by_run[run].label: records[run]["config"] for run in reversed(order)}
+    timings = read_timings(folder, configs, broken)
+    epochs = _frame({run: epochs_of[run] for run in order}, by_run, records)
+    return Study(
+        definition=definition,
+        runs=runs,
+        epochs=epochs,
+        variants=variants,
+        records={run: records[run] for run in order},
+        unfinished=[
+            Unfinished(run, by_run[run].label, record["seed"], record["status"], _why(record))
+            for run, record in unfinished.items()
+        ],
+        broken=broken,
+        models=options("model", groups),
+        timings=timings,
+        prediction=read_prediction(folder, {run: records[run] for run in order}, epochs, broken),
+    )
+
+
+def _run(record: Mapping[str, Any]) -> str:
+    return f"{record['variant']}/seed{record['seed']}-{record.get('id', '')}"
+
+
+def _why(record: Mapping[str, Any]) -> str:
+    error = record.get("error")
+    message = str(error.get("message", "")).split("\n")[0] if isinstance(error, Mapping) else ""
+    return f"{record['status']}: {message}" if message else str(record["status"])
+
+
+def _metrics(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the metrics of a run, and what has to agree for times to be comparable."""
+    metrics: dict[str, Any] = {}
+    for name, statistics in record["results"].items():
+        for statistic in ("final", "maximum", "minimum"):
+            value = statistics.get(statistic) if isinstance(statistics, Mapping) else None
+            metrics[name if statistic == "final" else f"{name}.{statistic}"] = (
+                float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
+            )
+    provenance = record["provenance"]
+    return {
+        **metrics,
+        # Times are compared on logarithms, so one that is not above 0 is none.
+        **{
+            name: seconds if (seconds := float(record["times"][name])) > 0 else math.nan
+            for name in (*TIMES, "total_seconds")
+        },
+        "parameters": record["model"]["after"]["parameters"],
+        "flops": record["model"]["after"]["flops"],
+        "clock": json.dumps(
+            [
+                provenance["machine"],
+                sorted({str(start.get("host")) for start in record.get("starts", ())}),
+                provenance["accelerator"],
+                provenance["threads"],
+                provenance["packages"].get("torch"),
+                record["config"]["hardware"]["precision"],
+                # The time of a run that was trained with others is its share of theirs: comparable with no other.
+                _run(record) if record.get("cohort") else None,
+            ],
+            sort_keys=True,
+        ),
+    }
+
+
+def _frame(
+    epochs_of: Mapping[str, Epochs], variants: Mapping[str, Variant], records: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
+    """Returns a row an epoch."""
+    columns = list(dict.fromkeys(name for epochs in epochs_of.values() for name in epochs.columns))
+    lengths = [len(epochs.values) for epochs in epochs_of.values()]
+    values = np.full((sum(lengths), len(columns)), np.nan)
+    place = {names: [columns.index(name) for name in names] for names in {e.columns for e in epochs_of.values()}}
+    start = 0
+    for epochs in epochs_of.values():
+        values[start : start + len(epochs.values), place[epochs.columns]] = epochs.values
+        start += len(epochs.values)
+    frame = pd.DataFrame(values, columns=columns)
+    of_run = {
+        "run": list(epochs_of),
+        "variant": [variants[run].label for run in epochs_of],
+        "seed": [records[run]["seed"] for run in epochs_of],
+    }
+    for name, each in of_run.items():
+        frame[name] = pd.Series(each).repeat(lengths).to_numpy()
+    frame["epoch"] = frame["epoch"].astype(int)
+    return frame
+
+
+class Runs(NamedTuple):
+    """A frame with a row a run, and one with a row an epoch."""
+
+    runs: pd.DataFrame
+    epochs: pd.DataFrame
+
+
+def load_runs(path: Path) -> Runs:
+    """Returns the complete runs of all studies at or below a folder; `ablate.load_runs` says more."""
+    studies = [collect(folder) for folder in find_studies(path)]
+    return Runs(
+        pd.concat([_named(study, study.runs.drop(columns="clock")) for study in studies], ignore_index=True),
+        pd.concat([_named(study, study.epochs) for study in studies], ignore_index=True),
+    )
+
+
+def _named(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
+    frame.insert(0, "study", study.definition.name)
+    return frame

@@ -1,0 +1,120 @@
+"""What a study is about: its baseline, metric, published figures, claims and default sweep."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ablate.config.options import load, options
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A study option, as the report reads it.
+
+    Attributes:
+        name: The study's name.
+        title: For people.
+        baseline: The label of the variant that others are compared with.
+        metric: The metric that the study is about.
+        design: The design that made its variants, if one did.
+        source: Where the published figures come from.
+        published_epochs: After how many epochs they were taken, if known.
+        published: Published figures by variant and metric.
+        claims: Claims as they are written; `ablate.report.analysis.claims` reads them.
+        sweep: What its default sweep sets: overrides by key, as Hydra's sweeper takes them.
+        option: The name of the option, if it is a file that was found.
+    """
+
+    name: str
+    title: str = ""
+    baseline: str = "plain"
+    metric: str = "test_accuracy"
+    design: str | None = None
+    source: str = ""
+    published_epochs: int | None = None
+    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    claims: Sequence[Any] = ()
+    sweep: Mapping[str, str] = field(default_factory=dict)
+    option: str | None = None
+
+
+def find(name: str, recorded: Mapping[str, Any], folders: Iterable[Path], file: Path | None = None) -> Definition:
+    """Returns the definition of a study: as it stands today in its option's file, or else as a run recorded it.
+
+    Args:
+        name: The study's name.
+        recorded: The `study` part of a run's config.
+        folders: Folders of config groups to look in.
+        file: A study option's file to take instead.
+
+    Raises:
+        ValueError: A file cannot be read, or its values have the wrong form.
+    """
+    if file is not None:
+        return define(name, load(file), None)
+    for option, content in options("study", folders).items():
+        if isinstance(content.get("study"), dict) and content["study"].get("name") == name:
+            return _designed(define(name, content, option), recorded)
+    return _designed(define(name, {"study": recorded}, None), recorded)
+
+
+def _designed(definition: Definition, recorded: Mapping[str, Any]) -> Definition:
+    """Returns the definition with the baseline of the design that its runs are of, if they are of one."""
+    design, baseline = recorded.get("design"), recorded.get("baseline")
+    if not isinstance(design, str) or not isinstance(baseline, str):
+        return definition
+    return replace(definition, design=design, baseline=baseline)
+
+
+def define(name: str, content: Mapping[str, Any], option: str | None) -> Definition:
+    """Returns the definition that a study option's content gives.
+
+    Raises:
+        ValueError: Its values have the wrong form.
+    """
+    study = content.get("study")
+    if not isinstance(study, Mapping):
+        raise ValueError(f"study {name}: its definition has no `study:` with the study's keys")
+    published = study.get("published") or {}
+    _require(f"study {name}: published", published, Mapping)
+    _require(f"study {name}: published.variants", published.get("variants") or {}, Mapping)
+    for key in ("title", "baseline", "metric"):
+        _require(f"study {name}: {key}", study.get(key) or "", str)
+    _require(f"study {name}: published.source", published.get("source") or "", str)
+    _require(f"study {name}: published.epochs", published.get("epochs") or 0, int)
+    known = {key: study[key] for key in ("title", "baseline", "metric") if study.get(key)}
+    claims = study.get("claims") or []
+    if not isinstance(claims, Sequence) or isinstance(claims, str):
+        raise ValueError(f"study {name}: claims must be a list")
+    params = ((content.get("hydra") or {}).get("sweeper") or {}).get("params") or {}
+    return Definition(
+        name=name,
+        **known,
+        source=published.get("source") or "",
+        published_epochs=published.get("epochs"),
+        published={
+            str(variant): dict(_figures(f"study {name}: published.variants.{variant}", figures))
+            for variant, figures in (published.get("variants") or {}).items()
+        },
+        claims=list(claims),
+        sweep={str(key): str(value) for key, value in params.items()},
+        option=option,
+    )
+
+
+def _require(where: str, value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        names = {str: "a text", int: "a whole number"}
+        raise ValueError(f"{where}={value}: must be {names.get(kind, 'a mapping')}")
+
+
+def _figures(where: str, figures: Any) -> Iterable[tuple[str, float]]:
+    """Yields metric and value of {metric: {statistic: value}}."""
+    if not isinstance(figures, Mapping):
+        raise ValueError(f"{where}: must be a mapping such as test_accuracy: {{final: 0.63}}")
+    for metric, statistics in figures.items():
+        for statistic, value in statistics.items() if isinstance(statistics, Mapping) else [("final", statistics)]:
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(f"{where}.{metric}.{statistic}={value}: must be a number")
+            yield (metric if statistic in ("final", "total") else f"{metric}.{statistic}"), float(value)

@@ -1,0 +1,122 @@
+"""What is measured of a run: names, units, and how a value is shown."""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ablate.messages import nearest
+
+# Over a run's epochs. A metric's plain name is its value after the last one.
+STATISTICS = ("final", "maximum", "minimum")
+_OVER_EPOCHS = {"maximum": "highest of all epochs", "minimum": "lowest of all epochs"}
+_OF_IMAGES = re.compile(r"(train|validation|test)_(accuracy|loss|accuracy_of_\w+|\w+_accuracy|confusion_\w+_as_\w+)")
+_COSTS = {"peak_memory": "bytes", "energy": "joules"}
+_TIMES = {
+    "train_seconds": "training time",
+    "eval_seconds": "evaluation time",
+    "data_seconds": "time for data",
+    "total_seconds": "total time",
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that each run has one of.
+
+    Attributes:
+        name: As in claims and tables: `test_accuracy`, `test_accuracy.maximum`, `total_seconds`.
+        label: For people, without the unit.
+        kind: share (from 0 to 1, shown in percent), loss, seconds, bytes, joules, or number.
+    """
+
+    name: str
+    label: str
+    kind: str
+
+    @property
+    def is_cost(self) -> bool:
+        """Whether it is of the machine too: variants are compared by ratios, that is on logarithms, on one machine."""
+        return self.kind in ("seconds", *_COSTS.values())
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether no run is needed to know it: it is the variant's, the same for all seeds."""
+        return self.name in ("parameters", "flops")
+
+    @property
+    def unit(self) -> str:
+        """The unit of an axis."""
+        return {"share": "%", "loss": "cross-entropy", "seconds": "s", "bytes": "MiB", "joules": "J"}.get(self.kind, "")
+
+    def show(self, value: float | None) -> str:
+        """Returns a value with its unit."""
+        if value is None or math.isnan(value):
+            return "–"
+        if self.kind == "share":
+            return f"{100 * value:.2f} %"
+        if self.kind == "seconds":
+            return f"{value:.2f} s"
+        if self.kind == "bytes":
+            return f"{value / 2**20:.1f} MiB"
+        if self.kind == "joules":
+            return f"{value:.1f} J"
+        return f"{value:.4f}" if self.kind == "loss" else f"{value:.6g}"
+
+    def show_difference(self, difference: float) -> str:
+        """Returns a difference between two variants; of a time's logarithms, the ratio."""
+        if math.isnan(difference):
+            return "–"
+        if self.kind == "share":
+            return f"{_signed(100 * difference, 2)} pp"
+        if self.is_cost:
+            return f"× {math.exp(difference):.3f}"
+        return _signed(difference, 4) if self.kind == "loss" else f"{difference:+.4g}".replace("-", "−")
+
+    def show_interval(self, low: float, high: float) -> str:
+        """Returns the bounds of a difference, or of the ratio of times."""
+        if math.isnan(low):
+            return "–"
+        if self.kind == "share":
+            return f"{_signed(100 * low, 2)} to {_signed(100 * high, 2)} pp"
+        if self.is_cost:
+            return f"× {math.exp(low):.3f} to {math.exp(high):.3f}"
+        return f"{self.show_difference(low)} to {self.show_difference(high)}"
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def metric(name: str) -> Metric:
+    """Returns what a name stands for; the name of a metric that ablate does not know is its label."""
+    column, _, statistic = name.partition(".")
+    if column in _TIMES:
+        return Metric(name, _TIMES[column], "seconds")
+    if column in _COSTS:
+        label = ", ".join([column.replace("_", " "), *filter(None, [_OVER_EPOCHS.get(statistic)])])
+        return Metric(name, label, _COSTS[column])
+    match = _OF_IMAGES.fullmatch(column)
+    if match is None:
+        return Metric(name, name.replace("_", " "), "number")
+    split, what = match.groups()
+    over = _OVER_EPOCHS.get(statistic, "after the last epoch")
+    label = f"{'training' if split == 'train' else split} {what.replace('_', ' ')}, {over}"
+    return Metric(name, label, "loss" if what == "loss" else "share")
+
+
+def check_metric(name: str, known: Iterable[str], where: str) -> str:
+    """Returns a metric's name, in which `.final` may be left out.
+
+    Args:
+        name: As a user wrote it.
+        known: The metrics that there are.
+        where: What names it, for the message.
+
+    Raises:
+        ValueError: There is no such metric; the message names the nearest.
+    """
+    plain, known = name.removesuffix(".final"), list(known)
+    if plain not in known:
+        raise ValueError(f"{where}: there is no metric {name!r} in the runs; {nearest(name, known)}")
+    return plain

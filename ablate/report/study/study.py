@@ -1,0 +1,80 @@
+"""The runs of a study, as the report's parts read them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from ablate.report.study.definition import Definition
+from ablate.report.study.predictions import Prediction
+from ablate.report.study.timings import Timing
+from ablate.report.study.variants import Variant
+
+_NOT_METRICS = ("run", "variant", "seed", "clock")
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A run without a result: its variant's label, seed, status, and why."""
+
+    run: str
+    variant: str
+    seed: int
+    status: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """The runs of a study.
+
+    Attributes:
+        definition: What the study is about.
+        runs: A row for each complete run: run, variant, seed, clock (equal where times are comparable), and metrics.
+            A run's name is its variant, seed and identity, whatever its folder is called.
+        epochs: The epochs of the complete runs: run, variant, seed, and the columns of epochs.csv.
+        variants: By label, in the order they are shown: the baseline first, then by number of edits.
+        records: run.json of each complete run, by run.
+        unfinished: Runs that are not complete.
+        broken: What is wrong with each run directory that cannot be read, by its folder.
+        models: The model options that can be run, by name.
+        timings: Of variants against each other, the newest first.
+        prediction: What was predicted of the runs' time, if a plan was made.
+    """
+
+    definition: Definition
+    runs: pd.DataFrame
+    epochs: pd.DataFrame
+    variants: Mapping[str, Variant]
+    records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    unfinished: Sequence[Unfinished] = ()
+    broken: Mapping[str, str] = field(default_factory=dict)
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    timings: Sequence[Timing] = ()
+    prediction: Prediction | None = None
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """The variants with a complete run, in the order they are shown."""
+        with_runs = set(self.runs["variant"])
+        return [label for label in self.variants if label in with_runs]
+
+    @property
+    def metrics(self) -> list[str]:
+        """The names of the metrics that the runs have."""
+        return [str(name) for name in self.runs.columns if name not in _NOT_METRICS]
+
+    def values(self, variant: str, metric: str) -> pd.Series:
+        """Returns a metric of a variant's runs by seed; empty where there are none."""
+        return self.of(variant)[metric].dropna()
+
+    def of(self, variant: str) -> pd.DataFrame:
+        """Returns the rows of a variant's runs by seed; none where there are no runs."""
+        rows = self._of_variants.get(variant)
+        return self.runs[:0].set_index("seed") if rows is None else rows
+
+    @cached_property
+    def _of_variants(self) -> Mapping[str, pd.DataFrame]:
+        return {str(variant): rows for variant, rows in self.runs.set_index("seed").groupby("variant", sort=False)}

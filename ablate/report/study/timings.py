@@ -1,0 +1,106 @@
+"""Timings of variants against each other, as `python -m ablate.timing` left them in the study's folder."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ablate.records.run_directory import read_study_file, study_files
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Variants timed in turns.
+
+    Attributes:
+        file: Its name.
+        seconds: By variant and part, the seconds an epoch of every round, shape (rounds,).
+        layers: By variant, the seconds that each layer takes of a training step, by name; empty if not measured.
+        place: The machine, the device and the threads, in words.
+        disturbed: Rounds that do not count.
+    """
+
+    file: str
+    seconds: Mapping[str, Mapping[str, NDArray[np.float64]]]
+    layers: Mapping[str, Mapping[str, float]]
+    place: str
+    disturbed: int
+
+    def pair(self, first: str, second: str, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Returns the times of two variants, round by round, if both were timed."""
+        found = [self.seconds.get(label, {}).get(metric) for label in (first, second)]
+        return None if found[0] is None or found[1] is None else (found[0], found[1])
+
+
+def read_timings(folder: Path, configs: Mapping[str, Mapping[str, Any]], broken: dict[str, str]) -> list[Timing]:
+    """Returns a study's timings, the newest first; what cannot be read goes to `broken`.
+
+    Args:
+        folder: The study's.
+        configs: The configuration of a run of each variant, by label.
+        broken: What is wrong, by file.
+    """
+    labels = {_essence(config): label for label, config in configs.items()}
+    found = []
+    for path in study_files(folder, "timing"):
+        try:
+            found.append(_read(path, labels))
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            broken[f"timing/{path.name}"] = f"cannot be read as a timing: {error}"
+    return [timing for timing in found if timing.seconds]
+
+
+def _read(path: Path, labels: Mapping[str, str]) -> Timing:
+    timing = read_study_file(path)
+    variants = {
+        labels[key]: variant for variant in timing["variants"] if (key := _essence(variant["config"])) in labels
+    }
+    seconds = {
+        label: {str(part): _times(values) for part, values in variant["seconds"].items()}
+        for label, variant in variants.items()
+    }
+    lengths = {len(values) for parts in seconds.values() for values in parts.values()}
+    if len(lengths) > 1:
+        raise ValueError("its variants have different numbers of rounds")
+    provenance = timing["provenance"]
+    return Timing(
+        file=path.name,
+        seconds=seconds,
+        layers={
+            label: {str(layer["layer"]): float(layer["forward"]) + float(layer["backward"]) for layer in layers}
+            for label, variant in variants.items()
+            if (layers := variant.get("layers"))
+        },
+        place=f"{provenance['machine']['cpu']}, {provenance['accelerator']}, threads {provenance['threads']}",
+        disturbed=int(timing["disturbed"]),
+    )
+
+
+def _times(values: Sequence[Any]) -> NDArray[np.float64]:
+    times = np.array([float(value) for value in values])
+    if len(times) < 2 or not all(math.isfinite(value) and value > 0 for value in times):
+        raise ValueError("a time is not a number above 0, or there are fewer than two")
+    return times
+
+
+def _essence(config: Mapping[str, Any]) -> str:
+    """Returns what the time of a step depends on, the machine aside."""
+    model, hardware = config["model"], config["hardware"]
+    data = {key: value for key, value in config["data"].items() if key != "root"}
+    edits = list(model["edits"].items())
+    return json.dumps(
+        [
+            model.get("base"),
+            edits,
+            config.get("optimizer"),
+            data,
+            config["train"].get("batch_size"),
+            hardware["precision"],
+        ],
+        sort_keys=True,
+    )

@@ -1,0 +1,1 @@
+"""Runs of other tools, read for `ablate.commands.import_runs`."""

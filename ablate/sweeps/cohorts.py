@@ -1,0 +1,215 @@
+"""Runs of a sweep trained in lock-step: those that agree in their data, their order of images and their base model."""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from ablate.config.design import settle
+from ablate.records.run_directory import Busy, RunDirectory
+from ablate.records.uploads import HURRY, PATIENCE, RunStore, StoreFailed
+from ablate.runs.other_runs import announced
+from ablate.runs.prepare import Prepared, assemble, prepare
+from ablate.runs.recorder import Diverged, Recorder
+from ablate.runs.resume import Action
+from ablate.runs.run import look, store_of
+from ablate.training.hardware import configured
+from ablate.training.loop import fit
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A job that may be trained in a cohort: its configuration, its run directory, and what was typed for it."""
+
+    cfg: DictConfig
+    folder: Path
+    overrides: Sequence[str]
+
+
+def members_of(
+    loader: Any, config: DictConfig, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+) -> list[Member]:
+    """Returns the jobs of a batch that Hydra launches.
+
+    Args:
+        loader: Hydra's config loader.
+        config: The sweep's configuration, with Hydra's node.
+        job_overrides: Those of each job.
+        initial_job_idx: The number of the first.
+    """
+    found = []
+    for number, overrides in enumerate(job_overrides, start=initial_job_idx):
+        cfg = loader.load_sweep_config(config, list(overrides))
+        with open_dict(cfg):
+            cfg.hydra.job.id = cfg.hydra.job.num = number
+        HydraConfig.instance().set_config(cfg)
+        folder = Path(cfg.hydra.sweep.dir) / cfg.hydra.sweep.subdir
+        typed = list(cfg.hydra.overrides.task)
+        with open_dict(cfg):
+            del cfg["hydra"]
+        settle(cfg)
+        found.append(Member(cfg, folder.absolute(), typed))
+    return found
+
+
+def plan(members: Sequence[Member], most: int, processes: int = 1, across_seeds: bool = False) -> list[list[Member]]:
+    """Returns the cohorts of a sweep; a run that is alike to no other is one of its own.
+
+    Args:
+        members: The jobs.
+        most: Runs of a cohort.
+        processes: That train cohorts at the same time; none should be without work.
+        across_seeds: Whether a cohort may have runs of several seeds, whose batches are their own.
+    """
+    alike: dict[str, list[Member]] = {}
+    for member in members:
+        alike.setdefault(_likeness(member.cfg, across_seeds), []).append(member)
+    cohorts = [group[start : start + most] for group in alike.values() for start in range(0, len(group), most)]
+    left_over = len(cohorts) % processes
+    if left_over and processes > 1:  # the last round would leave processes without work
+        parts = -(-processes // left_over)
+        cohorts[-left_over:] = [cohort[part::parts] for cohort in cohorts[-left_over:] for part in range(parts)]
+    return [cohort for cohort in cohorts if cohort]
+
+
+def _likeness(cfg: DictConfig, across_seeds: bool) -> str:
+    """Returns what the runs of a cohort have in common."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    common = {
+        key: plain[key]
+        for key in ("data", "train", "hardware", "allow", "metrics", *([] if across_seeds else ["seed"]))
+    }
+    return json.dumps({**common, "base": plain["model"]["base"]}, sort_keys=True)
+
+
+@dataclass
+class _Run:
+    cfg: DictConfig
+    prepared: Prepared
+    recorder: Recorder
+
+    @property
+    def done(self) -> int:
+        return len(self.recorder.rows)
+
+
+def train_cohort(members: Sequence[Member], since: str, on_progress: Callable[[float], object]) -> None:
+    """Trains jobs in lock-step and records them as if each had been trained alone.
+
+    What is complete, what another process works on and what is not wanted is left out. A run whose loss is not finite
+    leaves the cohort; any other failure ends it, and its runs stay as they are, for each to go on alone.
+
+    Args:
+        members: Jobs of one plan.
+        since: When the command started.
+        on_progress: Called with the share of a run that has been trained.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(configured(members[0].cfg.hardware))
+        other_runs = stack.enter_context(announced())
+        runs: list[_Run] = []
+        stores: list[RunStore] = []
+        patience = PATIENCE
+        try:
+            wanted = [pair for member in members if (pair := _wanted(member, since, stack)) is not None]
+            for member, earlier in wanted:
+                # What fits all members of a cohort is rewritten as they are merged.
+                prepared = prepare(member.cfg, rewrite=len(wanted) == 1)
+                directory = RunDirectory(member.folder)
+                store = store_of(member.cfg, directory)
+                recorder = Recorder(member.cfg, prepared, directory, member.overrides, earlier, other_runs, store)
+                if store is not None:
+                    stores.append(store)
+                runs.append(_Run(member.cfg, prepared, recorder))
+            for run in runs:
+                if len(runs) > 1:
+                    run.recorder.record["cohort"] = len(runs)
+                run.recorder.started()
+                run.recorder.restore(run.prepared.trainee)
+            if runs:
+                _train(runs, on_progress)
+        except Exception as error:
+            names = ", ".join(run.recorder.name for run in runs)
+            log.warning("a cohort failed, and its runs go on alone (%s): %s", names, error, exc_info=error)
+        except BaseException as error:
+            patience = HURRY
+            for run in runs:
+                if run.recorder.record["status"] == "running":
+                    run.recorder.fail(error)
+            raise
+        finally:
+            for run in runs:
+                with suppress(Exception):  # what is being saved is saved before the runs' locks go
+                    run.recorder.settle()
+            for store in stores:
+                with suppress(StoreFailed):  # which the run's job says, after it has tried again
+                    store.finish(patience)
+
+
+def _wanted(member: Member, since: str, stack: ExitStack) -> tuple[Member, dict[str, Any] | None] | None:
+    """Locks a member's run, as long as the stack lasts; returns it with the record that it goes on from, if any."""
+    directory = RunDirectory(member.folder)
+    member.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        stack.enter_context(directory.lock())
+    except Busy:
+        return None
+    store = store_of(member.cfg, directory)
+    if store is not None:
+        store.pull()
+    found = look(member.cfg, directory, since)
+    if found.decision.action in (Action.KEEP, Action.LEAVE):
+        return None
+    if found.decision.action is Action.START:
+        if store is not None:
+            store.forget()
+        directory.forget()
+        return member, None
+    return member, found.record
+
+
+def _train(runs: list[_Run], on_progress: Callable[[float], object]) -> None:
+    epochs = runs[0].cfg.train.epochs
+    for run in runs:
+        on_progress(run.done / epochs)
+    while runs:
+        # A cohort that was killed has left its runs an epoch apart: those behind catch up first.
+        levels = sorted({run.done for run in runs})
+        together = [run for run in runs if run.done == levels[0]]
+        until = levels[1] if len(levels) > 1 else epochs
+        for run in _lock_step(together, until, on_progress):
+            runs.remove(run)
+        if all(run.done == epochs for run in runs):
+            break
+    for run in runs:
+        run.recorder.complete(run.prepared.trainee)
+
+
+def _lock_step(runs: Sequence[_Run], until: int, on_progress: Callable[[float], object]) -> list[_Run]:
+    """Trains runs of one number of epochs up to another; ends early, returning them, where some diverge."""
+    cfg = runs[0].cfg
+    training = assemble(cfg, [run.prepared for run in runs], [run.cfg.seed for run in runs])
+    if len(runs) > 1:
+        for run in runs:
+            run.recorder.record["model"]["rewrites"] = training.step.cohort.rewrites
+    share = len(runs) / (len(training.batches[0]) * cfg.train.epochs)
+    for rows in fit(training, range(runs[0].done, until), lambda: on_progress(share)):
+        diverged = []
+        for run, row in zip(runs, rows, strict=True):
+            try:
+                run.recorder.epoch(run.prepared.trainee, row)
+            except Diverged as error:
+                run.recorder.fail(error)
+                log.error("%s failed: %s", run.recorder.name, error)
+                diverged.append(run)
+        if diverged:
+            return diverged
+    return []

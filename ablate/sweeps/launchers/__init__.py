@@ -1,0 +1,1 @@
+"""Hydra launchers: here and on clusters."""

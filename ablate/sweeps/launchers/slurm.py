@@ -1,0 +1,170 @@
+"""Hydra's launcher `slurm`: cohorts as the tasks of an array job, by submitit."""
+
+import logging
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ablate.sweeps.launchers.cluster import POLL, ClusterLauncher, Work
+
+log = logging.getLogger(__name__)
+
+# Why a task waits, in Slurm's words: what every task waits for, and what no time brings.
+_USUAL = ("None", "Priority", "Resources", "BeginTime", "Dependency", "JobArrayTaskLimit", "Cleaning")
+_NEVER = (
+    "PartitionConfig",
+    "PartitionNodeLimit",
+    "PartitionTimeLimit",
+    "BadConstraints",
+    "InvalidAccount",
+    "InvalidQOS",
+)
+_PATIENCE = 10  # looks at the queue
+
+
+class SlurmLauncher(ClusterLauncher):
+    """Sends cohorts to Slurm as the tasks of an array, by submitit.
+
+    Args:
+        members: The most runs of a cohort.
+        options: Of submitit, without the prefix `slurm_`: `timeout_min`, `cpus_per_task`, `mem_gb`, `partition` and
+            so on.
+    """
+
+    # Those that submitit knows for every kind of cluster; the others are Slurm's.
+    _COMMON = ("timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb", "nodes", "tasks_per_node", "name")
+
+    def check(self) -> None:
+        """Raises ValueError where there is no Slurm, no submitit, or no answer from the controller."""
+        try:
+            import submitit  # noqa: F401
+        except ImportError as error:
+            raise ValueError("hydra/launcher=slurm: submitit is not installed; pip install 'ablate[slurm]'") from error
+        try:
+            said = subprocess.run(["sinfo", "--noheader"], capture_output=True, text=True, timeout=30, check=False)
+        except FileNotFoundError as error:
+            raise ValueError(
+                "hydra/launcher=slurm: there is no Slurm on this machine (no `sinfo`); start the sweep on a login node "
+                "of the cluster, or take hydra/launcher=cohort to run it here"
+            ) from error
+        except subprocess.TimeoutExpired as error:
+            raise ValueError(
+                "hydra/launcher=slurm: the controller gives no answer (`sinfo` hangs); try later"
+            ) from error
+        if said.returncode != 0:
+            raise ValueError(f"hydra/launcher=slurm: the controller cannot be reached: {said.stderr.strip()}")
+
+    def gpus(self) -> float:
+        """Returns the GPUs of a job."""
+        return float(self.options.get("gpus_per_node") or 0)
+
+    def threads(self) -> int | None:
+        """Returns the cores of a job."""
+        cpus = self.options.get("cpus_per_task")
+        return None if cpus is None else int(cpus)
+
+    def send(self, works: Sequence[Work], watch: Callable[[], None]) -> list[BaseException | None]:
+        """Submits array jobs, as large as the cluster takes, and waits for their tasks.
+
+        Raises:
+            ValueError: Slurm refuses them, and none of this sweep's is under way whose end might change that.
+        """
+        import time
+
+        import submitit
+
+        options = {key: value for key, value in self.options.items() if value is not None}
+        folder, timeouts = options.pop("folder"), options.pop("max_num_timeout", 0)
+        executor = submitit.AutoExecutor(folder=folder, cluster="slurm", slurm_max_num_timeout=timeouts)
+        executor.update_parameters(
+            **{key if key in self._COMMON else f"slurm_{key}": value for key, value in options.items()}
+        )
+        largest, tasks = _largest_array(), _Tasks()
+        while True:
+            under_way = tasks.under_way()
+            watch()
+            if len(tasks.jobs) == len(works) and not under_way:
+                return [tasks.error(job) for job in tasks.jobs]
+            if len(tasks.jobs) < len(works):
+                try:
+                    tasks.jobs += executor.submit_array(works[len(tasks.jobs) : len(tasks.jobs) + largest])
+                    continue
+                except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
+                    if not under_way:
+                        raise _refusal(error) from error
+                    tasks.say(f"Slurm takes no more tasks for now ({_reason(error)}); the others follow")
+            time.sleep(POLL)
+
+
+class _Tasks:
+    """What was submitted, as the queue shows it."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Any] = []  # of submitit
+        self._missed: Counter[str] = Counter()  # looks at the queue in a row that did not find a task
+        self._hopeless: Counter[str] = Counter()  # looks that found it waiting for what cannot come
+        self._said: set[str] = set()
+
+    def under_way(self) -> bool:
+        """Looks at the queue, and returns whether a task waits or runs; one that would wait for ever is cancelled."""
+        queue = _queue()
+        if queue is not None:
+            for job in self.jobs:
+                reason = queue.get(job.job_id)
+                self._missed[job.job_id] = 0 if reason is not None else self._missed[job.job_id] + 1
+                if reason in _NEVER:
+                    self._hopeless[job.job_id] += 1
+                    if self._hopeless[job.job_id] == _PATIENCE:
+                        subprocess.run(["scancel", job.job_id], capture_output=True, check=False)
+                elif reason not in (None, *_USUAL):
+                    self.say(f"Tasks wait, says Slurm, for: {reason}")
+        return any(not job.paths.result_pickle.exists() and self._missed[job.job_id] < 2 for job in self.jobs)
+
+    def say(self, what: str) -> None:
+        """Logs something once."""
+        if what not in self._said:
+            log.info(what)
+            self._said.add(what)
+
+    def error(self, job: Any) -> BaseException | None:
+        """Returns what went wrong with a task that has ended."""
+        if job.paths.result_pickle.exists():
+            return job.exception()  # type: ignore[no-any-return]
+        if self._hopeless[job.job_id] >= _PATIENCE:
+            return RuntimeError(
+                "Slurm would let it wait for ever: its partition has no node such as it asks for, or not for as long; "
+                "`sinfo --Node --long` lists the nodes; set hydra.launcher.cpus_per_task=…, partition=… and the like"
+            )
+        return RuntimeError(f"task {job.job_id} was cancelled or lost; its log is {job.paths.stderr}")
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "stderr", "") or error).strip().splitlines()[-1]
+
+
+def _refusal(error: Exception) -> ValueError:
+    return ValueError(
+        f"hydra/launcher=slurm: Slurm refuses the job: {_reason(error)}\n`sinfo -s` lists the partitions, "
+        "`sacctmgr show qos` the limits, `squeue --me` what you have in the queue; set hydra.launcher.partition=… and "
+        "the like, or wait and repeat the command"
+    )
+
+
+def _largest_array() -> int:
+    """Returns how many tasks the cluster lets an array have."""
+    command = ["scontrol", "show", "config"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", said, re.MULTILINE)
+    return 1000 if found is None else max(1, int(found[1]))
+
+
+def _queue() -> dict[str, str] | None:
+    """Returns what each task that waits or runs waits for; None if the controller does not say."""
+    command = ["squeue", "--me", "--array", "--noheader", "--format=%i %r"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return dict(line.split(maxsplit=1) for line in said.stdout.splitlines() if line.strip())

@@ -1,0 +1,183 @@
+"""What a sweep would do, and how long it would take: its cells, its cohorts, and the time of earlier runs."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from ablate.columns import aligned
+from ablate.records.run_directory import TIMES, RunDirectory, write_study_file
+from ablate.runs.resume import Action
+from ablate.runs.run import look
+from ablate.sweeps.cohorts import Member
+
+_WORDS = {
+    Action.START: "to run",
+    Action.RESUME: "to resume",
+    Action.KEEP: "complete",
+    Action.LEAVE: "left as it is",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a sweep.
+
+    Attributes:
+        run: Its folder below the sweep's.
+        state: What there is of it, and what would be done.
+        done: Epochs that would not be trained.
+        epochs: All epochs.
+        cohort: The number of the cohort that it would be trained in, from 1; None if alone or not at all.
+        core_seconds: What its epochs would take, times the cores that it would take them on; None if nothing is known.
+        basis: The earlier runs that this is taken from, in words.
+    """
+
+    run: str
+    state: str
+    done: int
+    epochs: int
+    cohort: int | None
+    core_seconds: float | None
+    basis: str
+
+
+def cells(members: Sequence[Member], cohorts: Sequence[Sequence[Member]], earlier: Path) -> list[Cell]:
+    """Returns what a sweep's jobs would do.
+
+    Args:
+        members: The jobs.
+        cohorts: How they would be grouped.
+        earlier: A folder with studies, whose records tell how long epochs take.
+    """
+    history = list(_history(earlier))
+    number = {member.folder: place for place, cohort in enumerate(cohorts, start=1) for member in cohort}
+    return [_cell(member, number.get(member.folder), history) for member in members]
+
+
+def _cell(member: Member, cohort: int | None, history: Sequence["_Earlier"]) -> Cell:
+    directory, epochs = RunDirectory(member.folder), member.cfg.train.epochs
+    found = look(member.cfg, directory, None)
+    action = found.decision.action
+    state = _WORDS[action]
+    if action is Action.KEEP and found.stale:
+        state += f", stale ({'; '.join(found.stale)})"
+    elif action is Action.START and found.record is not None:
+        state += f" again ({found.decision.why})" if found.decision.why else " again"
+    if action in (Action.KEEP, Action.LEAVE):
+        return Cell(_name(member.folder), state, epochs, epochs, None, 0.0, "")
+    done = len(directory.read_epochs()) if action is Action.RESUME else 0
+    seconds, basis = _predict(member, history)
+    predicted = None if seconds is None else seconds * (epochs - done)
+    return Cell(_name(member.folder), state, done, epochs, cohort, predicted, basis)
+
+
+def _name(folder: Path) -> str:
+    return f"{folder.parent.name}/{folder.name}"
+
+
+@dataclass(frozen=True)
+class _Earlier:
+    """The core seconds of an epoch of an earlier run, and what they may depend on."""
+
+    core_seconds: float
+    model: str
+    base: str
+    task: str  # data, batch size, precision
+    started: str
+
+
+def _history(folder: Path) -> Iterator[_Earlier]:
+    for file in folder.glob("*/*/*/run.json"):
+        try:
+            record = RunDirectory(file.parent).read_record()
+            if record is None or record["status"] != "complete":
+                continue
+            config, epochs = record["config"], record["config"]["train"]["epochs"]
+            seconds = sum(record["times"][part] for part in TIMES) / epochs
+            yield _Earlier(
+                seconds * record["provenance"]["threads"], _model(config), json.dumps(config["model"]["base"]),
+                _task(config), str(record["started"]),
+            )  # fmt: skip
+        except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
+            continue
+
+
+def _model(config: Mapping[str, Any]) -> str:
+    return json.dumps([config["model"]["base"], list(config["model"]["edits"].items())], sort_keys=True)
+
+
+def _task(config: Mapping[str, Any]) -> str:
+    data = {key: value for key, value in config["data"].items() if key != "root"}
+    return json.dumps([data, config["train"]["batch_size"], config["hardware"]["precision"]], sort_keys=True)
+
+
+def _predict(member: Member, history: Iterable[_Earlier]) -> tuple[float | None, str]:
+    """Returns the core seconds of an epoch, from the newest runs that are most like the member."""
+    config: Any = OmegaConf.to_container(member.cfg, resolve=True)
+    alike = [run for run in history if run.task == _task(config)]
+    for kind, chosen in (
+        ("of this variant", [run for run in alike if run.model == _model(config)]),
+        ("of this base", [run for run in alike if run.base == json.dumps(config["model"]["base"])]),
+        ("on this data", alike),
+    ):
+        newest = sorted(chosen, key=lambda run: run.started)[-5:]
+        if newest:
+            mean = sum(run.core_seconds for run in newest) / len(newest)
+            return mean, f"{len(newest)} {'run' if len(newest) == 1 else 'runs'} {kind}"
+    return None, "no earlier run on this data"
+
+
+def summary(found: Sequence[Cell], cohorts: int, cores: int) -> str:
+    """Returns a plan as a table for people."""
+    rows = [
+        [
+            cell.run,
+            cell.state,
+            f"{cell.done}/{cell.epochs}",
+            "–" if cell.cohort is None else cell.cohort,
+            "–" if not cell.core_seconds else f"{cell.core_seconds / 60:.1f} min",
+            cell.basis,
+        ]
+        for cell in found
+    ]
+    text = aligned([["run", "state", "epochs", "cohort", "core time", "taken from"], *rows])
+    todo = [cell for cell in found if cell.done < cell.epochs]
+    lines = [
+        text,
+        "",
+        f"{len(found)} runs, {len(todo)} of them to train, in {cohorts} {'cohort' if cohorts == 1 else 'cohorts'}.",
+    ]
+    known = [cell.core_seconds for cell in todo if cell.core_seconds is not None]
+    if known and todo:
+        core_hours = sum(known) / 3600
+        lines.append(
+            f"About {core_hours:.2f} core-hours, {60 * core_hours / cores:.0f} min on the {cores} cores here"
+            + (f"; of {len(todo) - len(known)} runs nothing is known." if len(known) < len(todo) else ".")
+        )
+    elif todo:
+        lines.append("How long they take is not known: there are no earlier runs on this data.")
+    return "\n".join([*lines, "Nothing was started."])
+
+
+def show(members: Sequence[Member], cohorts: Sequence[Sequence[Member]], study: str) -> None:
+    """Prints a sweep's plan, and keeps it in the study's folder, for the report to hold against what came of it.
+
+    Args:
+        members: The jobs.
+        cohorts: How they would be grouped.
+        study: The sweep's folder.
+    """
+    folder = Path(study)
+    found = cells(members, cohorts, folder.absolute().parent)
+    todo = [cell for cell in found if cell.done < cell.epochs]
+    training = {cell.cohort for cell in todo if cell.cohort is not None}
+    print(summary(found, len(training), os.cpu_count() or 1))
+    if any(cell.core_seconds is not None for cell in todo):
+        made = datetime.now(UTC).isoformat(timespec="seconds")
+        write_study_file(folder, "plan", made, {"made": made, "cells": [asdict(cell) for cell in todo]})

@@ -1,0 +1,228 @@
+"""The command line as its users meet it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+import yaml
+
+from ablate.commands import train
+from ablate.records.run_directory import RunDirectory
+
+QUICK = ("study=demo", "data.subset=30", "train.epochs=1", "train.batch_size=64", "hardware=cpu")
+Ablate = Callable[..., "CompletedProcess[str]"]
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Runs a command that must be refused, in this process, and returns its message."""
+
+    def call(*arguments: str) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["ablate", *arguments])
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        with pytest.raises(SystemExit) as caught:
+            train.main()
+        assert isinstance(caught.value.code, str), "exit code 1, with a message"
+        assert list(tmp_path.iterdir()) == [], "nothing is left behind"
+        assert len(caught.value.code.splitlines()) <= 3
+        return caught.value.code
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (
+            "model=dropout model.edits.drop3.at=relu9",
+            "model.edits.drop3.at=relu9: the model has no such layer; did",
+        ),
+        ("modle=plain", "modle: there is no such key; did you mean model?"),
+        ("data=cifar10 data.root=nowhere", "data.root=nowhere: no such folder; give the folder"),
+        ("optimizer=adan", "optimizer=adan: there is no such option; did you mean adam or adamw? (choose from adam,"),
+        ("-m modell=plain seed=0,1", "modell: there is no such key; did you mean model?"),
+        ("model=dropout model.edits.drop3.insert=aftr", "did you mean after?"),
+        ("model=dropout model.edits.drop3.layer.pp=1", "did you mean model.edits.drop3.layer.p?"),
+        ("model=dropout +model.edits.drop3.layer.inplce=1", "Dropout2d has no such argument; did you mean inplace?"),
+        ("hardware.precison=bf16", "did you mean hardware.precision?"),
+        ("train.epochs=abc", "train.epochs=abc: Value 'abc' of type 'str' could not be converted to Integer"),
+        ("train.epochs=0", "train.epochs=0: must be at least 1"),
+        ("optimizer.lr=-1", "optimizer.lr=-1.0: the learning rate must be above 0"),
+        ("study=demo train.batch_size=5000", "train.batch_size=5000: there are only 1437 training images"),
+        ("study=demo data.subset=500", "digits has only 141 training images"),
+        ("study=demo data.root=x", "data.root: there is no such key"),
+        ("-m study=demo seed=0,x", "seed=x: Value 'x' of type 'str' could not be converted to Integer"),
+        ("-m study=demo optimizer.lr=0.1,-1", "optimizer.lr=-1.0: the learning rate must be above 0"),
+        ("-m study=demo model=plain,dropuot", "model=dropuot: there is no such option; did you mean dropout"),
+        (
+            "-m study=demo model=plain,dropout model.edits.drop3.layer.p=0.5",
+            "model.edits.drop3.layer.p: there is no such",
+        ),
+        ("--cfg job --info", "Only one of"),
+        ("rerun=some", "rerun=some: there is no such choice; choose from never, failed, stale, all"),
+        ("study=demo train.max_retries=-1", "train.max_retries=-1: must be at least 0"),
+        ("model.base._target_=os.system", "model.base._target_=os.system: code of torch.nn, torchvision.models"),
+        ("-m study=demo +allow=[a/b]", "allow=a/b: name a Python package or module"),
+    ],
+)
+def test_a_mistake_gets_a_message_before_anything_is_started(
+    command: str, message: str, refused: Callable[..., str]
+) -> None:
+    assert message in refused(*command.split())
+
+
+def test_usage_errors_are_argparses(ablate: Ablate) -> None:
+    done = ablate("--multirn")
+    assert done.returncode == 2
+    assert "unrecognized arguments: --multirn" in done.stderr
+
+
+def test_a_refusal_in_a_process_of_its_own(ablate: Ablate, tmp_path: Path) -> None:
+    done = ablate("modle=plain")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("modle: there is no such key; did you mean model?")
+    assert "Traceback" in ablate("modle=plain", HYDRA_FULL_ERROR="1").stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def results(folder: Path) -> dict[str, list[dict[str, float]]]:
+    """The results of a study's runs, without their times."""
+    timed = ("seconds", "per_second")
+    return {
+        path.parent.relative_to(folder).as_posix(): [
+            {name: value for name, value in row.items() if not name.endswith(timed)}
+            for row in RunDirectory(path.parent).read_epochs()
+        ]
+        for path in sorted(folder.rglob("run.json"))
+    }
+
+
+def test_a_sweeps_results_do_not_depend_on_its_order_or_its_launcher(ablate: Ablate, tmp_path: Path) -> None:
+    sweep = ("-m", *QUICK, "hardware.threads=1")
+    first = ablate(*sweep, "model=plain,dropout", "seed=0,1", "hydra.sweep.dir=first")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.count("test accuracy") == 4 * 2  # a line an epoch and a line a run
+    assert first.stdout.splitlines()[-1].endswith("type: python -m ablate.report first")
+    assert "first/dropout/seed1-" in first.stdout
+
+    turned = ablate(*sweep, "seed=1,0", "model=dropout,plain", "hydra.sweep.dir=turned")
+    joblib = ablate(
+        *sweep, "model=plain,dropout", "seed=0,1", "hydra.sweep.dir=joblib", "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+    )  # fmt: skip
+    assert turned.returncode == joblib.returncode == 0, turned.stderr + joblib.stderr
+    expected = results(tmp_path / "first")
+    assert len(expected) == 4
+    assert expected == results(tmp_path / "turned") == results(tmp_path / "joblib")
+
+
+def test_the_default_sweep_is_the_studys(ablate: Ablate, tmp_path: Path) -> None:
+    done = ablate("-m", *QUICK, "seed=4")  # narrowed by the command line
+    assert done.returncode == 0, done.stderr
+    runs = [path.parent for path in (tmp_path / "outputs" / "demo").rglob("run.json")]
+    assert sorted(run.parent.name for run in runs) == ["bn_dropout", "dropout", "plain"]
+    for run in runs:
+        assert run.name.startswith("seed4-")
+        assert sorted(path.name for path in run.iterdir()) == [
+            ".hydra", "checkpoint.pt", "epochs.csv", "run.json", "train.log",
+        ]  # fmt: skip
+
+
+def test_a_single_run_goes_to_the_same_place(ablate: Ablate, tmp_path: Path) -> None:
+    assert ablate(*QUICK, "seed=1").returncode == 0
+    again = ablate("-m", *QUICK, "model=plain", "seed=1")
+    assert "plain seed 1 is complete already" in again.stdout
+    assert len(list(tmp_path.rglob("run.json"))) == 1
+
+
+def test_a_failed_run_ends_the_sweep_badly_but_not_early(ablate: Ablate, tmp_path: Path) -> None:
+    done = ablate("-m", *QUICK, "model=plain", "optimizer=sgd", "optimizer.lr=1e30,0.01")
+    assert done.returncode == 1
+    assert "3 of 6 runs did not end well:\nrun " in done.stderr
+    table = done.stderr.partition("did not end well:")[2].splitlines()
+    assert [line.split()[1:3] for line in table[2:5]] == [["diverged", "1"]] * 3
+    assert table[2].endswith("the loss is not finite after epoch 1; a smaller optimizer.lr may help")
+    assert "Traceback" not in done.stderr
+    assert "type: python -m ablate.report outputs/demo" in done.stdout
+    records = [RunDirectory(path.parent).read_record() for path in tmp_path.rglob("run.json")]
+    assert sorted(record["status"] for record in records if record) == ["complete", "complete", "complete"] + 3 * [
+        "diverged"
+    ]
+    log = next(path for path in tmp_path.rglob("train.log") if "Diverged" in path.read_text())
+    assert "Traceback" in log.read_text()
+
+
+def test_a_single_run_that_fails(ablate: Ablate) -> None:
+    done = ablate(*QUICK, "optimizer=sgd", "optimizer.lr=1e30")
+    assert done.returncode == 1
+    assert "plain seed 0 failed: the loss is not finite after epoch 1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("sweep", [(), ("-m", "seed=0,1")])
+def test_a_file_where_a_folder_should_be(sweep: tuple[str, ...], ablate: Ablate, tmp_path: Path) -> None:
+    file = tmp_path / "outputs"
+    file.write_text("mine")
+    done = ablate(*sweep, *QUICK)
+    assert done.returncode == 1
+    assert done.stderr == f"{file}: is not a folder, and the runs' folders would be in it; move it away\n"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_folder_that_cannot_be_written_to(ablate: Ablate, tmp_path: Path) -> None:
+    folder = tmp_path / "outputs"
+    folder.mkdir(mode=0o555)
+    mounted = False
+    if os.geteuid() == 0:  # whom permissions do not stop
+        mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)]
+        mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+        if not mounted:
+            pytest.skip("as root, only a read-only mount cannot be written to, and nothing can be mounted here")
+    try:
+        done = ablate(*QUICK)
+    finally:
+        if mounted:
+            subprocess.run(["umount", str(folder)], check=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{folder}: cannot be written to; choose another folder with hydra.sweep.dir=")
+
+
+def test_a_reader_that_goes_away_stops_no_run(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m ablate {' '.join(QUICK)} | head -0"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run(command, shell=True, cwd=tmp_path, env=environment, check=True)
+    (path,) = tmp_path.rglob("run.json")
+    record = RunDirectory(path.parent).read_record()
+    assert record is not None and record["status"] == "complete"
+
+
+def test_help_names_the_groups_without_torch(ablate: Ablate, tmp_path: Path) -> None:
+    poison = tmp_path / "poison"
+    poison.mkdir()
+    (poison / "torch.py").write_text("raise ImportError('torch was imported')")
+    done = ablate("--help", PYTHONPATH=f"{poison}:{Path(__file__).parents[2]}")
+    assert done.returncode == 0, done.stderr
+    assert "optimizer: adam, adamw, sgd\n" in done.stdout
+    assert "scheduler: constant, cosine, one_cycle\n" in done.stdout
+
+
+def test_the_configuration_is_printed(ablate: Ablate, tmp_path: Path) -> None:
+    done = ablate("--cfg", "job", "--resolve", "model=bn_dropout", "train.epochs=3")
+    assert done.returncode == 0, done.stderr
+    cfg: dict[str, Any] = yaml.safe_load(done.stdout)
+    assert cfg["train"]["epochs"] == 3
+    assert list(cfg["model"]["edits"]) == ["drop3", "bn1"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("line", "offered"), [("optimizer=ad", "optimizer=adamw"), ("train.ep", "train.epochs=")])
+def test_shell_completion(line: str, offered: str, ablate: Ablate) -> None:
+    done = ablate("-sc", "query=bash", COMP_LINE=f"ablate {line}", COMP_POINT=str(len(line) + 7))
+    assert offered in done.stdout.split()

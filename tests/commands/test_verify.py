@@ -1,0 +1,92 @@
+"""Runs repeated from their records."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablate.commands.verify import main, verify
+from ablate.records.run_directory import RunDirectory
+
+Train = Callable[..., Path]
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    record = json.loads((folder / "run.json").read_text())
+    change(record)
+    (folder / "run.json").write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize("options", [(), ("model=bn_dropout", "scheduler=one_cycle", "data.validation=30")])
+def test_an_honest_run_is_identical(
+    options: tuple[str, ...], train_one: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = train_one(*options)
+    before = sorted((path.name, path.read_bytes()) for path in folder.iterdir())
+    assert main([str(folder)]) == 0
+    assert capsys.readouterr().out == f"{folder}: 2 epochs and final weights are identical.\n"
+    assert main([str(folder), "--epochs", "1"]) == 0  # the schedule is that of the whole run
+    assert capsys.readouterr().out == f"{folder}: 1 epochs are identical.\n"
+    assert sorted((path.name, path.read_bytes()) for path in folder.iterdir()) == before
+
+
+def test_the_first_difference_is_named(train_one: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = train_one()
+    directory = RunDirectory(folder)
+    rows = directory.read_epochs()
+    rows[1]["test_loss"] += 0.25
+    directory.write_epochs(rows)
+    found = verify(folder)
+    assert found.difference is not None
+    assert (found.difference.epoch, found.difference.metric) == (2, "test_loss")
+    assert main([str(folder)]) == 1
+    out = capsys.readouterr().out
+    assert "epoch 2: test_loss is " in out and "a difference of -0.25." in out
+    assert "Code, packages, data and hardware are what they were." in out
+    assert verify(folder, epochs=1).identical
+
+
+def test_other_weights_and_conditions_are_named(train_one: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = train_one("model=bn_dropout")
+
+    def change(record: dict[str, Any]) -> None:
+        record["final_weights"]["bn1"] = "0" * 16
+        record["provenance"]["packages"]["torch"] = "1.0"
+        record["provenance"]["machine"]["cpu"] = "abacus"
+        record["provenance"]["accelerator"] = "fingers"
+
+    edit(folder, change)
+    assert main([str(folder)]) == 1
+    out = capsys.readouterr().out
+    assert "Final weights differ in bn1." in out
+    assert "  torch 1.0, now " in out and "  cpu abacus, now " in out and "  accelerator fingers, now cpu" in out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda record: record.update(format=99), "is not a run's record"),
+        (lambda record: record.update(config={}), "no usable configuration"),
+        (lambda record: record["config"].pop("train"), "no usable configuration"),
+        (lambda record: record["config"]["train"].update(epochs="many"), "no usable configuration"),
+        (lambda record: record["config"]["model"]["base"].update(num_classes="${oc.env:HOME}"), "holds ${…}"),
+        (lambda record: record["config"]["model"].update(name="../../x"), "names a folder"),
+    ],
+)
+def test_what_cannot_be_repeated(
+    change: Callable[[dict[str, Any]], object], message: str, train_one: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = train_one()
+    edit(folder, change)
+    with pytest.raises(SystemExit) as caught:
+        main([str(folder)])
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([str(tmp_path)])
+    assert "there is no run.json; give the folder of a run" in capsys.readouterr().err

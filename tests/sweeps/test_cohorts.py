@@ -1,0 +1,264 @@
+"""Cohorts against runs trained alone, and the launcher as Hydra and its users meet it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
+from hydra.version import VersionBase
+from omegaconf import DictConfig
+from packaging.version import Version
+from reading_runs import equal, record_of, results_of, weights_of
+
+from ablate.records.run_directory import RunDirectory
+from ablate.report.study.collect import collect
+from ablate.runs import recorder
+from ablate.runs.progress import Progress
+from ablate.runs.run import run
+from ablate.sweeps.cohorts import Member, plan, train_cohort
+from ablate.training.checkpoint import save_checkpoint
+
+Compose = Callable[..., DictConfig]
+LONG_AGO, NEVER = "1", "9"  # when the command started: all that is there is its own, or nothing is
+VARIANTS = ("plain", "dropout", "bn_dropout")
+
+
+def members(quick: Compose, folder: Path, *overrides: str, variants: Sequence[str] = VARIANTS) -> list[Member]:
+    cfgs = [quick(f"model={variant}", *overrides) for variant in variants]
+    return [Member(cfg, folder / f"{cfg.model.name}{number}", ()) for number, cfg in enumerate(cfgs)]
+
+
+def train(cohort: Sequence[Member], since: str = NEVER) -> list[float]:
+    shares: list[float] = []
+    train_cohort(cohort, since, shares.append)
+    return shares
+
+
+def assert_close(one: Path, other: Path) -> None:
+    for row, expected in zip(results_of(one), results_of(other), strict=True):
+        assert row == pytest.approx(expected, rel=2e-3, abs=0.0101)  # an image or two may fall otherwise
+
+
+def test_a_cohorts_runs_are_those_of_single_runs(quick: Compose, tmp_path: Path) -> None:
+    cohort = members(quick, tmp_path / "cohort")
+    assert sum(train(cohort)) == pytest.approx(3)
+    for member, alone in zip(cohort, members(quick, tmp_path / "alone"), strict=True):
+        alone.folder.mkdir(parents=True)
+        run(alone.cfg, alone.folder, Progress())
+        assert_close(member.folder, alone.folder)
+        record, expected = record_of(member.folder), record_of(alone.folder)
+        assert record["status"] == "complete" and record["cohort"] == 3
+        for key in ("id", "pairing", "data", "config", "variant", "seed"):
+            assert record[key] == expected[key]
+        assert RunDirectory(member.folder).checkpoint_file.stat().st_size < 1.1 * (
+            RunDirectory(alone.folder).checkpoint_file.stat().st_size
+        )
+        assert not RunDirectory(member.folder).lock_file.exists()
+
+
+def test_a_job_finds_its_finished_record(quick: Compose, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cohort = members(quick, tmp_path, "rerun=all")
+    train(cohort)
+    before = RunDirectory(cohort[0].folder).record_file.read_bytes()
+    run(cohort[0].cfg, cohort[0].folder, Progress(), since=LONG_AGO)
+    assert RunDirectory(cohort[0].folder).record_file.read_bytes() == before
+
+
+def test_a_cohort_that_was_stopped_catches_up_and_goes_on(
+    quick: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("train.epochs=3",)
+    whole = members(quick, tmp_path / "whole", *options)
+    train(whole)
+    cohort = members(quick, tmp_path / "stopped", *options)
+
+    def save_some(state: dict[str, Any], directory: RunDirectory, rows: list[dict[str, float]]) -> None:
+        if len(rows) == 2 and directory.folder == cohort[1].folder:
+            raise KeyboardInterrupt
+        save_checkpoint(state, directory, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, "save_checkpoint", save_some)
+        with pytest.raises(KeyboardInterrupt):
+            train(cohort)
+    assert [len(results_of(member.folder)) for member in cohort] == [2, 1, 1]
+    assert [record_of(member.folder)["status"] for member in cohort] == ["interrupted"] * 3
+    train(cohort)
+    for member, expected in zip(cohort, whole, strict=True):
+        assert record_of(member.folder)["status"] == "complete"
+        assert_close(member.folder, expected.folder)
+
+
+def test_epochs_saved_while_the_next_goes_on_are_the_same(
+    quick: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on an accelerator: a run goes on while a thread saves, and an epoch that cannot be saved stops it."""
+    options = ("train.epochs=3",)
+    expected, saved, stopped = (members(quick, tmp_path / name, *options) for name in ("now", "later", "stopped"))
+    train(expected)
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, "_saver", lambda device: ThreadPoolExecutor(1))
+        train(saved)
+        for member, other in zip(saved, expected, strict=True):
+            assert results_of(member.folder) == results_of(other.folder)
+            assert equal(weights_of(member.folder), weights_of(other.folder))
+
+        def fail_once(state: dict[str, Any], directory: RunDirectory, rows: list[dict[str, float]]) -> None:
+            if len(rows) == 2 and directory.folder == stopped[1].folder:
+                raise OSError("the disk is full")
+            save_checkpoint(state, directory, rows)
+
+        patch.setattr(recorder, "save_checkpoint", fail_once)
+        train(stopped)
+    assert [len(results_of(member.folder)) for member in stopped] == [3, 1, 2]
+    train(stopped)
+    for member, other in zip(stopped, expected, strict=True):
+        assert record_of(member.folder)["status"] == "complete"
+        assert_close(member.folder, other.folder)
+
+
+def test_a_cohort_repeats_bit_for_bit(quick: Compose, tmp_path: Path) -> None:
+    one, other = members(quick, tmp_path / "one"), members(quick, tmp_path / "other")
+    train(one)
+    train(other)
+    for first, second in zip(one, other, strict=True):
+        assert results_of(first.folder) == results_of(second.folder)
+        assert equal(weights_of(first.folder), weights_of(second.folder))
+
+
+def test_a_member_that_diverges_leaves_the_others(quick: Compose, tmp_path: Path) -> None:
+    cohort = members(quick, tmp_path, "optimizer=sgd", "optimizer.lr=0.01")
+    cohort[1].cfg.optimizer.lr = 1e30
+    train(cohort)
+    assert [record_of(member.folder)["status"] for member in cohort] == ["complete", "diverged", "complete"]
+    assert record_of(cohort[1].folder)["error"]["epoch"] == 1
+
+
+def test_what_another_process_works_on_is_left_to_it(quick: Compose, tmp_path: Path) -> None:
+    cohort = members(quick, tmp_path)
+    cohort[0].folder.mkdir(parents=True)
+    with RunDirectory(cohort[0].folder).lock():
+        train(cohort)
+    assert RunDirectory(cohort[0].folder).read_record() is None
+    assert [record_of(member.folder)["cohort"] for member in cohort[1:]] == [2, 2]
+
+
+def test_a_cohort_that_fails_leaves_its_runs_to_the_jobs(
+    quick: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cohort = members(quick, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("ablate.sweeps.cohorts.fit", lambda *arguments: 1 / 0)
+        train(cohort)
+    assert "a cohort failed, and its runs go on alone (plain seed 0, dropout seed 0, bn_dropout seed 0)" in caplog.text
+    assert run(cohort[0].cfg, cohort[0].folder, Progress(), since=LONG_AGO) > 0
+    assert record_of(cohort[0].folder)["status"] == "complete"
+
+
+def test_plans(quick: Compose, tmp_path: Path) -> None:
+    jobs = [
+        *members(quick, tmp_path, "seed=0"),
+        *members(quick, tmp_path, "seed=1"),
+        *members(quick, tmp_path, "seed=2"),
+    ]
+    other = members(quick, tmp_path, "train.epochs=1", variants=["plain"])
+
+    def sizes(jobs: Sequence[Member], most: int, processes: int) -> list[int]:
+        cohorts = plan(jobs, most, processes)
+        assert all(len({(member.cfg.seed, member.cfg.train.epochs) for member in cohort}) == 1 for cohort in cohorts)
+        return [len(cohort) for cohort in cohorts]
+
+    assert sizes(jobs, 8, 1) == [3, 3, 3]
+    assert sizes(jobs, 2, 1) == [2, 1, 2, 1, 2, 1]
+    assert sizes(jobs, 8, 2) == [3, 3, 2, 1]  # neither process is without work
+    assert sizes([*jobs[:3], *other], 8, 2) == [3, 1]
+    assert sizes(other, 8, 1) == [1]
+
+
+def test_times_of_cohorts_are_not_compared(quick: Compose, tmp_path: Path) -> None:
+    study = tmp_path / "demo"
+    cohort = [
+        Member(member.cfg, study / member.cfg.model.name / f"seed0-{number}", ())
+        for number, member in enumerate(members(quick, tmp_path))
+    ]
+    train(cohort)
+    runs = collect(study).runs
+    assert len(runs) == len(set(runs["clock"])) == 3
+
+
+def test_a_sweep_in_cohorts(ablate: Callable[..., "CompletedProcess[str]"], tmp_path: Path) -> None:
+    command = (
+        "-m", "study=demo", "data.subset=30", "train.epochs=2", "train.batch_size=64", "hardware=cpu", "seed=0,1",
+        "model=plain,bn", "hydra/launcher=cohort", "hydra.launcher.processes=2",
+    )  # fmt: skip
+    done = ablate(*command)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("training loss") == 8, "every epoch is trained once"
+    assert done.stdout.count("after 2 epochs") == 4
+    paths = sorted(tmp_path.rglob("run.json"))
+    assert [json.loads(path.read_text())["cohort"] for path in paths] == [2] * 4
+    assert all((path.parent / "train.log").is_file() for path in paths)
+    again = ablate(*command)
+    assert again.stdout.count("is complete already") == 4 and "training loss" not in again.stdout
+
+
+def test_workers_end_with_the_command_that_started_them(tmp_path: Path) -> None:
+    command = ("study=demo", "train.epochs=500", "hardware=cpu", "seed=0,1", "model=plain,bn", "hydra/launcher=cohort")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ablate", "-m", *command, "hydra.launcher.processes=2"],
+        cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+
+    def records() -> list[Any]:
+        return [RunDirectory(path.parent).read_record() for path in tmp_path.rglob("run.json")]
+
+    try:
+        while not (len(records()) == 4 and len(list(tmp_path.rglob("epochs.csv"))) == 4):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.kill()  # it alone
+        process.wait()
+        for _ in range(600):
+            if {record["status"] for record in records()} == {"interrupted"}:
+                break
+            time.sleep(0.1)
+        messages = {record["error"]["message"] for record in records()}
+        assert messages == {"the command that started this process is gone"}
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+# The suite's applications name no version of Hydra, which warns of what later versions change.
+hydras_own = pytest.mark.filterwarnings("ignore:Future Hydra versions:UserWarning", "ignore:\\s*The version_base")
+
+
+@pytest.fixture
+def first_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The suite's applications expect what Hydra does where no version was set, and other tests have set one."""
+    monkeypatch.setattr(VersionBase.instance(), "version_base", Version("1.1"))
+
+
+@hydras_own
+@pytest.mark.usefixtures("first_version")
+@pytest.mark.parametrize(("launcher_name", "overrides"), [("cohort", ["hydra.launcher.processes=1"]), ("cohort", [])])
+class TestHydrasOwnSuite(LauncherTestSuite):
+    pass
+
+
+@hydras_own
+@pytest.mark.parametrize("task_launcher_cfg", [{}])
+@pytest.mark.parametrize("extra_flags", [["-m", "hydra/launcher=cohort"]])
+class TestHydrasIntegration(IntegrationTestSuite):
+    pass
