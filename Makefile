@@ -19,24 +19,24 @@ help: ## Say what can be made
 
 demo: .venv/installed ## Sweep three variants over three seeds on embedded data, and report (about a minute)
 	$(BIN)/python -m ablate -m study=demo
-	$(BIN)/python -m ablate.report outputs/demo
+	$(BIN)/ablate report outputs/demo
 
 study: .venv/installed ## Repeat docs/results/lenet_cifar10: four variants, six seeds, 50 epochs, and the time of layers
 	$(PILOT)
 	$(BIN)/python -m ablate -m $(STUDY) hydra/launcher=plan
 	$(BIN)/python -m ablate -m $(STUDY)
-	-$(BIN)/python -m ablate.timing $(TIMED)
-	$(BIN)/python -m ablate.report outputs/lenet_cifar10
+	-$(BIN)/ablate timing $(TIMED)
+	$(BIN)/ablate report outputs/lenet_cifar10
 
 studies: study ## Repeat all of docs/results: the first study, and those of its reasons
 	for name in $(REASONS); do $(BIN)/python -m ablate -m study=$$name $(SHORT) hydra/launcher=plan; done
 	for name in $(REASONS); do $(BIN)/python -m ablate -m study=$$name $(SHORT); done
-	-$(BIN)/python -m ablate.timing study=bn_place hardware.threads=1
-	-$(BIN)/python -m ablate.timing study=dropout_rate hardware.threads=1
-	$(BIN)/python -m ablate.report
+	-$(BIN)/ablate timing study=bn_place hardware.threads=1
+	-$(BIN)/ablate timing study=dropout_rate hardware.threads=1
+	$(BIN)/ablate report
 
 report: .venv/installed ## Write tables and plots of every study in outputs/
-	$(BIN)/python -m ablate.report
+	$(BIN)/ablate report
 
 test: .venv/installed-dev ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal

@@ -1,7 +1,7 @@
 """Names near a mistyped one, for error messages."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def nearest(word: str, names: Iterable[str], most: int = 3) -> str:
@@ -18,3 +18,20 @@ def nearest(word: str, names: Iterable[str], most: int = 3) -> str:
         return f"choose from {', '.join(names[:40])}{', …' if len(names) > 40 else ''}"
     others = f" (choose from {', '.join(names)})" if len(close) < len(names) <= 8 else ""
     return f"did you mean {' or '.join(close)}?{others}"
+
+
+def duration(seconds: float | None) -> str:
+    """Returns a time in the two largest units that it has."""
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def aligned(rows: Sequence[Sequence[object]]) -> str:
+    """Returns rows of cells as lines, each column as wide as its widest cell."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in texts)
+    return "\n".join(line.rstrip() for line in lines)

@@ -255,3 +255,30 @@ def _t_interval(values: ArrayLike, spread: Callable[[int], float]) -> Interval:
         return Interval(np.nan, np.nan)
     half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * array.std(ddof=1) * np.sqrt(spread(n))
     return Interval(float(array.mean() - half), float(array.mean() + half))
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as long one thing takes as another, with its 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+    @property
+    def precision(self) -> float:
+        """Half the interval's width on the logarithm: 0.01 is about a percent."""
+        return float(np.log(self.high / self.low) / 2)
+
+
+def ratio(first: ArrayLike, second: ArrayLike) -> Ratio:
+    """Returns the ratio of paired times: their geometric mean ratio, with a t-interval on logarithms.
+
+    Args:
+        first: Seconds above 0, shape (rounds,); two rounds or more.
+        second: The other's in the same rounds.
+    """
+    logs = np.log(np.asarray(first, dtype=float)) - np.log(np.asarray(second, dtype=float))
+    half = stats.t.ppf((1 + LEVEL) / 2, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
+    middle = logs.mean()
+    return Ratio(*(float(np.exp(value)) for value in (middle, middle - half, middle + half)))

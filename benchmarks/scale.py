@@ -17,13 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ablate.records.run_directory import RunDirectory, summarise, total_times
+from ablate.records.epochs import summarise, total_times
+from ablate.records.run_directory import RunDirectory
 
 EPOCHS = 50
 WRITTEN = 500  # runs that are written as training writes them, waiting for the disk
-COLLECT = (
-    "import sys, pathlib; from ablate.report.study.collect import collect; collect(pathlib.Path(sys.argv[1]))"
-)
+COLLECT = "import sys, pathlib; from ablate.report.study.collect import collect; collect(pathlib.Path(sys.argv[1]))"
 WORK = 100_000  # bytes of a cohort's work, pickled
 READ = """
 import sys
@@ -135,7 +134,7 @@ def measure(study: Path, runs: int, variants: int) -> list[str]:
     again, _ = timed("-c", COLLECT, str(study))
     write_again(study, runs // 100)
     changed, _ = timed("-c", COLLECT, str(study))
-    report, report_memory = timed("-m", "ablate.report", str(study))
+    report, report_memory = timed("-m", "ablate", "report", str(study))
     return [
         f"{runs:,}", str(variants), f"{size / 1e9:.2f}", f"{1000 * written:.1f}", f"{read:.1f}", f"{first:.1f}",
         f"{again:.1f}", f"{changed:.1f}", f"{memory:.2f}", f"{again / first:.2f}", f"{report:.1f}",

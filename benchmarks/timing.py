@@ -18,7 +18,7 @@ NOTHING = ["model=plain", "optimizer.lr=1e-3,1.1e-3"]
 
 
 def measured(arguments: list[str], folder: Path) -> dict:
-    command = [sys.executable, "-m", "ablate.commands.timing", *arguments]
+    command = [sys.executable, "-m", "ablate", "timing", *arguments]
     subprocess.run(command, check=False, cwd=folder, stdout=subprocess.DEVNULL)
     newest = max(folder.rglob("timing/*.json"), key=lambda path: path.stat().st_mtime)
     return json.loads(newest.read_text())

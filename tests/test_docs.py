@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ablate.commands import timing, train, tree
+from ablate.__main__ import run_command
 from ablate.data.cifar10_sources import Arrays
 from ablate.training import stopwatch
 
@@ -27,10 +27,14 @@ def commands() -> Iterator[str]:
         for block in re.findall(r"^```\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
             for line in block.splitlines():
                 command = line.removeprefix("$ ").partition("   #")[0].strip()
-                if re.match(r"python -m ablate(\.timing|\.tree)? ", command) and not any(
+                if re.match(r"python -m ablate |ablate (timing|tree) ", command) and not any(
                     e in command for e in ELSEWHERE
                 ):
                     yield command
+
+
+def _measured(*_: object, **__: object) -> None:
+    raise RuntimeError("measured")
 
 
 @pytest.fixture
@@ -57,21 +61,20 @@ def test_a_command_does_all_but_train(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    module, *words = shlex.split(command)[2:]
-    if module == "ablate.commands.tree":
-        tree.main(words)
+    words = shlex.split(command)
+    words = words[1:] if words[0] == "ablate" else words[3:]
+    if words[0] == "tree":
+        assert run_command(words) == 0
         assert "parameters" in capsys.readouterr().out
         return
-    if module == "ablate.commands.timing":
-        monkeypatch.setattr(stopwatch, "measure", lambda *args, **kwargs: sys.exit("measured"))
-        with pytest.raises(SystemExit, match="measured"):
-            timing.main(words)
+    if words[0] == "timing":
+        monkeypatch.setattr(stopwatch, "measure", _measured)
+        with pytest.raises(RuntimeError, match="measured"):
+            run_command(words)
         return
     words = [word for word in words if word != "-m" and not word.startswith("hydra/launcher=")]
-    monkeypatch.setattr(sys, "argv", ["ablate", "-m", *words, "hydra/launcher=plan"])
-    with pytest.raises(SystemExit) as ended:
-        train.main()
-    assert not ended.value.code
+    monkeypatch.setattr(sys, "argv", ["ablate"])
+    assert run_command(["plan", *words]) == 0
     assert "Nothing was started." in capsys.readouterr().out
     assert not list(readers_folder.rglob("run.json"))
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from ablate.records.run_directory import TIMES, RunDirectory
-from ablate.report.cli import main as report
+from ablate.__main__ import run_command
+from ablate.records.epochs import TIMES
+from ablate.records.run_directory import RunDirectory
 
 KILLS = int(os.environ.get("ABLATE_KILLS", "3"))
 SEED = int(os.environ.get("ABLATE_FAULT_SEED", "0"))
@@ -47,7 +48,7 @@ def finish(folder: Path, *arguments: str) -> str:
 
 def untimed(folder: Path) -> dict[str, Any]:
     """results.json without times and what is said of them, and without what a start is."""
-    report([str(folder / "outputs" / "demo")])
+    assert run_command(["report", str(folder / "outputs" / "demo")]) == 0
     results = json.loads((folder / "outputs" / "demo" / "report" / "results.json").read_text())
     timed = {*TIMES, "total_seconds"}
     for key in ("summary", "comparisons", "effects", "published"):
@@ -187,7 +188,7 @@ def test_a_full_disk_is_a_failure_that_says_so(tmp_path: Path) -> None:
 def test_a_write_of_any_size_that_fails(limit: int, tmp_path: Path) -> None:
     """The operating system refuses files over a size: first of the table, then of the record, then of the state."""
     code = (
-        "import resource, signal, sys; from ablate.commands.train import main\n"
+        "import resource, signal, sys; from ablate.__main__ import main\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))\n"
         "main()"

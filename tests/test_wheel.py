@@ -58,7 +58,7 @@ def test_a_sweep_and_its_report_away_from_the_checkout(environment: Path, tmp_pa
     assert str(environment) in call("python", "-c", "import ablate; print(ablate.__file__)")
     sweep = ("ablate", "-m", "study=demo", "data.subset=20", "train.epochs=1", "model=plain,dropout", "seed=0,1")
     assert "Launching 4 jobs" in call(*sweep)
-    assert "4 complete runs of 2 variants" in call("ablate-report")
+    assert "4 complete runs of 2 variants" in call("ablate", "report")
     assert (tmp_path / "outputs" / "demo" / "report" / "report.md").is_file()
 
 

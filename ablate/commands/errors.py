@@ -1,21 +1,50 @@
-"""Turns what Hydra and OmegaConf raise into a few lines that name the mistake and the way out."""
+"""How a command ends: its exit code, and for a mistake a few lines that name it and the way out."""
 
+import os
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any
+import sys
+from collections.abc import Callable, Sequence
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
-from ablate.config.options import config_dir
 from ablate.messages import nearest
 from ablate.records.run_directory import RunFailed
+from ablate.sweeps.sigterm import EXIT_CODE, Terminated
+
+DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 # Plugins of Hydra that bring an option, and what installs them.
 _PLUGINS = {"hydra/sweeper/optuna": "'ablate[optuna]'", "hydra/launcher/joblib": "hydra-joblib-launcher"}
+
+
+def exit_code(command: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """Runs a command, and prints what it was refused for.
+
+    Args:
+        command: Returns 0 when it is done and 1 where a run or a claim failed.
+        arguments: What was typed after its name.
+
+    Returns:
+        Those, or 2 where the command was wrong, 130 after Ctrl-C, 143 after SIGTERM.
+
+    Raises:
+        Exception: An error of ours; with HYDRA_FULL_ERROR=1 any.
+    """
+    try:
+        return command(arguments)
+    except SystemExit as end:  # argparse's, or that of a plan
+        return end.code if isinstance(end.code, int) else DONE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Terminated:
+        return EXIT_CODE
+    except BrokenPipeError:  # a reader such as `head` has what it wanted
+        sys.stdout = None  # which Python would flush at its end
+        return DONE
+    except Exception as error:
+        message = explain(error, arguments)
+        if os.environ.get("HYDRA_FULL_ERROR") == "1" or message is None:
+            raise
+        print(message, file=sys.stderr)
+        return FAILED if isinstance(error, RunFailed) else REFUSED
 
 
 def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
@@ -25,6 +54,9 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
         error: What a command ended with.
         arguments: The command line.
     """
+    from hydra.errors import HydraException, MissingConfigException  # most commands end without an error
+    from omegaconf.errors import OmegaConfBaseException
+
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
         if (package := _PLUGINS.get(error.missing_cfg_file)) is not None:
@@ -33,8 +65,10 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
     if isinstance(error, HydraException):
         text = str(error)
         if match := re.match(r"Could not override '([^']+)'", text):
+            from ablate.config.compose import keys
+
             key = match[1]
-            hint = nearest(key, _keys(arguments), most=1)
+            hint = nearest(key, keys(arguments), most=1)
             return f"{key}: there is no such key; {hint}\nWhere new keys can be added, +{key}=… adds one."
         if match := re.match(r"Error merging override (.*)", text):
             reason = str(error.__cause__).splitlines()[0] if error.__cause__ else text
@@ -48,25 +82,3 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
     if isinstance(error, ValueError | RunFailed):
         return str(error)
     return None
-
-
-def _keys(arguments: Sequence[str]) -> list[str]:
-    """Returns the keys of the configuration with the groups that a command line chooses, dotted and whole."""
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        chosen = [re.sub(",.*", "", text) for text in arguments if re.fullmatch(r"[a-z/]+=[\w,]+", text)]
-        default = compose("config")
-        groups = [text for text in chosen if text.partition("=")[0] in default]
-        try:
-            cfg = compose("config", groups)
-        except HydraException:
-            cfg = default
-    return list(_flatten(cfg))
-
-
-def _flatten(node: Any, prefix: str = "") -> Iterator[str]:
-    if isinstance(node, DictConfig):
-        for key in map(str, node):
-            yield f"{prefix}{key}"
-            if not OmegaConf.is_missing(node, key):
-                yield from _flatten(node[key], f"{prefix}{key}.")

@@ -1,9 +1,8 @@
-"""`python -m ablate.import_runs mlflow|wandb|csv …`: brings runs of other tools in, for the report to judge them."""
+"""`ablate import mlflow|wandb|csv …`: brings runs of other tools in, for the report to judge them."""
 
 import argparse
 import importlib.util
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -36,7 +35,7 @@ def read(options: argparse.Namespace, metrics: Mapping[str, str]) -> list[Logged
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line."""
-    made = argparse.ArgumentParser(prog="python -m ablate.import_runs", description=(__doc__ or "").partition(": ")[2])
+    made = argparse.ArgumentParser(prog="ablate import", description=(__doc__ or "").partition(": ")[2])
     made.add_argument("tool", choices=("mlflow", "wandb", "csv"))
     made.add_argument(
         "address", help="MLflow's tracking URI; W&B's entity/project or a folder of offline runs; a CSV or TSV file"
@@ -58,29 +57,25 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Brings runs in; returns 0, and exits with 2 where that cannot be, with nothing written."""
+def main(arguments: Sequence[str]) -> int:
+    """Brings runs in, or writes nothing."""
     options = parser().parse_args(arguments)
     metrics = dict(_metrics(options.metric))
     study = options.out / options.study
-    try:
-        if not NAME.fullmatch(options.study):
-            raise ValueError(f"--study {options.study}: is no name of letters, digits and . _ + -")
-        runs = read(options, metrics)
-        if not runs:
-            raise ValueError(f"{options.address}: there are no runs")
-        known = [run for run in runs if {options.variant, options.seed} <= run.fields.keys()] or runs
-        folders = bring_in(
-            known, study, tool=options.tool, variant=options.variant, seed=options.seed, metrics=metrics,
-            settings=options.setting, baseline=options.baseline,
-        )  # fmt: skip
-    except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    if not NAME.fullmatch(options.study):
+        raise ValueError(f"--study {options.study}: is no name of letters, digits and . _ + -")
+    runs = read(options, metrics)
+    if not runs:
+        raise ValueError(f"{options.address}: there are no runs")
+    known = [run for run in runs if {options.variant, options.seed} <= run.fields.keys()] or runs
+    folders = bring_in(
+        known, study, tool=options.tool, variant=options.variant, seed=options.seed, metrics=metrics,
+        settings=options.setting, baseline=options.baseline,
+    )  # fmt: skip
     print(f"{len(folders)} runs are in {study}.")
     if len(known) < len(runs):
         print(f"Left out: {len(runs) - len(known)} runs without {options.variant} or {options.seed}.")
-    print(f"python -m ablate.report {study} judges them.")
+    print(f"ablate report {study} judges them.")
     return 0
 
 
@@ -88,7 +83,3 @@ def _metrics(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
     for text in texts:
         name, _, theirs = text.partition("=")
         yield (name, theirs) if theirs else (re.sub(r"\W+", "_", name), name)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,6 @@
-"""`python -m ablate.publish outputs/lenet_cifar10`: sends a study's report to where its runs' loggers sent the runs."""
+"""`ablate publish outputs/lenet_cifar10`: sends a study's report to where its runs' loggers sent the runs."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ def publish(study: Path) -> list[str]:
     """
     report = study / "report"
     if not (report / "index.html").is_file():
-        raise ValueError(f"{study}: has no report yet; python -m ablate.report {study} writes it")
+        raise ValueError(f"{study}: has no report yet; ablate report {study} writes it")
     loggers: dict[str, Any] = {}
     name = study.name
     for file in sorted(study.glob("*/*/run.json")):
@@ -45,20 +44,13 @@ def publish(study: Path) -> list[str]:
     ]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Sends a report; returns 0, and exits with 2 where there is nothing to send or nowhere to send it to."""
-    parser = argparse.ArgumentParser(prog="python -m ablate.publish", description=__doc__.partition(": ")[2])
+def main(arguments: Sequence[str]) -> int:
+    """Sends a report."""
+    parser = argparse.ArgumentParser(prog="ablate publish", description=(__doc__ or "").partition(": ")[2])
     parser.add_argument("study", type=Path, help="the study's folder, such as outputs/lenet_cifar10")
     options = parser.parse_args(arguments)
-    try:
-        kept = publish(options.study)
-        if not kept:
-            raise ValueError(f"{options.study}: none of its loggers keeps reports")
-    except ValueError as error:
-        parser.exit(2, f"{error}\n")
+    kept = publish(options.study)
+    if not kept:
+        raise ValueError(f"{options.study}: none of its loggers keeps reports")
     print(f"The report was sent to {' and '.join(kept)}.")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

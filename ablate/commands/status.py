@@ -1,4 +1,4 @@
-"""`python -m ablate.status outputs/<study>`: all runs of a study, from their records alone, whatever launched them."""
+"""`ablate status outputs/<study>`: all runs of a study, from their records alone, whatever launched them."""
 
 import argparse
 import os
@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ablate.columns import aligned
-from ablate.records.run_directory import TIMES, Epoch, RunDirectory
+from ablate.messages import aligned, duration
+from ablate.records.epochs import TIMES, Epoch
+from ablate.records.run_directory import RunDirectory
 from ablate.records.store import is_address, mirror
 
 _PATIENCE = 5  # epochs' time without a new one, after which a run is said to be stuck
@@ -114,15 +115,6 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def duration(seconds: float | None) -> str:
-    """Returns a time in the two largest units that it has."""
-    if seconds is None:
-        return "–"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
-
-
 def table(runs: Sequence[RunStatus]) -> str:
     """Returns the runs as a table for people, with a line that sums them up."""
     rows = [
@@ -144,26 +136,17 @@ def table(runs: Sequence[RunStatus]) -> str:
     return f"{aligned([columns, *rows])}\n\n{len(runs)} runs: {summed}"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str]) -> int:
     """Shows the runs of a study, once or again and again."""
-    parser = argparse.ArgumentParser(prog="python -m ablate.status", description="How far the runs of a study are.")
+    parser = argparse.ArgumentParser(prog="ablate status", description="How far the runs of a study are.")
     parser.add_argument("study", help="the study's folder or its address in a store: outputs/lenet_cifar10")
     parser.add_argument("--watch", type=float, nargs="?", const=5.0, metavar="SECONDS",
                         help="show it again every so many seconds (default: 5), until all runs have ended")  # fmt: skip
     options = parser.parse_args(arguments)
-    try:
-        while True:
-            runs = look(mirror(options.study) if is_address(options.study) else Path(options.study))
-            clear = _CLEAR if options.watch is not None and sys.stdout.isatty() else ""
-            print(f"{clear}{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n\n{table(runs)}", flush=True)
-            if options.watch is None or all(run.status not in ("running", "stuck") for run in runs):
-                return
-            time.sleep(options.watch)
-    except ValueError as error:
-        parser.exit(2, f"{error}\n")
-    except (KeyboardInterrupt, BrokenPipeError):
-        return
-
-
-if __name__ == "__main__":
-    main()
+    while True:
+        runs = look(mirror(options.study) if is_address(options.study) else Path(options.study))
+        clear = _CLEAR if options.watch is not None and sys.stdout.isatty() else ""
+        print(f"{clear}{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n\n{table(runs)}", flush=True)
+        if options.watch is None or all(run.status not in ("running", "stuck") for run in runs):
+            return 0
+        time.sleep(options.watch)

@@ -1,4 +1,4 @@
-"""`python -m ablate.timing model=plain,dropout`: what the layers of variants cost in time, measured for that purpose.
+"""`ablate timing model=plain,dropout`: what the layers of variants cost in time, measured for that purpose.
 
 A run's own clock has the machine's moods in it; here the variants take turns in one process, see `training/timing.py`.
 """
@@ -14,46 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from ablate.commands.errors import explain
-from ablate.config import schema
-from ablate.config.design import settle
-from ablate.config.options import config_dir
 from ablate.config.validation import validate
 from ablate.records import provenance
-from ablate.records.run_directory import write_study_file
-from ablate.sweeps.jobs import add_design, expand
-
-_NAMED = ("model=", "model.components=")  # what the name of a variant tells
-
-
-def compose(overrides: Sequence[str], folder: Path | None = None) -> tuple[dict[str, DictConfig], Path]:
-    """Returns the configurations of the variants that overrides mean, by what tells them apart, and the study's folder.
-
-    Args:
-        overrides: As of a sweep; without any the study's own. Of several seeds the first counts.
-        folder: A folder of config groups beside ablate's own.
-    """
-    schema.register()
-    search = [] if folder is None else [f"hydra.searchpath=[file://{folder.absolute()}]"]
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    fixed = [str(item.input_line) for item in parsed if not item.is_sweep_override()]
-    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        whole = hydra.compose("config", [*search, *fixed], return_hydra_config=True)
-        add_design(whole)
-        jobs = expand(whole, overrides)
-        differing = [key for key in dict.fromkeys(_key(item) for job in jobs for item in job) if key != "seed"]
-        differing = [key for key in differing if len({tuple(i for i in job if _key(i) == key) for job in jobs}) > 1]
-        found: dict[str, DictConfig] = {}
-        for job in jobs:
-            cfg = hydra.compose("config", [*search, *job])
-            settle(cfg)
-            told_apart = [item for item in job if _key(item) in differing and not item.startswith(_NAMED)]
-            found.setdefault(" ".join([cfg.model.name, *told_apart]), cfg)
-    return found, Path(whole.hydra.sweep.dir)
+from ablate.records.study_directory import write_study_file
+from ablate.sweeps.jobs import compose
 
 
 def time_variants(
@@ -204,13 +170,11 @@ def _plain(cfg: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def _key(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0]
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Times variants; returns 0, or 1 where the asked precision was not reached."""
-    parser = argparse.ArgumentParser(prog="python -m ablate.timing", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="ablate timing", description=(__doc__ or "").partition(": ")[2].partition("\n")[0]
+    )
     parser.add_argument("overrides", nargs="*", help="as of a sweep: model=plain,dropout; the study's own if none")
     parser.add_argument("--precision", type=float, default=0.005, metavar="SHARE",
                         help="stop when all 95 %% intervals are ± this share (default: 0.005)")  # fmt: skip
@@ -220,22 +184,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.rounds < 2 or not options.precision > 0:
         parser.error("--rounds must be 2 or more, and --precision above 0")
-    try:
-        variants, study = compose(options.overrides, options.config_dir)
-        if len(variants) < 2:
-            raise ValueError("there is one variant, and nothing to compare; name several: model=plain,dropout")
-        hardware = {json.dumps(_plain(cfg.hardware), sort_keys=True) for cfg in variants.values()}
-        if len(hardware) > 1:
-            raise ValueError("the variants differ in hardware; time them with one setting after another")
-        for cfg in variants.values():
-            validate(cfg)
-        pin(next(iter(variants.values())).hardware.threads)
-        timing = time_variants(variants, options.precision, options.rounds, 0 if options.no_layers else 20)
-    except Exception as error:
-        message = explain(error, list(arguments or sys.argv[1:]))
-        if os.environ.get("HYDRA_FULL_ERROR") == "1" or message is None:
-            raise
-        parser.exit(2, f"{message}\n")
+    variants, study = compose(options.overrides, options.config_dir)
+    if len(variants) < 2:
+        raise ValueError("there is one variant, and nothing to compare; name several: model=plain,dropout")
+    hardware = {json.dumps(_plain(cfg.hardware), sort_keys=True) for cfg in variants.values()}
+    if len(hardware) > 1:
+        raise ValueError("the variants differ in hardware; time them with one setting after another")
+    for cfg in variants.values():
+        validate(cfg)
+    pin(next(iter(variants.values())).hardware.threads)
+    timing = time_variants(variants, options.precision, options.rounds, 0 if options.no_layers else 20)
     print(show(timing))
     file = write_study_file(study, "timing", timing["started"], timing)
     print(f"\nWritten to {file}; the report of {study} prefers it for times.")
@@ -248,7 +206,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,8 +1,6 @@
-"""`python -m ablate.tree model=dropout`: the layers that edits can name, and what a variant's edits change."""
+"""`ablate tree model=dropout`: the layers that edits can name, and what a variant's edits change."""
 
 import argparse
-import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import OmegaConf
 
-from ablate.columns import aligned
-from ablate.commands.errors import explain
 from ablate.config import schema
 from ablate.config.design import settle
 from ablate.config.options import config_dir
 from ablate.config.validation import model_edits, validate
+from ablate.messages import aligned
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -180,21 +177,11 @@ def tree(overrides: Sequence[str], folder: Path | None = None) -> str:
     return "\n".join([*lines, "", show(difference(before, after), named)])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints a model's tree; returns 0, and exits with 2 where the configuration is refused."""
-    parser = argparse.ArgumentParser(prog="python -m ablate.tree", description=__doc__.splitlines()[0])
+def main(arguments: Sequence[str]) -> int:
+    """Prints a model's tree."""
+    parser = argparse.ArgumentParser(prog="ablate tree", description=(__doc__ or "").partition(": ")[2])
     parser.add_argument("overrides", nargs="*", help="as of a run: model=dropout model.edits.drop3.layer.p=0.2")
     parser.add_argument("--config-dir", type=Path, help="a folder with config groups of your own")
     options = parser.parse_args(arguments)
-    try:
-        print(tree(options.overrides, options.config_dir))
-    except Exception as error:
-        message = explain(error, list(arguments or sys.argv[1:]))
-        if os.environ.get("HYDRA_FULL_ERROR") == "1" or message is None:
-            raise
-        parser.exit(2, f"{message}\n")
+    print(tree(options.overrides, options.config_dir))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

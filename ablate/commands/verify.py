@@ -1,11 +1,9 @@
-"""`python -m ablate.verify RUN_DIR`: runs a finished run again, from its record, and compares.
+"""`ablate verify RUN_DIR`: runs a finished run again, from its record, and compares.
 
 A run directory may come from anybody: only code of the packages that this command's user allows is run.
 """
 
 import argparse
-import os
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ablate.records import provenance
-from ablate.records.run_directory import COSTS, TIMES, Epoch, RunDirectory
+from ablate.records.epochs import COSTS, TIMES, Epoch
+from ablate.records.run_directory import RunDirectory
 
 _NOT_COMPARED = ("images_per_second", *TIMES, *COSTS)
 
@@ -141,21 +140,14 @@ def _differences(recorded: Sequence[Epoch], repeated: Sequence[Epoch]) -> Iterat
                 yield Difference(number, name, old.get(name), new.get(name))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Verifies a run; returns 0 if it is identical and 1 if not, and exits with 2 where it cannot be repeated."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ablate.verify", description="Run a finished run again and compare."
-    )
+def main(arguments: Sequence[str]) -> int:
+    """Verifies a run; returns 0 if it is identical and 1 if not."""
+    parser = argparse.ArgumentParser(prog="ablate verify", description="Run a finished run again and compare.")
     parser.add_argument("run", type=Path, help="the run's folder, such as outputs/demo/plain/seed0-…")
     parser.add_argument("--epochs", type=int, help="repeat only so many")
     parser.add_argument("--allow", action="append", default=[], metavar="PACKAGE", help="a package whose code may run")
     options = parser.parse_args(arguments)
-    try:
-        found = verify(options.run, options.epochs, options.allow)
-    except ValueError as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        parser.exit(2, f"{error}\n")
+    found = verify(options.run, options.epochs, options.allow)
     what = f"{options.run}: {found.epochs} epochs"
     if found.identical:
         weights = "" if found.weights is None else " and final weights"
@@ -171,7 +163,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif not found.identical:
         print("Code, packages, data and hardware are what they were.")
     return 0 if found.identical else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

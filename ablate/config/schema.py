@@ -11,46 +11,6 @@ from ablate.config.identity import run_id
 
 
 @dataclass
-class Edit:
-    """One change to a model: exactly one of the keys in `EDITS` is set.
-
-    A layer is named by its dotted name or by a pattern, in which `*` and `?` stand for anything within one part of the
-    name and `**` for any number of parts.
-    """
-
-    insert: str | None = None  # "before" or "after" the layers named by `at`
-    replace: str | None = None  # the layers that `layer` takes the place of
-    remove: str | None = None  # those to take out
-    bypass: str | None = None  # those to pass the input by; they and their weights stay, unused
-    freeze: str | None = None  # those whose weights stay as they are
-    reinit: str | None = None  # those that draw their weights anew, such as pretrained ones
-    set: dict[str, Any] | None = None  # arguments to change of the layers named by `at`
-    at: str | None = None
-    type: str | None = None  # only layers of this class
-    layer: dict[str, Any] | None = None  # _target_ and arguments of the new layer; "@name" is the old one's attribute
-
-    @property
-    def kind(self) -> str:
-        """Which of `EDITS` it is."""
-        return next(kind for kind in EDITS if getattr(self, kind) is not None)
-
-    @property
-    def where(self) -> str:
-        """The name or the pattern of the layers it is about."""
-        where = self.at if self.kind in PLACED else getattr(self, self.kind)
-        return "**" if where is None else str(where)
-
-    @property
-    def is_pattern(self) -> bool:
-        """Whether it is about all layers that fit, not about one."""
-        return self.type is not None or any(sign in self.where for sign in "*?[")
-
-
-EDITS = ("insert", "replace", "remove", "bypass", "freeze", "reinit", "set")
-PLACED = ("insert", "set")  # edits that `at` gives the place of
-
-
-@dataclass
 class ModelConfig:
     """A base model and its edits, keyed by the name of the new layer."""
 
@@ -241,3 +201,7 @@ def loader_arguments(data: DictConfig) -> dict[str, Any]:
     own = {str(key): value for key, value in data.items() if key not in common}
     arguments = own.pop("arguments", {})
     return {**own, **arguments}
+
+
+# What `rerun` can be, each doing what the ones before it do as well. Runs that were stopped always go on.
+RERUN = ("never", "failed", "stale", "all")

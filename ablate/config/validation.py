@@ -8,9 +8,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ablate.config.schema import EDITS, PLACED, Edit
+from ablate.config.edits import EDITS, PLACED, Edit
+from ablate.config.schema import RERUN
 from ablate.messages import nearest
-from ablate.runs.resume import RERUN
 
 POSITIONS = ("before", "after")
 DEVICES = ("auto", "cpu", "cuda", "mps")

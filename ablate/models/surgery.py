@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ablate.config.schema import Edit
+from ablate.config.edits import Edit
 from ablate.config.targets import instantiate, locate
 from ablate.messages import nearest
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ablate.config.schema import Edit
+from ablate.config.edits import Edit
 from ablate.config.targets import instantiate, locate
 from ablate.models.surgery import edit_model
 from ablate.seeding import LayerStreams, generator, global_stream

@@ -6,8 +6,7 @@ that is killed, sees the old one or the new one.
 
 import csv
 import json
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ablate.files import atomic_write, remove_leftovers
-
-Epoch = dict[str, float]  # a row of epochs.csv, by column
+from ablate.records.epochs import Epoch
 
 FORMAT = 1  # of run.json
 STATUSES = ("running", "complete", "failed", "diverged", "interrupted")
-
-# The parts of a run's time, in seconds: columns of epochs.csv and, summed, `times` of run.json.
-TIMES = ("train_seconds", "eval_seconds", "data_seconds")
-# What else an epoch takes, where it was asked for: bytes at the most, and joules.
-COSTS = ("peak_memory", "energy")
-# Columns of epochs.csv that are not results.
-_NOT_RESULTS = ("epoch", "lr", "images_per_second", *TIMES)
 
 
 class RunFailed(Exception):
@@ -118,7 +109,7 @@ class RunDirectory:
             ValueError: It is not a record of this format.
         """
         try:
-            text = _read(self.record_file)
+            text = read_text(self.record_file)
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
@@ -153,7 +144,7 @@ class RunDirectory:
             ValueError: It is not a table of numbers.
         """
         try:
-            columns, *rows = [row for row in csv.reader(_read(self.epochs_file).splitlines()) if row] or [[]]
+            columns, *rows = [row for row in csv.reader(read_text(self.epochs_file).splitlines()) if row] or [[]]
             if any(len(row) != len(columns) for row in rows):
                 raise ValueError("its rows differ in length")
             return columns, [list(map(float, row)) for row in rows]
@@ -172,71 +163,8 @@ class RunDirectory:
             writer.writerows(rows)
 
 
-def _read(file: Path) -> str:
+def read_text(file: Path) -> str:
     """Returns the text of a file. What others send may hold a pipe, which would block, or a device without an end."""
     if file.exists() and not file.is_file():
         raise OSError("it is not a plain file")
     return file.read_text(encoding="utf-8")
-
-
-def summarise(rows: Sequence[Epoch]) -> dict[str, dict[str, float]]:
-    """Returns, per result of the epochs, its value after the last and its extremes over all, with their epochs."""
-    results = {}
-    for name in rows[-1]:
-        if name not in _NOT_RESULTS:
-            known = [row for row in rows if not math.isnan(row.get(name, math.nan))] or [rows[-1]]
-            highest = max(known, key=lambda row: row[name])
-            lowest = min(known, key=lambda row: row[name])
-            results[name] = {
-                # Energy is that of the whole run.
-                "final": sum(row[name] for row in known) if name == "energy" else rows[-1][name],
-                "maximum": highest[name],
-                "maximum_epoch": int(highest["epoch"]),
-                "minimum": lowest[name],
-                "minimum_epoch": int(lowest["epoch"]),
-            }
-    return results
-
-
-def total_times(rows: Sequence[Epoch]) -> dict[str, float]:
-    """Returns the seconds that all epochs took, by part, and together as `total_seconds`."""
-    times = {name: sum(row[name] for row in rows) for name in TIMES}
-    return {**times, "total_seconds": sum(times.values())}
-
-
-def study_files(study: Path, kind: str) -> list[Path]:
-    """Returns the files of a kind (`timing`, `plan`) in a study's folder, the newest first."""
-    return sorted((study / kind).glob("*.json"), reverse=True)
-
-
-def write_study_file(study: Path, kind: str, started: str, content: Mapping[str, Any]) -> Path:
-    """Writes a timing of variants, or the plan of a sweep, into a study's folder, and returns its file.
-
-    Args:
-        study: The folder.
-        kind: `timing` or `plan`.
-        started: When, in ISO 8601 and UTC: it is the file's name.
-        content: What JSON can hold.
-    """
-    folder = study / kind
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{started.replace(':', '').replace('+0000', 'Z')}.json"
-    with atomic_write(path) as file:
-        json.dump({"format": FORMAT, **content}, file, indent=1)
-        file.write("\n")
-    return path
-
-
-def read_study_file(path: Path) -> dict[str, Any]:
-    """Returns what `write_study_file` wrote.
-
-    Raises:
-        ValueError: It is nothing of this format.
-    """
-    try:
-        content = json.loads(_read(path))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path.name} cannot be read: {error}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"{path.name} is not of format {FORMAT}")
-    return content

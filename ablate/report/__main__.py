@@ -1,6 +1,9 @@
-"""`python -m ablate.report`."""
+"""`python -m ablate.report`: the same as `ablate report`."""
 
-from ablate.report.cli import main
+import sys
+
+from ablate.__main__ import main
 
 if __name__ == "__main__":
+    sys.argv.insert(1, "report")
     main()

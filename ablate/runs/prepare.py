@@ -18,16 +18,18 @@ from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches
 from ablate.data.images import ImageData
 from ablate.messages import nearest
 from ablate.models.variant import Variant, build
-from ablate.records.run_directory import TIMES
+from ablate.records.epochs import TIMES
 from ablate.seeding import CPU
 from ablate.stacking.rewrites import rewrite as make_rewrites
 from ablate.trackers.base import check_loggers
+from ablate.training.cohort import Cohort, Trainee
+from ablate.training.cuda_graph import GraphedStep
 from ablate.training.hardware import choose_device
 from ablate.training.loop import Training
 from ablate.training.meters import Meters
 from ablate.training.metrics import Metrics
 from ablate.training.optimization import build_optimizer, build_scheduler
-from ablate.training.step import Cohort, GraphedStep, Step, Trainee
+from ablate.training.step import Step
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,15 @@ from ablate.config.identity import run_id
 from ablate.data.batches import draw
 from ablate.models.variant import layer_digests
 from ablate.records import provenance
-from ablate.records.run_directory import Epoch, RunDirectory, summarise, total_times
+from ablate.records.epochs import Epoch, summarise, total_times
+from ablate.records.run_directory import RunDirectory
 from ablate.records.uploads import RunStore
 from ablate.runs.prepare import Prepared
 from ablate.runs.progress import EPOCH_LOGGER
 from ablate.trackers.base import Trackers
 from ablate.training.checkpoint import resume, save_checkpoint, snapshot
+from ablate.training.cohort import Trainee
 from ablate.training.hardware import describe
-from ablate.training.step import Trainee
 
 epoch_log = logging.getLogger(EPOCH_LOGGER)
 

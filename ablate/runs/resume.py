@@ -1,15 +1,24 @@
 """What a command does with a run that is there already."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from ablate.records.run_directory import RunDirectory
+from omegaconf import DictConfig
 
-# What `rerun` can be, each doing what the ones before it do as well. Runs that were stopped always go on.
-RERUN = ("never", "failed", "stale", "all")
+from ablate.config.identity import run_id
+from ablate.config.schema import RERUN
+from ablate.records import provenance
+from ablate.records.run_directory import RunDirectory
+from ablate.runs.prepare import load_data
+from ablate.runs.recorder import shown
+
 _FAILED = ("failed", "diverged")
+
+
+log = logging.getLogger(__name__)
 
 
 class Action(Enum):
@@ -62,3 +71,49 @@ def _epochs_are_whole(directory: RunDirectory, record: Mapping[str, Any]) -> boo
         return len(directory.read_epochs()) == epochs
     except (ValueError, KeyError, TypeError):
         return False
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run that is there already, or not: its record, in what it is stale, and what to do with it."""
+
+    record: dict[str, Any] | None
+    stale: list[str]
+    decision: Decision
+    fresh: bool  # finished since the command started
+
+
+def look(cfg: DictConfig, directory: RunDirectory, since: str | None) -> Found:
+    """Returns what there is of a run and what to do with it.
+
+    Args:
+        cfg: The run's configuration.
+        directory: Its folder, locked.
+        since: When the command started, if what it has finished itself is to be kept whatever `rerun` says.
+
+    Raises:
+        ValueError: The folder holds another run.
+    """
+    record = _earlier(cfg, directory)
+    stale = [] if record is None else provenance.stale(record, load_data(cfg.data).digest, cfg.allow)
+    fresh = record is not None and since is not None and str(record.get("ended", "")) >= since
+    return Found(record, stale, decide(directory, record, stale, "never" if fresh else cfg.rerun), fresh)
+
+
+def _earlier(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
+    """Returns the record of an earlier start.
+
+    Raises:
+        ValueError: The folder holds another run.
+    """
+    try:
+        record = directory.read_record()
+    except ValueError as error:
+        log.warning("%s: %s; the run starts anew", shown(directory.folder), error)
+        return None
+    if record is not None and record.get("id") != run_id(cfg):
+        raise ValueError(
+            f"{shown(directory.folder)}: holds the run of another configuration ({record.get('id')}, this one is "
+            f"{run_id(cfg)}); give this one a folder of its own, such as Hydra's default"
+        )
+    return record

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,46 +10,17 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from ablate.config.identity import run_id
-from ablate.records import provenance
 from ablate.records.run_directory import RunDirectory, RunFailed
-from ablate.records.uploads import HURRY, PATIENCE, RunStore, StoreFailed
+from ablate.records.uploads import HURRY, PATIENCE, RunStore, StoreFailed, store_of
 from ablate.runs.other_runs import announced
-from ablate.runs.prepare import Prepared, assemble, load_data, prepare
+from ablate.runs.prepare import Prepared, assemble, prepare
 from ablate.runs.progress import Progress
 from ablate.runs.recorder import Diverged, Recorder, shown, summary_line
-from ablate.runs.resume import Action, Decision, decide
+from ablate.runs.resume import Action, Found, look
 from ablate.training.hardware import configured
 from ablate.training.loop import fit
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Found:
-    """A run that is there already, or not: its record, in what it is stale, and what to do with it."""
-
-    record: dict[str, Any] | None
-    stale: list[str]
-    decision: Decision
-    fresh: bool  # finished since the command started
-
-
-def look(cfg: DictConfig, directory: RunDirectory, since: str | None) -> Found:
-    """Returns what there is of a run and what to do with it.
-
-    Args:
-        cfg: The run's configuration.
-        directory: Its folder, locked.
-        since: When the command started, if what it has finished itself is to be kept whatever `rerun` says.
-
-    Raises:
-        ValueError: The folder holds another run.
-    """
-    record = _earlier(cfg, directory)
-    stale = [] if record is None else provenance.stale(record, load_data(cfg.data).digest, cfg.allow)
-    fresh = record is not None and since is not None and str(record.get("ended", "")) >= since
-    return Found(record, stale, decide(directory, record, stale, "never" if fresh else cfg.rerun), fresh)
 
 
 def run(
@@ -123,11 +93,6 @@ def run(
     return metric(cfg, recorder.record)
 
 
-def store_of(cfg: DictConfig, directory: RunDirectory) -> RunStore | None:
-    """Returns where copies of a run's files go, if the configuration names a store."""
-    return None if cfg.store is None else RunStore(cfg.store, cfg.study.name, directory)
-
-
 @contextmanager
 def _in_store(store: RunStore | None, name: str) -> Iterator[None]:
     """Waits at the end of a run, however it ends, until its files are in the store."""
@@ -192,25 +157,6 @@ def _tell(name: str, directory: RunDirectory, record: Mapping[str, Any], found: 
         directory.write_record({**record, "stale": found.stale})
     note = f"stale: {'; '.join(found.stale)}; rerun=stale runs it anew" if found.stale else "rerun=all runs it anew"
     log.info("%s is complete already: %s (%s)", name, shown(directory.folder), note)
-
-
-def _earlier(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
-    """Returns the record of an earlier start.
-
-    Raises:
-        ValueError: The folder holds another run.
-    """
-    try:
-        record = directory.read_record()
-    except ValueError as error:
-        log.warning("%s: %s; the run starts anew", shown(directory.folder), error)
-        return None
-    if record is not None and record.get("id") != run_id(cfg):
-        raise ValueError(
-            f"{shown(directory.folder)}: holds the run of another configuration ({record.get('id')}, this one is "
-            f"{run_id(cfg)}); give this one a folder of its own, such as Hydra's default"
-        )
-    return record
 
 
 def _explain(error: Exception) -> str:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ablate.messages import nearest
-from ablate.records.run_directory import TIMES, Epoch, RunDirectory, summarise, total_times
+from ablate.records.epochs import TIMES, Epoch, summarise, total_times
+from ablate.records.run_directory import RunDirectory
 from ablate.sources.logged_run import LoggedRun
 
 _METRIC = re.compile(r"\w+")

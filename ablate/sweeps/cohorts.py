@@ -5,59 +5,21 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
-from ablate.config.design import settle
 from ablate.records.run_directory import Busy, RunDirectory
-from ablate.records.uploads import HURRY, PATIENCE, RunStore, StoreFailed
+from ablate.records.uploads import HURRY, PATIENCE, RunStore, StoreFailed, store_of
 from ablate.runs.other_runs import announced
 from ablate.runs.prepare import Prepared, assemble, prepare
 from ablate.runs.recorder import Diverged, Recorder
-from ablate.runs.resume import Action
-from ablate.runs.run import look, store_of
+from ablate.runs.resume import Action, look
+from ablate.sweeps.jobs import Member
 from ablate.training.hardware import configured
 from ablate.training.loop import fit
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Member:
-    """A job that may be trained in a cohort: its configuration, its run directory, and what was typed for it."""
-
-    cfg: DictConfig
-    folder: Path
-    overrides: Sequence[str]
-
-
-def members_of(
-    loader: Any, config: DictConfig, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
-) -> list[Member]:
-    """Returns the jobs of a batch that Hydra launches.
-
-    Args:
-        loader: Hydra's config loader.
-        config: The sweep's configuration, with Hydra's node.
-        job_overrides: Those of each job.
-        initial_job_idx: The number of the first.
-    """
-    found = []
-    for number, overrides in enumerate(job_overrides, start=initial_job_idx):
-        cfg = loader.load_sweep_config(config, list(overrides))
-        with open_dict(cfg):
-            cfg.hydra.job.id = cfg.hydra.job.num = number
-        HydraConfig.instance().set_config(cfg)
-        folder = Path(cfg.hydra.sweep.dir) / cfg.hydra.sweep.subdir
-        typed = list(cfg.hydra.overrides.task)
-        with open_dict(cfg):
-            del cfg["hydra"]
-        settle(cfg)
-        found.append(Member(cfg, folder.absolute(), typed))
-    return found
 
 
 def plan(members: Sequence[Member], most: int, processes: int = 1, across_seeds: bool = False) -> list[list[Member]]:

@@ -1,22 +1,21 @@
 """The jobs of a command: composed as Hydra will, checked before the first one starts, looked at after the last."""
 
-import json
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
+from omegaconf import DictConfig, flag_override, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.columns import aligned
+from ablate.config import schema
 from ablate.config.design import components, points, settle
-from ablate.config.validation import validate
-from ablate.records.run_directory import RunDirectory
-from ablate.records.store import Store
+from ablate.config.options import config_dir
 from ablate.sweeps.composition_cache import remember
 
 
@@ -97,54 +96,6 @@ def expand(config: DictConfig, overrides: Sequence[str]) -> list[list[str]]:
     return [list(job) for job in batch]
 
 
-def check(jobs: Iterable[Job]) -> None:
-    """Checks everything that can be known before a run starts.
-
-    Raises:
-        ValueError: A configuration or a folder cannot be used; the message says which and why.
-    """
-    from ablate.runs.prepare import prepare  # imports torch
-
-    fitting, stores = set(), set()
-    for job in jobs:
-        validate(job.cfg)
-        if job.cfg.store is not None and job.cfg.store not in stores:
-            Store(job.cfg.store).check()
-            stores.add(job.cfg.store)
-        if job.folder is not None:
-            _check_folder(job.folder)
-        but_seed = json.dumps({**OmegaConf.to_container(job.cfg, resolve=True), "seed": None})  # type: ignore[dict-item]
-        if but_seed not in fitting:  # what fits together with one seed does with all
-            prepare(job.cfg)
-            fitting.add(but_seed)
-
-
-def failures(jobs: Sequence[Job]) -> str:
-    """Returns a table of the jobs whose runs did not end well, and what to do; empty if there are none."""
-    rows = []
-    for job in jobs:
-        if job.folder is None:
-            continue
-        try:
-            record = RunDirectory(job.folder).read_record() or {"status": "not started"}
-        except ValueError as unreadable:
-            record = {"status": "unreadable", "error": {"message": str(unreadable)}}
-        if record["status"] != "complete":
-            error = record.get("error") or {}
-            cause = str(error.get("message", "")).split("\n")[0]
-            rows.append((str(job.folder), record["status"], str(error.get("epoch", "–")), cause))
-    if not rows:
-        return ""
-    table = [("run", "status", "epoch", "cause"), *rows]
-    return "\n".join(
-        [
-            f"{len(rows)} of {len(jobs)} runs did not end well:",
-            aligned(table),
-            "The train.log in each folder says more. The same command again tries them again, and skips the others.",
-        ]
-    )
-
-
 def _job(config: DictConfig, folder: str | None) -> Job:
     cfg = config.copy()
     with open_dict(cfg):
@@ -153,10 +104,69 @@ def _job(config: DictConfig, folder: str | None) -> Job:
     return Job(cfg, None if folder is None else Path(folder))
 
 
-def _check_folder(folder: Path) -> None:
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
-    if not existing.is_dir():
-        raise ValueError(f"{existing}: is not a folder, and the runs' folders would be in it; move it away")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise ValueError(f"{existing}: cannot be written to; choose another folder with hydra.sweep.dir=… (for a "
-                         "single run hydra.run.dir=…), or change its permissions")  # fmt: skip
+@dataclass(frozen=True)
+class Member:
+    """A job that may be trained in a cohort: its configuration, its run directory, and what was typed for it."""
+
+    cfg: DictConfig
+    folder: Path
+    overrides: Sequence[str]
+
+
+def members_of(
+    loader: Any, config: DictConfig, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+) -> list[Member]:
+    """Returns the jobs of a batch that Hydra launches.
+
+    Args:
+        loader: Hydra's config loader.
+        config: The sweep's configuration, with Hydra's node.
+        job_overrides: Those of each job.
+        initial_job_idx: The number of the first.
+    """
+    found = []
+    for number, overrides in enumerate(job_overrides, start=initial_job_idx):
+        cfg = loader.load_sweep_config(config, list(overrides))
+        with open_dict(cfg):
+            cfg.hydra.job.id = cfg.hydra.job.num = number
+        HydraConfig.instance().set_config(cfg)
+        folder = Path(cfg.hydra.sweep.dir) / cfg.hydra.sweep.subdir
+        typed = list(cfg.hydra.overrides.task)
+        with open_dict(cfg):
+            del cfg["hydra"]
+        settle(cfg)
+        found.append(Member(cfg, folder.absolute(), typed))
+    return found
+
+
+_NAMED = ("model=", "model.components=")  # what the name of a variant tells
+
+
+def compose(overrides: Sequence[str], folder: Path | None = None) -> tuple[dict[str, DictConfig], Path]:
+    """Returns the configurations of the variants that overrides mean, by what tells them apart, and the study's folder.
+
+    Args:
+        overrides: As of a sweep; without any the study's own. Of several seeds the first counts.
+        folder: A folder of config groups beside ablate's own.
+    """
+    schema.register()
+    search = [] if folder is None else [f"hydra.searchpath=[file://{folder.absolute()}]"]
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    fixed = [str(item.input_line) for item in parsed if not item.is_sweep_override()]
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+        whole = hydra.compose("config", [*search, *fixed], return_hydra_config=True)
+        add_design(whole)
+        jobs = expand(whole, overrides)
+        differing = [key for key in dict.fromkeys(_key(item) for job in jobs for item in job) if key != "seed"]
+        differing = [key for key in differing if len({tuple(i for i in job if _key(i) == key) for job in jobs}) > 1]
+        found: dict[str, DictConfig] = {}
+        for job in jobs:
+            cfg = hydra.compose("config", [*search, *job])
+            settle(cfg)
+            told_apart = [item for item in job if _key(item) in differing and not item.startswith(_NAMED)]
+            found.setdefault(" ".join([cfg.model.name, *told_apart]), cfg)
+    return found, Path(whole.hydra.sweep.dir)
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]

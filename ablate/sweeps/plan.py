@@ -10,11 +10,12 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from ablate.columns import aligned
-from ablate.records.run_directory import TIMES, RunDirectory, write_study_file
-from ablate.runs.resume import Action
-from ablate.runs.run import look
-from ablate.sweeps.cohorts import Member
+from ablate.messages import aligned
+from ablate.records.epochs import TIMES
+from ablate.records.run_directory import RunDirectory
+from ablate.records.study_directory import write_study_file
+from ablate.runs.resume import Action, look
+from ablate.sweeps.jobs import Member
 
 _WORDS = {
     Action.START: "to run",

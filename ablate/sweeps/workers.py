@@ -8,7 +8,8 @@ import queue
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ablate.sweeps.cohorts import Member, train_cohort
+from ablate.sweeps.cohorts import train_cohort
+from ablate.sweeps.jobs import Member
 from ablate.sweeps.sigterm import Terminated, terminable
 
 _SECONDS = 0.2  # between two looks at the processes

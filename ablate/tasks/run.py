@@ -6,7 +6,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from ablate.files import atomic_write
-from ablate.records.run_directory import Epoch, RunDirectory
+from ablate.records.epochs import Epoch
+from ablate.records.run_directory import RunDirectory
 
 log = logging.getLogger(__name__)
 

@@ -31,7 +31,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.records import provenance
-from ablate.records.run_directory import Epoch, RunDirectory, summarise, total_times
+from ablate.records.epochs import Epoch, summarise, total_times
+from ablate.records.run_directory import RunDirectory
 from ablate.tasks.run import Run
 
 log = logging.getLogger(__name__)

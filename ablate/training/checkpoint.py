@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from ablate.files import atomic_write, keep_copy
-from ablate.records.run_directory import Epoch, RunDirectory
-from ablate.training.step import Trainee
+from ablate.records.epochs import Epoch
+from ablate.records.run_directory import RunDirectory
+from ablate.training.cohort import Trainee
 
 log = logging.getLogger(__name__)
 

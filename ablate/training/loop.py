@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from ablate.data.batches import EvaluationBatches, StreamedEpoch, TrainingBatches
+from ablate.training.cohort import Trainee
 from ablate.training.meters import Meters
 from ablate.training.metrics import Metrics
-from ablate.training.step import Step, Tally, Trainee, cross_entropy
+from ablate.training.step import Step, Tally, cross_entropy
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ablate.config.targets import instantiate
-from ablate.records.run_directory import COSTS
+from ablate.records.epochs import COSTS
 
 _PACKAGE = f"{__name__}."
 _RAPL = Path("/sys/class/powercap")  # where Linux shows what Intel's and AMD's processors report of their energy

@@ -10,43 +10,14 @@ from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
-from scipy import stats
 
 from ablate.data.batches import EvaluationBatches, TrainingBatches
+from ablate.stats import Ratio, ratio
 from ablate.training.step import Step
 
 WARM_UP_ROUNDS = 3
 FIRST_LOOK = 16  # rounds after which the intervals are looked at; then after every doubling
-LEVEL = 0.95
 _QUIET = 1.05  # of the probes' lowest fifth: what a probe may take for its round to count
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """How many times as long one thing takes as another, with its 95 % interval."""
-
-    estimate: float
-    low: float
-    high: float
-
-    @property
-    def precision(self) -> float:
-        """Half the interval's width on the logarithm: 0.01 is about a percent."""
-        return float(np.log(self.high / self.low) / 2)
-
-
-def ratio(first: ArrayLike, second: ArrayLike) -> Ratio:
-    """Returns the ratio of paired times: their geometric mean ratio, with a t-interval on logarithms.
-
-    Args:
-        first: Seconds above 0, shape (rounds,); two rounds or more.
-        second: The other's in the same rounds.
-    """
-    logs = np.log(np.asarray(first, dtype=float)) - np.log(np.asarray(second, dtype=float))
-    half = stats.t.ppf((1 + LEVEL) / 2, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
-    middle = logs.mean()
-    return Ratio(*(float(np.exp(value)) for value in (middle, middle - half, middle + half)))
 
 
 @dataclass(frozen=True)

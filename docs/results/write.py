@@ -138,8 +138,8 @@ def _reasons() -> Iterator[str]:
         yield "```"
         yield f"python -m ablate -m study={study} 'seed=range(6)' train.epochs={EPOCHS}"
         if study in TIMED:
-            yield f"python -m ablate.timing study={study} hardware.threads=1"
-        yield f"python -m ablate.report outputs/{study}"
+            yield f"ablate timing study={study} hardware.threads=1"
+        yield f"ablate report outputs/{study}"
         yield "```"
         yield ""
         for claim in results["claims"]:

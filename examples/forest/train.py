@@ -1,7 +1,7 @@
 """What makes a random forest: an ablation of scikit-learn's, on its images of digits.
 
 python train.py -m
-python -m ablate.report outputs/forest
+ablate report outputs/forest
 """
 
 from collections.abc import Iterator

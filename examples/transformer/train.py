@@ -1,7 +1,7 @@
 """Which parts of a small transformer matter for predicting the next character of English text.
 
 python train.py -m
-python -m ablate.report outputs/transformer
+ablate report outputs/transformer
 """
 
 from collections.abc import Iterator

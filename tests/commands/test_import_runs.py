@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from reading_runs import record_of, results_of
 
-from ablate.commands.import_runs import main
-from ablate.report.cli import main as report
+from ablate.__main__ import run_command
 
 # The tools warn of what they use themselves.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -46,14 +45,14 @@ def folders(study: Path) -> dict[tuple[str, int], Path]:
 
 
 def refused(arguments: Sequence[str], capsys: pytest.CaptureFixture[str], outputs: Path) -> str:
-    assert main(arguments) == 2
+    assert run_command(["import", *arguments]) == 2
     assert not outputs.exists(), "something was written"
     return capsys.readouterr().err
 
 
 def test_a_table_is_judged_as_the_report_judges_it(table: Path, outputs: Path) -> None:
     options = ["--variant=arm", "--seed=fold", "--baseline=base"]
-    assert main(["csv", str(table), "--study=mine", "--metric=test_accuracy=acc", *options]) == 0
+    assert run_command(["import", "csv", str(table), "--study=mine", "--metric=test_accuracy=acc", *options]) == 0
     assert set(folders(outputs / "mine")) == {("base", 0), ("base", 1), ("wide", 0), ("wide", 1)}
     report([str(outputs / "mine")])
     report([str(table), "--metric=acc", *options])
@@ -74,7 +73,7 @@ def test_a_row_an_epoch(tmp_path: Path, outputs: Path) -> None:
     table = write(tmp_path / "epochs.tsv", [("variant", "seed", "at", "acc", "val/loss"), *rows])
     table.write_text(table.read_text().replace(",", "\t"))
     asked = ["--study=mine", "--epoch=at", "--metric=test_accuracy=acc", "--metric=val/loss"]
-    assert main(["csv", str(table), *asked]) == 0
+    assert run_command(["import", "csv", str(table), *asked]) == 0
     first = results_of(folders(outputs / "mine")["bn", 4])
     assert [row["test_accuracy"] for row in first] == pytest.approx([0.09, 0.14, 0.54])
     assert [row["val_loss"] for row in first] == pytest.approx([2, 1, 0.2])
@@ -85,7 +84,7 @@ def test_settings_make_variants_and_a_second_time_replaces(tmp_path: Path, outpu
     table = write(tmp_path / "runs.csv", [("variant", "seed", "lr", "acc"), *rows])
     asked = ["csv", str(table), "--study=mine", "--metric=acc", "--setting=lr"]
     for _ in range(2):
-        assert main(asked) == 0
+        assert run_command(["import", *asked]) == 0
         assert len(list(outputs.glob("mine/plain/*/run.json"))) == 4
     report([str(outputs / "mine")])
     results = json.loads((outputs / "mine" / "report" / "results.json").read_text())
@@ -94,10 +93,10 @@ def test_settings_make_variants_and_a_second_time_replaces(tmp_path: Path, outpu
 
 def test_a_further_fold_moves_the_others(table: Path, outputs: Path) -> None:
     asked = ["csv", str(table), "--study=mine", "--variant=arm", "--seed=fold", "--metric=acc", "--baseline=base"]
-    assert main(asked) == 0
+    assert run_command(["import", *asked]) == 0
     text = table.read_text()
     table.write_text(text.replace("base,a,", "base,_,0.5\nbase,a,"))  # before the others, in order and in the file
-    assert main(asked) == 0
+    assert run_command(["import", *asked]) == 0
     assert set(folders(outputs / "mine")) == {("base", 0), ("base", 1), ("base", 2), ("wide", 1), ("wide", 2)}
     assert len(list(outputs.glob("mine/*/*"))) == 5
     assert results_of(folders(outputs / "mine")["base", 1])[-1]["acc"] == ACCURACY["base", "a"]
@@ -106,11 +105,11 @@ def test_a_further_fold_moves_the_others(table: Path, outputs: Path) -> None:
 def test_names_are_made_fit_for_folders(tmp_path: Path, outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [("variant", "seed", "acc"), ("plain", 0, 0.5), ("wide / deep", 0, 0.6)]
     table = write(tmp_path / "runs.csv", rows)
-    assert main(["csv", str(table), "--study=mine", "--metric=acc"]) == 0
+    assert run_command(["import", "csv", str(table), "--study=mine", "--metric=acc"]) == 0
     assert set(folders(outputs / "mine")) == {("plain", 0), ("wide_deep", 0)}
     for name in ("..", "wide/deep"):
         write(table, [*rows, (name, 0, 0.7)])
-        assert main(["csv", str(table), "--study=other", "--metric=acc"]) == 2
+        assert run_command(["import", "csv", str(table), "--study=other", "--metric=acc"]) == 2
         assert "cannot be told from others as a name" in capsys.readouterr().err
     assert not (outputs / "other").exists()
 
@@ -121,7 +120,7 @@ def test_mlflows_runs_of_ablate_come_back_as_they_were(train_one: Train, tmp_pat
         train_one("logger=mlflow", f"logger.mlflow.tracking_uri={uri}", f"model={name}", folder=f"own/{name}")
         for name in ("plain", "dropout")
     ]
-    assert main(["mlflow", uri, "--study=back", "--metric=test_accuracy", "--metric=train_loss"]) == 0
+    assert run_command(["import", "mlflow", uri, "--study=back", "--metric=test_accuracy", "--metric=train_loss"]) == 0
     brought = folders(outputs / "back")
     for folder in made:
         record = record_of(folder)
@@ -156,7 +155,7 @@ def test_mlflow_runs_that_did_not_end_well_and_others(
                 client.log_metric(run, "acc", 0.5, step=5)
             client.set_terminated(run, status)
     asked = ["mlflow", uri, "--study=mine", "--variant=arm", "--seed=s", "--metric=acc", "--metric=loss"]
-    assert main(asked) == 0
+    assert run_command(["import", *asked]) == 0
     assert "Left out: 1 runs without arm or s" in capsys.readouterr().out
     records = {cell: record_of(folder) for cell, folder in folders(outputs / "mine").items()}
     assert {cell: record["status"] for cell, record in records.items()} == {
@@ -164,10 +163,10 @@ def test_mlflow_runs_that_did_not_end_well_and_others(
     }  # fmt: skip
     assert records["bn", 1]["error"]["message"] == "never logged acc"
     assert records["plain", 0]["results"]["loss"]["final"] == 2.0
-    assert main([*asked, "--experiment=trys"]) == 2
+    assert run_command(["import", *asked, "--experiment=trys"]) == 2
     assert "--experiment trys" in (said := capsys.readouterr().err) and "tries" in said
     client.create_experiment("others")
-    assert main(asked) == 2
+    assert run_command(["import", *asked]) == 2
     assert "choose from" in capsys.readouterr().err
 
 
@@ -193,7 +192,7 @@ def test_wandbs_offline_runs(offline: Path, outputs: Path, capsys: pytest.Captur
                 run.log({"loss": 9.0, "text": "y" * (step % 97)})
                 run.log({"val": {"acc": value}, "loss": 1 / (step + 1)})
     asked = ["wandb", str(offline), "--study=mine", "--variant=arm", "--seed=run.seed"]
-    assert main([*asked, "--metric=test_accuracy=val.acc", "--metric=loss"]) == 0
+    assert run_command(["import", *asked, "--metric=test_accuracy=val.acc", "--metric=loss"]) == 0
     for cell, folder in folders(outputs / "mine").items():
         assert [row["test_accuracy"] for row in results_of(folder)] == kept[cell]
         assert [row["loss"] for row in results_of(folder)] == [1 / (step + 1) for step in range(300)]
@@ -201,14 +200,14 @@ def test_wandbs_offline_runs(offline: Path, outputs: Path, capsys: pytest.Captur
     # A file that was cut off, as by a kill, is read up to there, and its run is not complete.
     (file, _) = offline.rglob("*.wandb")
     file.write_bytes(file.read_bytes()[:200_000])
-    assert main([*asked, "--metric=test_accuracy=val.acc", "--metric=loss"]) == 0
+    assert run_command(["import", *asked, "--metric=test_accuracy=val.acc", "--metric=loss"]) == 0
     statuses = sorted(record_of(folder)["status"] for folder in folders(outputs / "mine").values())
     assert statuses == ["complete", "running"]
 
 
 def test_wandbs_runs_of_ablate_come_back_as_they_were(offline: Path, outputs: Path, train_one: Train) -> None:
     folder = train_one("logger=wandb", "logger.wandb.mode=offline")
-    assert main(["wandb", str(folder), "--study=back", "--metric=test_accuracy"]) == 0
+    assert run_command(["import", "wandb", str(folder), "--study=back", "--metric=test_accuracy"]) == 0
     (found,) = folders(outputs / "back").values()
     assert record_of(found)["results"]["test_accuracy"] == record_of(folder)["results"]["test_accuracy"]
 
@@ -239,7 +238,7 @@ def test_percentages_are_no_accuracies(tmp_path: Path, outputs: Path, capsys: py
     table = write(tmp_path / "runs.csv", [("variant", "seed", "acc"), ("plain", 0, 61.5)])
     said = refused(["csv", str(table), "--study=mine", "--metric=test_accuracy=acc"], capsys, outputs)
     assert "is 61.5 in a run, and an accuracy is a share from 0 to 1" in said
-    assert main(["csv", str(table), "--study=mine", "--metric=percent_correct=acc"]) == 0
+    assert run_command(["import", "csv", str(table), "--study=mine", "--metric=percent_correct=acc"]) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`python -m ablate.status`: runs in every state, from their records alone."""
+"""`ablate status`: runs in every state, from their records alone."""
 
 import os
 import platform
@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from ablate.commands.status import duration, look, main, table
+from ablate.__main__ import run_command
+from ablate.commands.status import look, table
+from ablate.messages import duration
 from ablate.records.run_directory import RunDirectory
 
 NOW = 2_000_000_000.0
@@ -99,9 +101,7 @@ def test_the_command_shows_a_real_study(
     train_one: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train_one(folder="demo/plain/seed0")
-    main([str(tmp_path / "demo"), "--watch", "0.1"])  # which ends, because all runs have
+    assert run_command(["status", str(tmp_path / "demo"), "--watch", "0.1"]) == 0  # which ends, because all runs have
     assert "1 runs: 1 complete" in capsys.readouterr().out
-    with pytest.raises(SystemExit) as ended:
-        main([str(tmp_path / "nothing")])
-    assert ended.value.code == 2
+    assert run_command(["status", str(tmp_path / "nothing")]) == 2
     assert "there are no runs in it" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`python -m ablate.timing`, and the report that prefers it."""
+"""`ablate timing`, and the report that prefers it."""
 
 import json
 import re
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ablate.commands.timing import compose
 from ablate.records import run_directory
+from ablate.sweeps.jobs import compose
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 QUICK = ("study=demo", "data.subset=30", "hardware=cpu", "hardware.threads=1")
@@ -36,7 +36,6 @@ def test_a_timing_is_written_and_preferred_by_the_report(ablate: Run, tmp_path: 
         "train.batch_size=64",
         "--rounds=18",
         "--precision=1e-9",
-        module="ablate.commands.timing",
     )
     assert timed.returncode == 1  # not as precise as asked, which is said, and written all the same
     assert "wider than the 0.00% asked for; more --rounds" in timed.stderr
@@ -48,7 +47,7 @@ def test_a_timing_is_written_and_preferred_by_the_report(ablate: Run, tmp_path: 
     assert [variant["name"] for variant in timing["variants"]] == ["plain", "dropout"]
     assert timing["provenance"]["threads"] == 1
 
-    made = ablate("outputs/demo", module="ablate.report")
+    made = ablate("report", "outputs/demo")
     assert made.returncode == 0, made.stderr
     results = json.loads((study / "report" / "results.json").read_text())
     comparison = next(row for row in results["comparisons"] if row["metric"] == "train_seconds")
@@ -73,7 +72,7 @@ def test_a_timing_is_written_and_preferred_by_the_report(ablate: Run, tmp_path: 
     ],
 )
 def test_what_cannot_be_timed_is_said_before_anything_starts(ablate: Run, arguments: list[str], message: str) -> None:
-    answer = ablate("study=demo", *arguments, module="ablate.commands.timing")
+    answer = ablate("timing", "study=demo", *arguments)
     assert answer.returncode == 2
     assert message in answer.stderr
     assert "Traceback" not in answer.stderr

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ablate.commands.tree import difference, outline, show, tree
-from ablate.config.schema import Edit
+from ablate.config.edits import Edit
 from ablate.models.lenet import lenet5
 from ablate.models.surgery import edit_model
 
@@ -48,7 +48,7 @@ def test_torchvisions_families_take_the_datas_classes(model: str) -> None:
 
 
 def test_the_command_prints_the_tree_and_refuses_with_the_way_out() -> None:
-    command = [sys.executable, "-m", "ablate.commands.tree", "data=digits", "model=dropout"]
+    command = [sys.executable, "-m", "ablate", "tree", "data=digits", "model=dropout"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "\n+  drop3 " in done.stdout and "base: 13 layers, 62,006 parameters" in done.stdout
     refused = subprocess.run([*command, "model.edits.drop3.at=relu9"], capture_output=True, text=True)

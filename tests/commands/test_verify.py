@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ablate.commands.verify import main, verify
+from ablate.__main__ import run_command
+from ablate.commands.verify import verify
 from ablate.records.run_directory import RunDirectory
 
 Train = Callable[..., Path]
@@ -25,9 +26,9 @@ def test_an_honest_run_is_identical(
 ) -> None:
     folder = train_one(*options)
     before = sorted((path.name, path.read_bytes()) for path in folder.iterdir())
-    assert main([str(folder)]) == 0
+    assert run_command(["verify", str(folder)]) == 0
     assert capsys.readouterr().out == f"{folder}: 2 epochs and final weights are identical.\n"
-    assert main([str(folder), "--epochs", "1"]) == 0  # the schedule is that of the whole run
+    assert run_command(["verify", str(folder), "--epochs", "1"]) == 0  # the schedule is that of the whole run
     assert capsys.readouterr().out == f"{folder}: 1 epochs are identical.\n"
     assert sorted((path.name, path.read_bytes()) for path in folder.iterdir()) == before
 
@@ -41,7 +42,7 @@ def test_the_first_difference_is_named(train_one: Train, capsys: pytest.CaptureF
     found = verify(folder)
     assert found.difference is not None
     assert (found.difference.epoch, found.difference.metric) == (2, "test_loss")
-    assert main([str(folder)]) == 1
+    assert run_command(["verify", str(folder)]) == 1
     out = capsys.readouterr().out
     assert "epoch 2: test_loss is " in out and "a difference of -0.25." in out
     assert "Code, packages, data and hardware are what they were." in out
@@ -58,7 +59,7 @@ def test_other_weights_and_conditions_are_named(train_one: Train, capsys: pytest
         record["provenance"]["accelerator"] = "fingers"
 
     edit(folder, change)
-    assert main([str(folder)]) == 1
+    assert run_command(["verify", str(folder)]) == 1
     out = capsys.readouterr().out
     assert "Final weights differ in bn1." in out
     assert "  torch 1.0, now " in out and "  cpu abacus, now " in out and "  accelerator fingers, now cpu" in out
@@ -80,13 +81,10 @@ def test_what_cannot_be_repeated(
 ) -> None:
     folder = train_one()
     edit(folder, change)
-    with pytest.raises(SystemExit) as caught:
-        main([str(folder)])
-    assert caught.value.code == 2
+    assert run_command(["verify", str(folder)]) == 2
     assert message in capsys.readouterr().err
 
 
 def test_a_folder_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main([str(tmp_path)])
+    assert run_command(["verify", str(tmp_path)]) == 2
     assert "there is no run.json; give the folder of a run" in capsys.readouterr().err

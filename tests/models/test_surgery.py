@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from ablate.config.schema import Edit
+from ablate.config.edits import Edit
 from ablate.models.lenet import lenet5
 from ablate.models.surgery import edit_model, matches
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ablate.config.schema import Edit
+from ablate.config.edits import Edit
 from ablate.models.variant import Variant, build, layer_digests
 
 LENET = {"_target_": "ablate.models.lenet.lenet5"}

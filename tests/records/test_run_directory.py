@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.files import atomic_write
-from ablate.records.run_directory import RunDirectory, summarise, total_times
+from ablate.records.epochs import summarise, total_times
+from ablate.records.run_directory import RunDirectory
 
 ROW = {"epoch": 1, "lr": 0.1, "test_loss": 2.0, "train_seconds": 3.0, "eval_seconds": 1.0, "data_seconds": 0.5}
 

@@ -25,7 +25,8 @@ from ablate.report.cli import main as report
 from ablate.runs import recorder
 from ablate.runs.progress import Progress
 from ablate.runs.run import run
-from ablate.sweeps.cohorts import Member, train_cohort
+from ablate.sweeps.cohorts import train_cohort
+from ablate.sweeps.jobs import Member
 from ablate.training.checkpoint import save_checkpoint
 
 Compose = Callable[..., DictConfig]

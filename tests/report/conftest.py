@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from example_config import CONFIG
 
-from ablate.records.run_directory import RunDirectory, summarise, total_times
+from ablate.records.epochs import summarise, total_times
+from ablate.records.run_directory import RunDirectory
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from ablate.report.cli import main
+from ablate.__main__ import run_command
 
 ROWS = [
     "method,fold,score,hours",
@@ -26,7 +26,7 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_it_is_compared_like_run_directories(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main([str(table), *ARGUMENTS, "--metric", "hours"])
+    assert run_command(["report", str(table), *ARGUMENTS, "--metric", "hours"]) == 0
     out = table.parent / "results-report"
     results = json.loads((out / "results.json").read_text())
     row = next(row for row in results["comparisons"] if (row["first"], row["metric"]) == ("ours", "score"))
@@ -44,8 +44,7 @@ def test_it_is_compared_like_run_directories(table: Path, capsys: pytest.Capture
 def test_claims_about_it_are_judged(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = tmp_path / "claims.yaml"
     study.write_text("study:\n  claims: [{id: c, statement: Ours is worse., expect: ours < theirs}]\n")
-    with pytest.raises(SystemExit, match="1"):
-        main([str(table), *ARGUMENTS, "--study", str(study), "--check"])
+    assert run_command(["report", str(table), *ARGUMENTS, "--study", str(study), "--check"]) == 1
     assert "refuted: c: Ours is worse." in capsys.readouterr().err
 
 
@@ -63,30 +62,26 @@ def test_claims_about_it_are_judged(table: Path, tmp_path: Path, capsys: pytest.
 def test_what_is_not_in_it_is_named(
     changes: list[str], message: str, table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit, match="1"):
-        main([str(table), *ARGUMENTS, *changes])
+    assert run_command(["report", str(table), *ARGUMENTS, *changes]) == 2
     error = capsys.readouterr().err
     assert re.search(message, error), error
     assert not (table.parent / "results-report").exists()
 
 
 def test_a_metric_has_to_be_chosen(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="1"):
-        main([str(table), "--variant", "method", "--seed", "fold"])
+    assert run_command(["report", str(table), "--variant", "method", "--seed", "fold"]) == 2
     assert "say which column to compare with --metric" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"one\n"])
 def test_what_is_no_table_is_refused(content: bytes, table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table.write_bytes(content)
-    with pytest.raises(SystemExit, match="1"):
-        main([str(table), *ARGUMENTS])
+    assert run_command(["report", str(table), *ARGUMENTS]) == 2
     assert str(table) in capsys.readouterr().err
 
 
 def test_options_of_a_csv_file_are_refused_for_run_directories(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit, match="1"):
-        main([str(tmp_path), "--baseline", "plain"])
+    assert run_command(["report", str(tmp_path), "--baseline", "plain"]) == 2
     assert "--baseline is for a CSV file" in capsys.readouterr().err

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from ablate import load_runs
-from ablate.report.cli import main
+from ablate.__main__ import run_command
 from ablate.report.output.figures import colours
 
 Make = Callable[..., Path]
@@ -44,12 +44,12 @@ def factorial(make_run: Make, study: Path) -> Path:
 
 
 def report(folder: Path) -> str:
-    main([str(folder)])
+    assert run_command(["report", str(folder)]) == 0
     return (folder / "report" / "report.md").read_text()
 
 
 def test_every_file_of_the_report_is_written(factorial: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main([str(factorial)])
+    assert run_command(["report", str(factorial)]) == 0
     out = factorial / "report"
     names = {path.name for path in out.iterdir()}
     assert {"index.html", "report.md", "results.json", "runs.csv", "accuracy.csv", "time.csv"} <= names
@@ -138,9 +138,9 @@ def test_the_same_runs_give_the_same_bytes(factorial: Path, tmp_path: Path) -> N
     copy = tmp_path / "copy" / "other"
     for number, path in enumerate(sorted(factorial.glob("*/*"), reverse=True)):
         shutil.copytree(path, copy / "renamed" / f"{number:02}")
-    code = "import sys; from ablate.report.cli import main; main(sys.argv[1:])"
+    code = "import sys; from ablate.report.cli import main; sys.exit(main(sys.argv[1:]))"
     subprocess.run([sys.executable, "-c", code, str(copy)], check=True, env={"PYTHONHASHSEED": "7"}, cwd=Path.cwd())
-    main([str(factorial)])
+    assert run_command(["report", str(factorial)]) == 0
     files = sorted(path.name for path in (factorial / "report").iterdir())
     assert files == sorted(path.name for path in (copy / "report").iterdir())
     for name in files:
@@ -219,8 +219,7 @@ def test_a_claim_that_cannot_be_read_is_refused_before_anything_is_written(
     claim: dict[str, Any], message: str, make_run: Make, study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_run("plain", 0, study={"claims": [{"id": "c", "statement": "S.", **claim}]})
-    with pytest.raises(SystemExit, match="1"):
-        main([str(study)])
+    assert run_command(["report", str(study)]) == 2
     assert message in capsys.readouterr().err
     assert not (study / "report").exists()
 
@@ -229,8 +228,7 @@ def test_check_names_what_is_refuted_and_what_is_missing(
     factorial: Path, make_run: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_run("plain", 3, status="failed", study={"claims": CLAIMS})
-    with pytest.raises(SystemExit, match="1"):
-        main([str(factorial), "--check"])
+    assert run_command(["report", str(factorial), "--check"]) == 1
     complaints = capsys.readouterr().err.splitlines()
     assert "trial: refuted: two: Dropout beats plain." in complaints
     assert "trial: failed: plain seed 3" in complaints
@@ -241,7 +239,7 @@ def test_check_names_what_is_refuted_and_what_is_missing(
 def test_check_is_content_with_a_whole_study(make_run: Make, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_run("plain", 0)
     make_run("bn", 0, edits={"bn1": {}})
-    main([str(study), "--check"])
+    assert run_command(["report", str(study), "--check"]) == 0
     assert capsys.readouterr().err == ""
 
 
@@ -250,7 +248,7 @@ def test_a_study_file_takes_the_place_of_what_was_recorded(
 ) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("study:\n  title: Mine\n  claims:\n    - {id: x, statement: It is., expect: bn > plain}\n")
-    main([str(factorial), "--study", str(file), "--out", str(tmp_path / "there")])
+    assert run_command(["report", str(factorial), "--study", str(file), "--out", str(tmp_path / "there")]) == 0
     assert capsys.readouterr().out.startswith("Mine\n")
     assert "It is." in (tmp_path / "there" / "report.md").read_text()
     assert not (factorial / "report").exists()
@@ -269,16 +267,14 @@ def test_folders_without_runs_are_refused(
     folder: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit, match="1"):
-        main([folder])
+    assert run_command(["report", folder]) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(["one", "two"])
-    assert "usage: ablate-report" in capsys.readouterr().err
+    assert run_command(["report", "one", "two"]) == 2
+    assert "usage: ablate report" in capsys.readouterr().err
 
 
 def test_a_variant_keeps_its_colour() -> None:

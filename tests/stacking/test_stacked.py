@@ -17,7 +17,7 @@ from ablate.runs.prepare import prepare
 from ablate.seeding import LayerStreams
 from ablate.stacking.rewrites import rewrite
 from ablate.stacking.stacked import Stacked, own_layers
-from ablate.training.step import Trainee
+from ablate.training.cohort import Trainee
 
 Compose = Callable[..., DictConfig]
 SHIPPED = sorted(

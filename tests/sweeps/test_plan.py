@@ -10,7 +10,8 @@ import pytest
 from omegaconf import DictConfig
 
 from ablate.records.run_directory import RunDirectory
-from ablate.sweeps.cohorts import Member, plan
+from ablate.sweeps.cohorts import plan
+from ablate.sweeps.jobs import Member
 from ablate.sweeps.plan import Cell, cells, summary
 
 Compose = Callable[..., DictConfig]

@@ -13,9 +13,9 @@ from PIL import Image
 from reading_runs import record_of
 from running_clusters import free_port
 
-from ablate.commands.publish import main, publish
+from ablate.__main__ import run_command
+from ablate.commands.publish import publish
 from ablate.records.run_directory import RunDirectory
-from ablate.report.cli import main as report
 from ablate.trackers import base
 from ablate.training import loop
 
@@ -195,10 +195,9 @@ def test_a_report_that_goes_nowhere_is_refused(
 ) -> None:
     study = tmp_path / "outputs" / "demo"
     train_one("logger=tensorboard", folder="outputs/demo/plain/seed0-0")
-    with pytest.raises(SystemExit):
-        main([str(study)])
-    assert "has no report yet; python -m ablate.report" in capsys.readouterr().err
+    assert run_command(["publish", str(study)]) == 2
+    assert "has no report yet; ablate report" in capsys.readouterr().err
     train_one(folder="outputs/other/plain/seed0-0")
-    report([str(study.with_name("other"))])
+    assert run_command(["report", str(study.with_name("other"))]) == 0
     with pytest.raises(ValueError, match="its runs were sent to no tracker; start the sweep with logger=mlflow"):
         publish(study.with_name("other"))

@@ -9,9 +9,10 @@ from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches
 from ablate.data.images import ImageData
 from ablate.models.lenet import lenet5
 from ablate.seeding import global_stream
+from ablate.training.cohort import Cohort, Trainee
 from ablate.training.loop import Training, evaluate, fit
 from ablate.training.optimization import build_optimizer, build_scheduler
-from ablate.training.step import Cohort, Step, Trainee
+from ablate.training.step import Step
 
 CPU = torch.device("cpu")
 ADAM = {"_target_": "torch.optim.Adam", "lr": 1e-3, "weight_decay": 5e-3}

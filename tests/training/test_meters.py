@@ -90,7 +90,7 @@ def test_energy_is_that_of_all_epochs(train_one: Callable[..., Path], rapl: Path
     rows = [
         {**row, "energy": joules} for row, joules in zip(RunDirectory(folder).read_epochs(), (2.0, 3.0), strict=True)
     ]
-    from ablate.records.run_directory import summarise
+    from ablate.records.epochs import summarise
 
     assert summarise(rows)["energy"] == {
         "final": 5.0, "maximum": 3.0, "maximum_epoch": 2, "minimum": 2.0, "minimum_epoch": 1

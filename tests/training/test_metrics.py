@@ -8,7 +8,8 @@ import pytest
 import torch
 from sklearn.metrics import confusion_matrix, f1_score, recall_score
 
-from ablate.records.run_directory import RunDirectory, summarise
+from ablate.records.epochs import summarise
+from ablate.records.run_directory import RunDirectory
 from ablate.report.cli import main as report
 from ablate.training.metrics import Metrics
 

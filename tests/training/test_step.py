@@ -10,9 +10,11 @@ from torch import nn
 from ablate.records.run_directory import RunDirectory
 from ablate.runs.prepare import Prepared, prepare
 from ablate.training.checkpoint import resume, save_checkpoint, snapshot
+from ablate.training.cohort import Cohort, Trainee
+from ablate.training.cuda_graph import GraphedStep
 from ablate.training.loop import Training, fit
 from ablate.training.optimization import build_optimizer, build_scheduler
-from ablate.training.step import Cohort, GraphedStep, Step, Trainee
+from ablate.training.step import Step
 
 Compose = Callable[..., DictConfig]
 CPU = torch.device("cpu")

@@ -10,8 +10,9 @@ import torch
 from scipy import stats
 from torch import nn
 
+from ablate.stats import Ratio, ratio
 from ablate.training.layer_times import time_layers
-from ablate.training.stopwatch import FIRST_LOOK, Ratio, measure, ratio
+from ablate.training.stopwatch import FIRST_LOOK, measure
 
 
 class Simulated:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.records.run_directory import COSTS
+from ablate.records.epochs import COSTS
 from ablate.report.analysis import claims, comparability, comparisons, effects
 from ablate.report.analysis.comparisons import Answer, Question
 from ablate.report.analysis.completeness import Cell, completeness

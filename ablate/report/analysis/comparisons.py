@@ -160,11 +160,7 @@ def _by_runs(study: Study, question: Question) -> Answer:
         comparable = [seed for seed in seeds if len({by_seed[seed].clock for by_seed in runs}) == 1]
         if len(comparable) < len(seeds):
             apart = [by_seed[seed].run for by_seed in runs for seed in seeds if seed not in comparable]
-            alone = (
-                "`python -m ablate.timing` measures them"
-                if kind.kind == "seconds"
-                else "hydra/launcher=basic has those"
-            )
+            alone = "`ablate timing` measures them" if kind.kind == "seconds" else "hydra/launcher=basic has those"
             what = "times" if kind.kind == "seconds" else f"values of {kind.label}"
             left_out = f"the {what} of {len(seeds) - len(comparable)} of {len(seeds)} seeds were " + (
                 f"shares of cohorts, which are no run's own; {alone}"

@@ -75,7 +75,7 @@ def timing_command(study: Study, variants: Iterable[str]) -> str | None:
     found = commands(study, variants, (0,))
     if len(found) != 1:
         return None
-    return found[0].replace("python -m ablate -m", "python -m ablate.timing").removesuffix(" seed=0")
+    return found[0].replace("python -m ablate -m", "ablate timing").removesuffix(" seed=0")
 
 
 def command_of_edits(study: Study, full: str, edits: Sequence[str]) -> str:

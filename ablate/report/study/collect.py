@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ablate.config.options import config_dir, options
-from ablate.records.run_directory import TIMES
+from ablate.records.epochs import TIMES
 from ablate.report.study.cache import read_runs
 from ablate.report.study.definition import find
 from ablate.report.study.predictions import read_prediction

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from ablate.records.run_directory import TIMES, read_study_file, study_files
+from ablate.records.epochs import TIMES
+from ablate.records.study_directory import read_study_file, study_files
 
 
 @dataclass(frozen=True)

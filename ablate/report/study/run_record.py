@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ablate.records.run_directory import TIMES, RunDirectory
+from ablate.records.epochs import TIMES
+from ablate.records.run_directory import RunDirectory
 from ablate.report.study.definition import define
 
 # What the report reads from the record of a complete run, and of which type.

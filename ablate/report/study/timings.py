@@ -1,4 +1,4 @@
-"""Timings of variants against each other, as `python -m ablate.timing` left them in the study's folder."""
+"""Timings of variants against each other, as `ablate timing` left them in the study's folder."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.records.run_directory import read_study_file, study_files
+from ablate.records.study_directory import read_study_file, study_files
 
 
 @dataclass(frozen=True)

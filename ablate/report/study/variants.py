@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ablate.config.edits import describe_edit
+
 Settings = Mapping[str, str]
 
 # Parts of a run's config that tell no two variants apart: what is the same for all, or changes no result.
@@ -52,7 +54,7 @@ class Variant:
 
     def describe(self) -> str:
         """Returns the edits in words, and the settings."""
-        parts = [_describe_edit(name, json.loads(edit)) for name, edit in self.edits.items()]
+        parts = [describe_edit(name, json.loads(edit)) for name, edit in self.edits.items()]
         parts += [_describe_setting(key, value) for key, value in self.settings.items()]
         return "; ".join(parts) or "no edits"
 
@@ -205,14 +207,3 @@ def _describe_setting(key: str, value: str) -> str:
     if key.endswith(_TARGET):  # a class stands for its option
         return f"{_short(key.removesuffix(_TARGET))} = {_short(value)}"
     return f"{_short(key)} = {value}"
-
-
-def _describe_edit(name: str, edit: Mapping[str, Any]) -> str:
-    layer = edit.get("layer") or {}
-    arguments = ", ".join(f"{key}={value}" for key, value in layer.items() if key != "_target_")
-    new = f"{_short(str(layer.get('_target_', '')))}({arguments})"
-    if edit.get("insert"):
-        return f"{name} = {new} {edit['insert']} {edit.get('at')}"
-    if edit.get("replace"):
-        return f"{new} in place of {edit['replace']}"
-    return f"without {edit.get('remove')}"

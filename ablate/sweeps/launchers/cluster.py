@@ -17,10 +17,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import OmegaConf
 
 from ablate.sweeps.launchers.local import CohortLauncher
+from ablate.sweeps.session import session
 
 if TYPE_CHECKING:
     from ablate.records.run_directory import RunDirectory
-    from ablate.sweeps.cohorts import Member
+    from ablate.sweeps.jobs import Member
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +43,11 @@ class Work:
     ) -> None:
         from hydra.core.singleton import Singleton
 
-        from ablate.commands import train
-
         assert launcher.hydra_context is not None and launcher.task_function is not None
         self.hydra_context: HydraContext = launcher.hydra_context
         self.task_function: TaskFunction = launcher.task_function
         self.config, self.jobs, self.threads, self.code = launcher.config, list(jobs), threads, code
-        self.started, self.folder = train.STARTED, Path.cwd()
+        self.started, self.folder = session.started, Path.cwd()
         self.singletons = Singleton.get_state()
 
     def __call__(self) -> None:
@@ -63,11 +62,12 @@ class Work:
         from hydra.core.singleton import Singleton
         from hydra.core.utils import setup_globals
 
-        from ablate.commands import train
+        from ablate.config import schema
         from ablate.records import provenance
         from ablate.records.run_directory import RunFailed
 
-        train.STARTED = self.started
+        schema.register()  # which configurations are composed with
+        session.started = self.started
         if self.folder.is_dir():  # else the machines share no file system, and what is relative is relative to here
             os.chdir(self.folder)
         code = provenance.code_digest()
@@ -117,7 +117,6 @@ class ClusterLauncher(CohortLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Sends the sweep's cohorts to the cluster, waits for them, and returns what their records say."""
-        from ablate.commands import train
         from ablate.records import provenance
         from ablate.sweeps.cohorts import plan
 
@@ -125,7 +124,7 @@ class ClusterLauncher(CohortLauncher):
         members = self._jobs(job_overrides, initial_job_idx)
         numbers = {member.folder: number for number, member in enumerate(members)}
         todo = [member for member in members if not self._is_complete(member)]
-        train.progress.advance(len(members) - len(todo))
+        session.progress.advance(len(members) - len(todo))
         cohorts = plan(todo, self.members or 8, across_seeds=bool(self.gpus()))
         works = [
             Work(
@@ -144,7 +143,7 @@ class ClusterLauncher(CohortLauncher):
         def watch() -> None:
             for member in todo:
                 share = self._share(member)
-                train.progress.advance(max(0.0, share - done[member.folder]))
+                session.progress.advance(max(0.0, share - done[member.folder]))
                 done[member.folder] = max(share, done[member.folder])
 
         errors = self.send(works, watch) if works else []
@@ -175,8 +174,7 @@ class ClusterLauncher(CohortLauncher):
         return None
 
     def _is_complete(self, member: "Member") -> bool:
-        from ablate.runs.resume import Action
-        from ablate.runs.run import look
+        from ablate.runs.resume import Action, look
 
         return look(member.cfg, _directory(member), None).decision.action is Action.KEEP
 
@@ -192,7 +190,7 @@ class ClusterLauncher(CohortLauncher):
 def _directory(member: "Member") -> "RunDirectory":
     """Returns a run's folder, with what its store has of it, if it has one."""
     from ablate.records.run_directory import RunDirectory
-    from ablate.runs.run import store_of
+    from ablate.records.uploads import store_of
 
     directory = RunDirectory(member.folder)
     store = store_of(member.cfg, directory)

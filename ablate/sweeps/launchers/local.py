@@ -13,8 +13,10 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, configure_log, setup_globals
 
+from ablate.sweeps.session import session
+
 if TYPE_CHECKING:
-    from ablate.sweeps.cohorts import Member
+    from ablate.sweeps.jobs import Member
 
 
 @dataclass
@@ -56,27 +58,26 @@ class CohortLauncher(BasicLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Launches jobs; those of other applications than ablate as the basic launcher does."""
-        if getattr(self.task_function, "__module__", None) == "ablate.commands.train":
+        if session.trains:
             self.train(job_overrides, initial_job_idx)
         return self.run(job_overrides, initial_job_idx)
 
     def train(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> None:
         """Trains what can be trained in lock-step."""
-        from ablate.commands import train
         from ablate.sweeps.workers import train_cohorts
 
         cohorts, processes = self._plan(self._jobs(job_overrides, initial_job_idx))
         if processes == 1:
             cohorts = [cohort for cohort in cohorts if len(cohort) > 1]  # the others are run as jobs
         if cohorts:
-            train_cohorts(cohorts, min(processes, len(cohorts)), train.STARTED, train.progress.advance)
+            train_cohorts(cohorts, min(processes, len(cohorts)), session.started, session.progress.advance)
 
     def run(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Runs every job, one after another, as Hydra's basic launcher does."""
         return super().launch(job_overrides, initial_job_idx)
 
     def _jobs(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> "list[Member]":
-        from ablate.sweeps.cohorts import members_of  # imports torch
+        from ablate.sweeps.jobs import members_of  # imports torch
 
         assert self.hydra_context is not None and self.config is not None
         setup_globals()

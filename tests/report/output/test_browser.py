@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.report.cli import main
+from ablate.__main__ import run_command
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make .venv/installed-dev")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -30,7 +30,7 @@ def page_file(make_run: Make, study: Path) -> Path:
         for seed in range(3):
             final = 0.6 - number / 50 + seed / 100 + (seed == number) / 300
             make_run(variant, seed, (0.4, 0.5, final), edits=made, study={"claims": claims})
-    main([str(study)])
+    assert run_command(["report", str(study)]) == 0
     return study / "report" / "index.html"
 
 

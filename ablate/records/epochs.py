@@ -1,0 +1,43 @@
+"""The rows of epochs.csv, and what a run's results are of them."""
+
+import math
+from collections.abc import Sequence
+
+Epoch = dict[str, float]  # a row of epochs.csv, by column
+
+
+# The parts of a run's time, in seconds: columns of epochs.csv and, summed, `times` of run.json.
+TIMES = ("train_seconds", "eval_seconds", "data_seconds")
+
+
+# What else an epoch takes, where it was asked for: bytes at the most, and joules.
+COSTS = ("peak_memory", "energy")
+
+
+# Columns of epochs.csv that are not results.
+_NOT_RESULTS = ("epoch", "lr", "images_per_second", *TIMES)
+
+
+def summarise(rows: Sequence[Epoch]) -> dict[str, dict[str, float]]:
+    """Returns, per result of the epochs, its value after the last and its extremes over all, with their epochs."""
+    results = {}
+    for name in rows[-1]:
+        if name not in _NOT_RESULTS:
+            known = [row for row in rows if not math.isnan(row.get(name, math.nan))] or [rows[-1]]
+            highest = max(known, key=lambda row: row[name])
+            lowest = min(known, key=lambda row: row[name])
+            results[name] = {
+                # Energy is that of the whole run.
+                "final": sum(row[name] for row in known) if name == "energy" else rows[-1][name],
+                "maximum": highest[name],
+                "maximum_epoch": int(highest["epoch"]),
+                "minimum": lowest[name],
+                "minimum_epoch": int(lowest["epoch"]),
+            }
+    return results
+
+
+def total_times(rows: Sequence[Epoch]) -> dict[str, float]:
+    """Returns the seconds that all epochs took, by part, and together as `total_seconds`."""
+    times = {name: sum(row[name] for row in rows) for name in TIMES}
+    return {**times, "total_seconds": sum(times.values())}

@@ -1,0 +1,119 @@
+"""Jobs checked before the first one starts, and looked at after the last."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from ablate.config.validation import validate
+from ablate.messages import aligned
+from ablate.records.run_directory import RunDirectory
+from ablate.records.store import Store
+from ablate.sweeps.jobs import Job, single, swept
+from ablate.sweeps.session import session
+
+
+class Refused(BaseException):
+    """Carries the refusal of a configuration past Hydra, which turns any Exception of a callback into a warning."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Preflight(Callback):
+    """Checks every run that a command asks for before the first one starts, and says at the end what to type next.
+
+    The methods are those of Hydra's callbacks.
+    """
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        _checked(lambda: single(config))
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        session.jobs = _checked(lambda: swept(config))
+        session.folder = config.hydra.sweep.dir
+        in_turn = str(config.hydra.launcher._target_).endswith((".BasicLauncher", ".CohortLauncher"))
+        session.defers = in_turn and str(config.hydra.sweeper._target_).endswith(".BasicSweeper")
+        session.progress.start_sweep(len(session.jobs))
+
+    def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
+        if kwargs["job_return"].status.name == "COMPLETED":
+            say_what_next(config.hydra.sweep.dir)
+
+
+def say_what_next(study_folder: str) -> None:
+    """Prints where the runs are, and the command for the report."""
+    with suppress(OSError):  # a reader that is gone
+        print(f"The runs are in {study_folder}. For tables and plots, type: ablate report {study_folder}")
+
+
+def _checked(compose: Callable[[], list[Job]]) -> list[Job]:
+    try:
+        jobs = compose()
+        check(jobs)
+    except Exception as error:
+        raise Refused(error) from error
+    return jobs
+
+
+def check(jobs: Iterable[Job]) -> None:
+    """Checks everything that can be known before a run starts.
+
+    Raises:
+        ValueError: A configuration or a folder cannot be used; the message says which and why.
+    """
+    from ablate.runs.prepare import prepare  # imports torch
+
+    fitting, stores = set(), set()
+    for job in jobs:
+        validate(job.cfg)
+        if job.cfg.store is not None and job.cfg.store not in stores:
+            Store(job.cfg.store).check()
+            stores.add(job.cfg.store)
+        if job.folder is not None:
+            _check_folder(job.folder)
+        but_seed = json.dumps({**OmegaConf.to_container(job.cfg, resolve=True), "seed": None})  # type: ignore[dict-item]
+        if but_seed not in fitting:  # what fits together with one seed does with all
+            prepare(job.cfg)
+            fitting.add(but_seed)
+
+
+def failures(jobs: Sequence[Job]) -> str:
+    """Returns a table of the jobs whose runs did not end well, and what to do; empty if there are none."""
+    rows = []
+    for job in jobs:
+        if job.folder is None:
+            continue
+        try:
+            record = RunDirectory(job.folder).read_record() or {"status": "not started"}
+        except ValueError as unreadable:
+            record = {"status": "unreadable", "error": {"message": str(unreadable)}}
+        if record["status"] != "complete":
+            error = record.get("error") or {}
+            cause = str(error.get("message", "")).split("\n")[0]
+            rows.append((str(job.folder), record["status"], str(error.get("epoch", "–")), cause))
+    if not rows:
+        return ""
+    table = [("run", "status", "epoch", "cause"), *rows]
+    return "\n".join(
+        [
+            f"{len(rows)} of {len(jobs)} runs did not end well:",
+            aligned(table),
+            "The train.log in each folder says more. The same command again tries them again, and skips the others.",
+        ]
+    )
+
+
+def _check_folder(folder: Path) -> None:
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
+    if not existing.is_dir():
+        raise ValueError(f"{existing}: is not a folder, and the runs' folders would be in it; move it away")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ValueError(f"{existing}: cannot be written to; choose another folder with hydra.sweep.dir=… (for a "
+                         "single run hydra.run.dir=…), or change its permissions")  # fmt: skip

@@ -1,0 +1,44 @@
+"""One command: when it started, what it shows, and the sweep that it makes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from ablate.runs.progress import Progress
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass
+class Session:
+    """The command that this process works on, for its jobs, its launcher and its callback.
+
+    Attributes:
+        started: When the command started; what has finished since is not run again, whatever `rerun` says.
+        progress: The bars on the terminal.
+        trains: Whether the command trains ablate's own models; a task of the user's own does not.
+        jobs: The jobs of the sweep, as far as they are known; empty without a sweep.
+        folder: The sweep's folder; None without a sweep.
+        defers: Whether a run that another process works on is left for the end of the sweep. Only jobs that run in turn
+            in this process, and whose results the sweeper does not need, can be.
+        deferred: Those runs, each as a call that trains it.
+    """
+
+    started: str = field(default_factory=_now)
+    progress: Progress = field(default_factory=Progress)
+    trains: bool = False
+    jobs: Sequence[Any] = ()
+    folder: str | None = None
+    defers: bool = False
+    deferred: list[Callable[[], object]] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Starts a training command in this process; an earlier one has ended."""
+        self.trains, self.jobs, self.folder, self.defers = True, (), None, False
+        self.deferred.clear()
+
+
+session = Session()
