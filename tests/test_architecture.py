@@ -30,10 +30,10 @@ ROOMS = {room: len(FLOORS) - number for number, floor in enumerate(FLOORS) for r
 
 # What a room does not import, beside what stands above it: packages of others, and rooms of ours.
 WITHOUT = {
-    **dict.fromkeys(
-        ("ablate.training", "ablate.models", "ablate.stacking", "ablate.data", "ablate.runs"),
-        {"pandas", "matplotlib", "tabulate", "ablate.report"},
-    ),
+    **{
+        f"ablate.{room}": {"pandas", "matplotlib", "tabulate", "ablate.report"}
+        for room in ("training", "models", "stacking", "data", "runs")
+    },
     "ablate.report": {
         "torch", "torchvision", "hydra", "ablate.data", "ablate.models", "ablate.training", "ablate.tasks",
         "ablate.trackers", "ablate.stacking", "ablate.seeding", "ablate.config.schema", "ablate.config.compose",

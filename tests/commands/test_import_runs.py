@@ -54,8 +54,8 @@ def test_a_table_is_judged_as_the_report_judges_it(table: Path, outputs: Path) -
     options = ["--variant=arm", "--seed=fold", "--baseline=base"]
     assert run_command(["import", "csv", str(table), "--study=mine", "--metric=test_accuracy=acc", *options]) == 0
     assert set(folders(outputs / "mine")) == {("base", 0), ("base", 1), ("wide", 0), ("wide", 1)}
-    report([str(outputs / "mine")])
-    report([str(table), "--metric=acc", *options])
+    run_command(["report", str(outputs / "mine")])
+    run_command(["report", str(table), "--metric=acc", *options])
     found, expected = (
         json.loads((folder / "results.json").read_text())["comparisons"]
         for folder in (outputs / "mine" / "report", table.with_name("runs-report"))
@@ -86,7 +86,7 @@ def test_settings_make_variants_and_a_second_time_replaces(tmp_path: Path, outpu
     for _ in range(2):
         assert run_command(["import", *asked]) == 0
         assert len(list(outputs.glob("mine/plain/*/run.json"))) == 4
-    report([str(outputs / "mine")])
+    run_command(["report", str(outputs / "mine")])
     results = json.loads((outputs / "mine" / "report" / "results.json").read_text())
     assert {variant["label"] for variant in results["variants"]} == {"plain (lr=0.1)", "plain (lr=0.2)"}
 

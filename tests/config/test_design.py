@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig
 
 from ablate import load_runs
+from ablate.__main__ import run_command
 from ablate.commands.tree import tree
 from ablate.config.design import DESIGNS, points, settle, variant_name
 from ablate.config.identity import run_id
-from ablate.report.cli import main as report
 
 Compose = Callable[..., DictConfig]
 NAMES = st.lists(st.text("abcdefg", min_size=1, max_size=3), min_size=1, max_size=5, unique=True)
@@ -95,7 +95,7 @@ def test_a_design_is_swept_and_leads_its_report(ablate: Callable[..., "Completed
     study = tmp_path / "outputs" / "parts"
     runs, _ = load_runs(study)
     assert set(runs["variant"]) == {"bn_dropout", "bn_dropout-drop3", "bn_dropout-bn1"}
-    report([str(study)])
+    run_command(["report", str(study)])
     text = (study / "report" / "report.md").read_text(encoding="utf-8")
     first = text.index("\n## ")
     assert text[first:].startswith("\n## Effects\n\nThe variants are a design, leave_one_out, of drop3 and bn1.")

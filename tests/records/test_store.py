@@ -16,12 +16,12 @@ import pytest
 from omegaconf import DictConfig
 from reading_runs import record_of, results_of
 
+from ablate.__main__ import run_command
 from ablate.commands.status import look
 from ablate.files import atomic_write
 from ablate.records import store, uploads
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import Store, mirror
-from ablate.report.cli import main as report
 from ablate.runs import recorder
 from ablate.runs.progress import Progress
 from ablate.runs.run import run
@@ -205,7 +205,7 @@ def test_report_and_status_read_from_the_store(
         for seed in (0, 1):
             train(quick, tmp_path / "runs" / name / f"seed{seed}", s3, f"model={name}", f"seed={seed}")
     monkeypatch.chdir(tmp_path)
-    report([f"{s3}/demo"])
+    run_command(["report", f"{s3}/demo"])
     assert "4 complete runs of 2 variants" in (tmp_path / "outputs" / "demo" / "report" / "report.md").read_text()
     assert [each.status for each in look(mirror(f"{s3}/demo"))] == ["complete"] * 4
 

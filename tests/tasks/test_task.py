@@ -12,8 +12,8 @@ import pytest
 from reading_runs import record_of
 
 from ablate import load_runs
+from ablate.__main__ import run_command
 from ablate.records.run_directory import RunDirectory
-from ablate.report.cli import main as report
 from ablate.seeding import stream_seed
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def test_a_forest_is_swept_and_reported(example: Call, tmp_path: Path) -> None:
     assert found["variant"].value_counts().to_dict() == dict.fromkeys(
         ("forest", "all_features", "no_bootstrap", "one_tree"), 6
     )
-    report([str(study)])
+    run_command(["report", str(study)])
     results = json.loads((study / "report" / "results.json").read_text(encoding="utf-8"))
     verdicts = {claim["id"]: claim["verdict"] for claim in results["claims"]}
     assert verdicts["trees_matter"] == "supported"  # by more than ten points

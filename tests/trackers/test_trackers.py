@@ -74,7 +74,7 @@ def test_tensorboard_shows_the_report(train_one: Train, tmp_path: Path) -> None:
     study = tmp_path / "outputs" / "demo"
     for name in ("plain", "dropout"):
         train_one("logger=tensorboard", f"model={name}", folder=f"outputs/demo/{name}/seed0-0")
-    report([str(study)])
+    run_command(["report", str(study)])
     for _ in range(2):  # the second takes the place of the first
         assert publish(study) == ["tensorboard"]
     events = EventAccumulator(str(study / "tensorboard")).Reload()
@@ -133,7 +133,7 @@ def test_mlflows_run_is_the_record(server: str, train_in_two: Train, tmp_path: P
     ]
     assert run.data.metrics["parameters"] == record["model"]["after"]["parameters"]
 
-    report([str(study)])
+    run_command(["report", str(study)])
     assert publish(study) == ["mlflow"]
     (published,) = client.search_runs([experiment.experiment_id], "attributes.run_name = 'report'")
     files = {item.path for item in client.list_artifacts(published.info.run_id, "report")}

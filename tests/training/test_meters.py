@@ -7,8 +7,8 @@ import pytest
 import torch
 from reading_runs import record_of, results_of
 
+from ablate.__main__ import run_command
 from ablate.records.run_directory import RunDirectory
-from ablate.report.cli import main as report
 from ablate.training import meters
 from ablate.training.meters import Energy, PeakMemory
 
@@ -121,7 +121,7 @@ study:
     - {id: more_flops, statement: It computes more., expect: bn > plain, metric: flops}
     - {id: more_memory, statement: It takes at most half as much again., expect: bn < plain, metric: peak_memory}
 """)
-    report([str(study), "--study", str(tmp_path / "claims.yaml")])
+    run_command(["report", str(study), "--study", str(tmp_path / "claims.yaml")])
     page = (study / "report" / "report.md").read_text(encoding="utf-8").replace("\\", "")
     assert "**Supported:** It has more parameters. (bn > plain: +12)" in page  # a weight and a bias a channel
     assert "**Supported:** It has nearly as many. (bn = plain within 20: +12)" in page

@@ -8,9 +8,9 @@ import pytest
 import torch
 from sklearn.metrics import confusion_matrix, f1_score, recall_score
 
+from ablate.__main__ import run_command
 from ablate.records.epochs import summarise
 from ablate.records.run_directory import RunDirectory
-from ablate.report.cli import main as report
 from ablate.training.metrics import Metrics
 
 CPU = torch.device("cpu")
@@ -71,7 +71,7 @@ def test_they_are_recorded_each_epoch_and_reported(train_one: Callable[..., Path
         by_class = [row[f"test_accuracy_of_{digit}"] for digit in range(10)]
         assert np.mean(by_class) == pytest.approx(row["test_accuracy"], abs=1e-6)  # of as many images each
         assert row["test_top5_accuracy"] >= row["test_accuracy"]
-    report([str(tmp_path / "outputs" / "demo")])
+    run_command(["report", str(tmp_path / "outputs" / "demo")])
     page = (tmp_path / "outputs" / "demo" / "report" / "report.md").read_text(encoding="utf-8")
     assert "Difference to the baseline on the test images of each class" in page
     assert "Difference to the baseline in test f1." in page.replace("test F1", "test f1")
@@ -95,7 +95,7 @@ study:
   claims:
     - {id: mixed_up, statement: It mixes up., expect: dropout > plain, metric: test_confusion_1_as_8}
 """)
-    report([str(study), "--study", str(tmp_path / "claims.yaml")])
+    run_command(["report", str(study), "--study", str(tmp_path / "claims.yaml")])
     page = (study / "report" / "report.md").read_text(encoding="utf-8").replace("\\", "")
     values = [record["results"]["test_confusion_1_as_8"]["final"] for record in records(study / "plain")]
     _, _, table = page.partition("Confusion of plain: ")
