@@ -14,16 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from ablate.config.validation import validate
+from ablate.config.plain import plain
+from ablate.config.schema import Config
 from ablate.records import provenance
 from ablate.records.study_directory import write_study_file
-from ablate.sweeps.jobs import compose
+from ablate.sweeps.jobs import variants_of
 
 
 def time_variants(
-    variants: Mapping[str, DictConfig], precision: float, rounds: int, profiled_steps: int = 20
+    variants: Mapping[str, Config], precision: float, rounds: int, profiled_steps: int = 20
 ) -> dict[str, Any]:
     """Times variants, and returns what is written into the study's folder.
 
@@ -55,7 +54,7 @@ def time_variants(
         images: dict[str, tuple[TrainingBatches, dict[str, EvaluationBatches]]] = {}  # once for all that share them
         watches = {}
         for name, cfg in variants.items():
-            data, seen = runs[name].data, json.dumps([_plain(cfg.data), cfg.train.batch_size, cfg.seed])
+            data, seen = runs[name].data, json.dumps([plain(cfg.data), cfg.train.batch_size, cfg.seed])
             if seen not in images:
                 images[seen] = (
                     TrainingBatches(
@@ -94,7 +93,7 @@ def time_variants(
         "variants": [
             {
                 "name": name,
-                "config": _plain(variants[name]),
+                "config": plain(variants[name]),
                 "seconds": timings.seconds[name],
                 "ratio": None
                 if name == baseline
@@ -164,12 +163,6 @@ def show(timing: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _plain(cfg: DictConfig) -> dict[str, Any]:
-    plain = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
-
-
 def main(arguments: Sequence[str]) -> int:
     """Times variants; returns 0, or 1 where the asked precision was not reached."""
     parser = argparse.ArgumentParser(
@@ -184,14 +177,12 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     if options.rounds < 2 or not options.precision > 0:
         parser.error("--rounds must be 2 or more, and --precision above 0")
-    variants, study = compose(options.overrides, options.config_dir)
+    variants, study = variants_of(options.overrides, options.config_dir)
     if len(variants) < 2:
         raise ValueError("there is one variant, and nothing to compare; name several: model=plain,dropout")
-    hardware = {json.dumps(_plain(cfg.hardware), sort_keys=True) for cfg in variants.values()}
+    hardware = {json.dumps(plain(cfg.hardware), sort_keys=True) for cfg in variants.values()}
     if len(hardware) > 1:
         raise ValueError("the variants differ in hardware; time them with one setting after another")
-    for cfg in variants.values():
-        validate(cfg)
     pin(next(iter(variants.values())).hardware.threads)
     timing = time_variants(variants, options.precision, options.rounds, 0 if options.no_layers else 20)
     print(show(timing))

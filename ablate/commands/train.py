@@ -14,25 +14,25 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from ablate.config import schema
-from ablate.config.design import settle
+from ablate.config.compose import register, to_config
 from ablate.config.options import config_dir
+from ablate.config.schema import Config
 from ablate.records.run_directory import Busy, RunFailed
 from ablate.sweeps.preflight import Refused, failures, say_what_next
 from ablate.sweeps.session import session
 from ablate.sweeps.sigterm import Terminated, terminable
 
-schema.register()
+register()
 
 log = logging.getLogger(__name__)
 
 
 @hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")
-def train(cfg: DictConfig) -> float:
+def train(composed: DictConfig) -> float:
     """Runs one job; what it returns is what Hydra's sweepers optimise."""
     from ablate.runs.run import run  # imports torch, which --help and shell completion do without
 
-    settle(cfg)
+    cfg = to_config(composed)
     hydra_config = HydraConfig.get()
     folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
     with terminable():
@@ -45,7 +45,7 @@ def train(cfg: DictConfig) -> float:
             return math.nan
 
 
-def _run_deferred(cfg: DictConfig, folder: Path, overrides: list[str], logs: Any) -> None:
+def _run_deferred(cfg: Config, folder: Path, overrides: list[str], logs: Any) -> None:
     from ablate.runs.run import run
 
     logging.config.dictConfig(logs)

@@ -6,13 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
-from omegaconf import OmegaConf
-
-from ablate.config import schema
-from ablate.config.design import settle
-from ablate.config.options import config_dir
-from ablate.config.validation import model_edits, validate
+from ablate.config.compose import compose
+from ablate.config.plain import plain
 from ablate.messages import aligned
 
 if TYPE_CHECKING:
@@ -146,12 +141,7 @@ def tree(overrides: Sequence[str], folder: Path | None = None) -> str:
     Raises:
         ValueError: The configuration is refused.
     """
-    schema.register()
-    search = [] if folder is None else [f"hydra.searchpath=[file://{folder.absolute()}]"]
-    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        cfg = hydra.compose("config", [*search, *overrides])
-    settle(cfg)
-    validate(cfg)
+    cfg = compose(overrides, folder)
 
     import torch
 
@@ -159,12 +149,11 @@ def tree(overrides: Sequence[str], folder: Path | None = None) -> str:
     from ablate.models.variant import build
     from ablate.runs.prepare import load_data
 
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    check_targets(plain, cfg.allow)
+    check_targets(plain(cfg), cfg.allow)
     data = load_data(cfg.data)
     shape = data.train.shape
-    base, classes = plain["model"]["base"], len(data.classes)
-    bare, variant = (build(base, edits, cfg.seed, shape, classes) for edits in ({}, model_edits(cfg.model)))
+    base, classes = cfg.model.base, len(data.classes)
+    bare, variant = (build(base, edits, cfg.seed, shape, classes) for edits in ({}, cfg.model.edits))
     sample = torch.zeros(2, *shape)
     before, after = outline(bare.model, sample), outline(variant.model, sample)
     lines = [f"{cfg.model.name}, for images of {'x'.join(map(str, shape))} and {classes} classes"]
@@ -173,6 +162,7 @@ def tree(overrides: Sequence[str], folder: Path | None = None) -> str:
         lines.append(
             f"  {name}: {size['layers']} layers, {size['parameters']:,} parameters, {size['flops']:,} FLOPs an image"
         )
+    lines += [f"  {edit.describe(name)}" for name, edit in cfg.model.edits.items()]
     named = {row.name: row for row in before}
     return "\n".join([*lines, "", show(difference(before, after), named)])
 

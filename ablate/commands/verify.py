@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
+from ablate.config.plain import read_config
+from ablate.config.schema import Config
+from ablate.config.validation import validate
 from ablate.records import provenance
 from ablate.records.epochs import COSTS, TIMES, Epoch
 from ablate.records.run_directory import RunDirectory
@@ -101,7 +101,7 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
             conditions = [f"trained with {record['cohort'] - 1} other runs, now alone"] if record.get("cohort") else []
             conditions += [*provenance.stale(record, prepared.data.digest), *_hardware(then, now)]
             weights = layer_digests(prepared.trainee.model)
-    except (OmegaConfBaseException, AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"{folder}: run.json has no usable configuration: {error}") from error
     recorded = record.get("final_weights")
     differing = None
@@ -111,13 +111,13 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
     return Verification(until, difference, differing, tuple(conditions))
 
 
-def _configuration(record: Mapping[str, Any], allow: Sequence[str]) -> DictConfig:
+def _configuration(record: Mapping[str, Any], allow: Sequence[str]) -> Config:
     """Returns the recorded configuration as data: what it allows itself, and what would be looked up, is left out."""
     plain = dict(record["config"])
     if "${" in str(plain):
         raise ValueError("run.json: its configuration holds ${…}, which the record of a run never does")
-    cfg = OmegaConf.create({"rerun": "failed", **plain, "allow": list(allow)})
-    OmegaConf.set_struct(cfg, True)
+    cfg = read_config({**plain, "allow": list(allow)})
+    validate(cfg)
     if cfg.hardware.threads is None:  # sums over threads are rounded in another order
         cfg.hardware.threads = record["provenance"]["threads"]
     return cfg

@@ -67,10 +67,17 @@ def to_plain(composed: DictConfig) -> Plain:
     Raises:
         ValueError: A key is not set, or the design cannot be made.
     """
-    missing = sorted(key for key in OmegaConf.missing_keys(composed) if not key.startswith("hydra."))
-    if missing:
-        raise ValueError(f"{missing[0]} is not set; set it with {missing[0]}=…")
-    return _applied({key: composed[key] for key in map(str, composed) if key != "hydra"})
+    own = [key for key in map(str, composed) if key != "hydra"]
+    for missing in sorted(name for key in own for name in _missing(composed, key)):
+        raise ValueError(f"{missing} is not set; set it with {missing}=…")
+    return _applied({key: composed[key] for key in own})
+
+
+def _missing(composed: DictConfig, key: str) -> set[str]:
+    if OmegaConf.is_missing(composed, key):
+        return {key}
+    section = composed[key]
+    return OmegaConf.missing_keys(section) if OmegaConf.is_config(section) else set()
 
 
 def to_config(composed: DictConfig) -> Config:

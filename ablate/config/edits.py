@@ -149,9 +149,7 @@ def _check(key: str, edit: Edit) -> None:
             place = f"insert {edit.insert}" if edit.insert is not None else "change"
             raise ValueError(f"{key}.at is not set: name the layer to {place}")
     elif edit.at is not None:
-        raise ValueError(
-            f"{key}.at={edit.at}: only {' and '.join(PLACED)} take it; {edit.kind} names its layer itself"
-        )
+        raise ValueError(f"{key}.at={edit.at}: only {' and '.join(PLACED)} take it; {edit.kind} names its layer itself")
     if edit.kind not in WITH_LAYER:
         if edit.layer is not None:
             raise ValueError(f"{key}.layer: {edit.kind} takes no layer; use replace to put one in a layer's place")

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ablate.config.keys import Plain
+from ablate.config.keys import Meaning, Plain
 from ablate.config.plain import plain, select
 from ablate.config.schema import Config
 
@@ -24,16 +24,31 @@ def identity(config: Config | Mapping[str, Any]) -> Plain:
     Args:
         config: A configuration, or one as plain data.
     """
-    chosen = select(plain(config) if isinstance(config, Config) else config, lambda meaning: meaning.alters)
-    # The order of edits counts: two insertions at one place stand in the order they are made.
-    edits = [[name, edit] for name, edit in chosen["model"]["edits"].items()]
+    chosen = _part(plain(config) if isinstance(config, Config) else config, lambda meaning: meaning.alters)
     precision = chosen.pop("hardware")["precision"]
-    canonical = _canonical({**chosen, "model": {**chosen["model"], "edits": edits}, "precision": precision})
-    assert isinstance(canonical, dict)
-    return canonical
+    return {**chosen, "precision": precision}
 
 
-def _canonical(value: object) -> object:
+def fingerprint(config: Mapping[str, Any], wanted: Callable[[Meaning], bool]) -> str:
+    """Returns a text that configurations share exactly where they agree in all keys of a meaning.
+
+    Args:
+        config: A configuration as plain data, or some top-level parts of one.
+        wanted: Says of a key's meaning whether it counts.
+    """
+    return json.dumps(_part(config, wanted), sort_keys=True)
+
+
+def _part(config: Mapping[str, Any], wanted: Callable[[Meaning], bool]) -> Plain:
+    chosen = select(config, wanted)
+    model = chosen.get("model")
+    if isinstance(model, dict) and "edits" in model:
+        # The order of edits counts: two insertions at one place stand in the order they are made.
+        chosen["model"] = {**model, "edits": [[name, edit] for name, edit in model["edits"].items()]}
+    return {key: _canonical(value) for key, value in chosen.items() if value is not None}
+
+
+def _canonical(value: object) -> Any:
     if isinstance(value, dict):
         return {key: _canonical(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):

@@ -63,9 +63,7 @@ class Meaning:
             if self.choices and value not in self.choices:
                 raise ValueError(f"{key}={value}: there is no such choice; {nearest(value, self.choices)}")
             if self.names_folder and not _FOLDER_NAME.fullmatch(value):
-                raise ValueError(
-                    f"{key}={value!r}: names a folder, so use letters, digits, '_', '-', '.' and '+' only"
-                )
+                raise ValueError(f"{key}={value!r}: names a folder, so use letters, digits, '_', '-', '.' and '+' only")
         elif isinstance(value, int | float):
             if not math.isfinite(value):
                 raise ValueError(f"{key}={value}: must be a finite number")

@@ -7,8 +7,6 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from ablate.files import atomic_write
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import Store, reason
@@ -179,6 +177,6 @@ def _progress(epochs: bytes | None, record: bytes | None) -> tuple[bool, int]:
     return complete, 0 if epochs is None else max(0, epochs.count(b"\n") - 1)
 
 
-def store_of(cfg: DictConfig, directory: RunDirectory) -> RunStore | None:
+def store_of(address: str | None, study: str, directory: RunDirectory) -> RunStore | None:
     """Returns where copies of a run's files go, if the configuration names a store."""
-    return None if cfg.store is None else RunStore(cfg.store, cfg.study.name, directory)
+    return None if address is None else RunStore(address, study, directory)

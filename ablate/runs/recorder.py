@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 
 from ablate.config.identity import run_id
+from ablate.config.plain import plain
+from ablate.config.schema import Config
 from ablate.data.batches import draw
 from ablate.models.variant import layer_digests
 from ablate.records import provenance
@@ -55,7 +56,7 @@ class Recorder:
 
     def __init__(
         self,
-        cfg: DictConfig,
+        cfg: Config,
         prepared: Prepared,
         directory: RunDirectory,
         overrides: Sequence[str] = (),
@@ -67,7 +68,7 @@ class Recorder:
         self.rows: list[Epoch] = []
         self._directory, self._epochs, self._other_runs = directory, cfg.train.epochs, other_runs
         self._store = store
-        self._trackers = Trackers(OmegaConf.to_container(cfg.logger, resolve=True), self.name)  # type: ignore[arg-type]
+        self._trackers = Trackers(cfg.logger, self.name)
         self._saver = _saver(prepared.device)
         self._saving: Future[None] | None = None
         self._start = {"started": _now(), **provenance.process(), "other_runs": other_runs()}
@@ -177,7 +178,7 @@ class Recorder:
         }
 
 
-def describe_run(cfg: DictConfig, prepared: Prepared) -> dict[str, Any]:
+def describe_run(cfg: Config, prepared: Prepared) -> dict[str, Any]:
     """Returns what the record of a run says from its start: its configuration, and what it came from."""
     data = prepared.data
     order = draw(len(data.train), cfg.data.padding, cfg.data.flip, cfg.seed, epoch=0).order
@@ -187,7 +188,7 @@ def describe_run(cfg: DictConfig, prepared: Prepared) -> dict[str, Any]:
         "study": cfg.study.name,
         "variant": cfg.model.name,
         "seed": cfg.seed,
-        "config": OmegaConf.to_container(cfg, resolve=True),
+        "config": plain(cfg),
         "model": prepared.variant.record,
         "data": {
             "name": data.name,

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from omegaconf import DictConfig
-
 from ablate.config.identity import run_id
-from ablate.config.schema import RERUN
+from ablate.config.schema import RERUN, Config
 from ablate.records import provenance
 from ablate.records.run_directory import RunDirectory
 from ablate.runs.prepare import load_data
@@ -83,7 +81,7 @@ class Found:
     fresh: bool  # finished since the command started
 
 
-def look(cfg: DictConfig, directory: RunDirectory, since: str | None) -> Found:
+def look(cfg: Config, directory: RunDirectory, since: str | None) -> Found:
     """Returns what there is of a run and what to do with it.
 
     Args:
@@ -100,7 +98,7 @@ def look(cfg: DictConfig, directory: RunDirectory, since: str | None) -> Found:
     return Found(record, stale, decide(directory, record, stale, "never" if fresh else cfg.rerun), fresh)
 
 
-def _earlier(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
+def _earlier(cfg: Config, directory: RunDirectory) -> dict[str, Any] | None:
     """Returns the record of an earlier start.
 
     Raises:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 
+from ablate.config.schema import Config
 from ablate.records.run_directory import RunDirectory, RunFailed
 from ablate.records.uploads import HURRY, PATIENCE, RunStore, StoreFailed, store_of
 from ablate.runs.other_runs import announced
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def run(
-    cfg: DictConfig,
+    cfg: Config,
     folder: Path,
     progress: Progress,
     overrides: Sequence[str] = (),
@@ -52,7 +52,7 @@ def run(
     directory = RunDirectory(folder)
     name = f"{cfg.model.name} seed {cfg.seed}"
     on_wait = partial(log.info, "%s is being run by another process; waiting for it: %s", name, shown(folder))
-    store = store_of(cfg, directory)
+    store = store_of(cfg.store, cfg.study.name, directory)
     with directory.lock(on_wait if wait else None), _in_store(store, name):
         if store is not None:
             store.pull()
@@ -110,7 +110,7 @@ def _in_store(store: RunStore | None, name: str) -> Iterator[None]:
         raise RunFailed(f"{name}: {error}") from error
 
 
-def train(cfg: DictConfig, prepared: Prepared, recorder: Recorder, progress: Progress, until: int) -> None:
+def train(cfg: Config, prepared: Prepared, recorder: Recorder, progress: Progress, until: int) -> None:
     """Trains from the newest checkpoint, or from the start, and records each epoch as it ends.
 
     Args:
@@ -134,7 +134,7 @@ def train(cfg: DictConfig, prepared: Prepared, recorder: Recorder, progress: Pro
     recorder.settle()
 
 
-def _train_with_retries(cfg: DictConfig, prepared: Prepared, recorder: Recorder, progress: Progress) -> Prepared:
+def _train_with_retries(cfg: Config, prepared: Prepared, recorder: Recorder, progress: Progress) -> Prepared:
     for left in range(cfg.train.max_retries, -1, -1):
         try:
             train(cfg, prepared, recorder, progress, cfg.train.epochs)
@@ -165,7 +165,7 @@ def _explain(error: Exception) -> str:
     return str(error)
 
 
-def metric(cfg: DictConfig, record: Mapping[str, Any]) -> float:
+def metric(cfg: Config, record: Mapping[str, Any]) -> float:
     """Returns the study's metric of a complete run."""
     name = cfg.study.metric
     return float(record["times"][name] if name in record["times"] else record["results"][name]["final"])

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from ablate.config.validation import validate
+from ablate.config.plain import plain
 from ablate.messages import aligned
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import Store
@@ -72,13 +72,12 @@ def check(jobs: Iterable[Job]) -> None:
 
     fitting, stores = set(), set()
     for job in jobs:
-        validate(job.cfg)
         if job.cfg.store is not None and job.cfg.store not in stores:
             Store(job.cfg.store).check()
             stores.add(job.cfg.store)
         if job.folder is not None:
             _check_folder(job.folder)
-        but_seed = json.dumps({**OmegaConf.to_container(job.cfg, resolve=True), "seed": None})  # type: ignore[dict-item]
+        but_seed = json.dumps({**plain(job.cfg), "seed": None})
         if but_seed not in fitting:  # what fits together with one seed does with all
             prepare(job.cfg)
             fitting.add(but_seed)

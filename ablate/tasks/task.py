@@ -22,6 +22,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from ablate.config.keys import Meaning, Plain, key, told
+from ablate.config.schema import StudyConfig
 from ablate.records import provenance
 from ablate.records.epochs import Epoch, summarise, total_times
 from ablate.records.run_directory import RunDirectory
@@ -40,8 +43,19 @@ log = logging.getLogger(__name__)
 Row = Mapping[str, float]
 Task = Callable[[DictConfig, Run], Iterator[Row]]
 
-# What of a configuration determines no result.
-_NO_RESULT = ("study", "variant", "hydra", "rerun")
+
+@dataclass
+class TaskConfig:
+    """What ablate reads of a task's configuration; all else is the task's own, and alters its results."""
+
+    variant: str = key("what tables call it", alters=False)
+    seed: int = key(repeats=True)
+    study: StudyConfig = key(alters=False)
+    rerun: str = key("has no meaning for a task", "failed", alters=False)
+    hydra: Plain = key("Hydra's own", make=dict, alters=False)
+
+
+_NO_RESULT = tuple(item.name for item in fields(TaskConfig) if not Meaning(**told(item)).alters)
 
 
 def task(function: Task) -> Callable[[DictConfig], float]:
@@ -68,9 +82,9 @@ def task(function: Task) -> Callable[[DictConfig], float]:
 
 
 def _train(function: Task, cfg: DictConfig, folder: Path, overrides: list[str]) -> float:
-    for key in ("variant", "seed", "study.name"):
-        if OmegaConf.select(cfg, key) is None:
-            raise ValueError(f"{key} is not set: a task's configuration has variant, seed and study.name")
+    for needed in ("variant", "seed", "study.name"):
+        if OmegaConf.select(cfg, needed) is None:
+            raise ValueError(f"{needed} is not set: a task's configuration has variant, seed and study.name")
     directory = RunDirectory(folder)
     name = f"{cfg.variant} seed {cfg.seed}"
     with directory.lock(lambda: log.info("%s is being run by another process; waiting for it", name)):

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ablate.config.plain import can_alter
 from ablate.config.targets import instantiate
 
 log = logging.getLogger(__name__)
 
-_PARTS = ("model", "optimizer", "scheduler", "data", "train", "hardware")  # of a configuration, that a tracker shows
 # What `_target_` of a logger needs, by its module.
 _PACKAGES = {"tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
 
@@ -108,10 +108,7 @@ def check_loggers(loggers: Mapping[str, Any]) -> None:
 def parameters(record: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings of a run by dotted key, as trackers show them, and the size of its model."""
     config = record["config"]
-    found = {"seed": config["seed"]}
-    for part in _PARTS:
-        found |= dict(_leaves(config[part], f"{part}."))
-    return found
+    return dict(_leaves({part: value for part, value in config.items() if can_alter(part)}, ""))
 
 
 def tags(record: Mapping[str, Any]) -> dict[str, str]:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+
+from ablate.config.schema import HardwareConfig
 
 # torch sets this attribute in a way that type checkers do not see.
 _CONVOLUTIONS: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
@@ -18,7 +19,7 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 
 
-def choose_device(hardware: DictConfig) -> torch.device:
+def choose_device(hardware: HardwareConfig) -> torch.device:
     """Returns the device that a hardware option means.
 
     Raises:
@@ -48,7 +49,7 @@ def keep_memory() -> None:
 
 
 @contextmanager
-def configured(hardware: DictConfig) -> Iterator[torch.device]:
+def configured(hardware: HardwareConfig) -> Iterator[torch.device]:
     """Applies a hardware option to torch's global settings and restores them after: a sweep's jobs share a process."""
     device = choose_device(hardware)
     if device.type == "cpu":

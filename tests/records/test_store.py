@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import DictConfig
 from reading_runs import record_of, results_of
 
 from ablate.__main__ import run_command
 from ablate.commands.status import look
+from ablate.config.schema import Config
 from ablate.files import atomic_write
 from ablate.records import store, uploads
 from ablate.records.run_directory import RunDirectory
@@ -26,10 +26,10 @@ from ablate.runs import recorder
 from ablate.runs.progress import Progress
 from ablate.runs.run import run
 from ablate.sweeps.cohorts import train_cohort
-from ablate.sweeps.jobs import Member
+from ablate.sweeps.jobs import Job
 from ablate.training.checkpoint import save_checkpoint
 
-Compose = Callable[..., DictConfig]
+Compose = Callable[..., Config]
 ROOT = Path(__file__).parents[2]
 
 
@@ -176,7 +176,7 @@ def test_an_interrupted_cohort_does_not_wait_for_its_store(
     monkeypatch.setattr(recorder, "save_checkpoint", stop)
     monkeypatch.setattr(uploads.RunStore, "finish", lambda self, patience: waited.append(patience))
     cohort = [
-        Member(quick(f"model={name}", f"store={tmp_path}/store"), tmp_path / name / "seed0", ())
+        Job(quick(f"model={name}", f"store={tmp_path}/store"), tmp_path / name / "seed0", ())
         for name in ("plain", "dropout")
     ]
     with suppress(KeyboardInterrupt):

@@ -9,6 +9,9 @@ from example_config import CONFIG
 from ablate.records.epochs import summarise, total_times
 from ablate.records.run_directory import RunDirectory
 
+# What an edit is of which a test gives the name alone.
+ANY_EDIT = {"insert": "after", "layer": {"_target_": "torch.nn.Identity"}}
+
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
@@ -31,7 +34,8 @@ def make_run(study: Path) -> Callable[..., Path]:
         **settings: dict[str, Any],
     ) -> Path:
         config = copy.deepcopy(CONFIG)
-        config["seed"], config["model"]["name"], config["model"]["edits"] = seed, variant, edits or {}
+        config["seed"], config["model"]["name"] = seed, variant
+        config["model"]["edits"] = {name: edit or {**ANY_EDIT, "at": name} for name, edit in (edits or {}).items()}
         for group, values in settings.items():
             config[group] |= values
         rows = [

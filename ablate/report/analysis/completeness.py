@@ -1,7 +1,6 @@
 """Which runs a study should have, which it has, and what to type for the others."""
 
 import itertools
-import json
 import re
 import shlex
 from collections import defaultdict
@@ -89,8 +88,7 @@ def command_of_edits(study: Study, full: str, edits: Sequence[str]) -> str:
     variant = study.variants[full]
     wanted = {name: variant.edits[name] for name in edits}
     for name, option in study.models.items():
-        made = {key: json.dumps(edit, sort_keys=True) for key, edit in (option.get("edits") or {}).items()}
-        if made == wanted:
+        if option.get("edits", {}) == {key: edit.plain() for key, edit in wanted.items()}:
             return commands(study, [name], ())[0]
     removed = [f"~model.edits.{name}" for name in variant.edits if name not in wanted]
     seeds = _seeds(sorted(set(map(int, study.runs["seed"]))))

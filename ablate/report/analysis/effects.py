@@ -1,7 +1,6 @@
 """Effects of a model's parts: factorials of edits, and contributions of parts added to and left out of a full model."""
 
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats as distributions
 
+from ablate.config.edits import Edit
 from ablate.report.study.variants import Variant
 from ablate.stats import LEVEL, Interval
 
@@ -158,13 +158,13 @@ def contributions(variants: Mapping[str, Variant], baseline: str | None = None) 
     fullest = max(variants.values(), key=lambda variant: len(variant.edits))
     start = fullest if baseline is None else variants.get(baseline, fullest)
     settings = frozenset(start.settings.items())
-    removing = [variant for variant in variants.values() if any(_removed(edit) for edit in variant.edits.values())]
+    removing = [variant for variant in variants.values() if any(edit.remove for edit in variant.edits.values())]
     holding = list(variants.values()) if baseline is not None else removing or [fullest]
     parts = {name: edit for variant in holding for name, edit in variant.edits.items()}
     if len(parts) < 2:
         return []
 
-    def pair(name: str, others: Mapping[str, str]) -> tuple[str, str] | None:
+    def pair(name: str, others: Mapping[str, Edit]) -> tuple[str, str] | None:
         """Returns the variants with an edit and without it, beside others."""
         found = [
             by_edits.get((frozenset(edits.items()), settings)) for edits in ({**others, name: parts[name]}, others)
@@ -181,7 +181,7 @@ def contributions(variants: Mapping[str, Variant], baseline: str | None = None) 
                 left_out = pair(name, beside)
             else:
                 added = pair(name, beside)
-        if layer := _removed(edit):  # with the layer is without its removal
+        if (layer := edit.remove) is not None:  # with the layer is without its removal
             found.append(Contribution(layer, _swapped(left_out), _swapped(added)))
         else:
             found.append(Contribution(name, added, left_out))
@@ -205,10 +205,5 @@ def _without_common(variants: Mapping[str, Variant]) -> dict[str, Variant]:
     }
 
 
-def _removed(edit: str) -> str | None:
-    layer = json.loads(edit).get("remove")
-    return None if layer is None else str(layer)
-
-
-def _key(variant: Variant) -> tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]:
+def _key(variant: Variant) -> tuple[frozenset[tuple[str, Edit]], frozenset[tuple[str, str]]]:
     return frozenset(variant.edits.items()), frozenset(variant.settings.items())

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ablate.config.edits import read_edits
 from ablate.records.epochs import TIMES
 from ablate.records.run_directory import RunDirectory
 from ablate.report.study.definition import define
@@ -95,9 +96,10 @@ def _require(record: Mapping[str, Any], needed: Mapping[str, type | tuple[type, 
 
 def _check_form(record: Mapping[str, Any]) -> None:
     """Raises ValueError where what a record lists has not the form that the report reads it in."""
-    for name, edit in record["config"]["model"]["edits"].items():
-        if not isinstance(edit, Mapping) or not isinstance(edit.get("layer"), Mapping | None):
-            raise ValueError(f"run.json has no usable config.model.edits.{name}")
+    try:
+        read_edits(record["config"]["model"]["edits"])
+    except ValueError as error:
+        raise ValueError(f"run.json has no usable config.{error}") from error
     for name, kind in {"overrides": str, "stale": str, "starts": Mapping}.items():
         items = record.get(name, [])
         if not isinstance(items, list) or not all(isinstance(item, kind) for item in items):
