@@ -18,7 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from ablate.config.validation import validate
 from ablate.records import provenance
-from ablate.records.study_directory import write_study_file
+from ablate.records.forms import plain
+from ablate.records.study_directory import TIMING, StudyDirectory
 from ablate.sweeps.jobs import compose
 
 
@@ -39,7 +40,7 @@ def time_variants(
     from tqdm import tqdm
 
     from ablate.data.batches import EvaluationBatches, TrainingBatches
-    from ablate.runs.other_runs import announced
+    from ablate.runs.other_runs import counting_other_runs
     from ablate.runs.prepare import make_step, prepare
     from ablate.training.hardware import configured, describe
     from ablate.training.layer_times import time_layers
@@ -48,8 +49,8 @@ def time_variants(
     first = next(iter(variants.values()))
     baseline = first.study.baseline if first.study.baseline in variants else next(iter(variants))
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    with configured(first.hardware), announced() as other_runs:
-        here: dict[str, Any] = {**provenance.process(), "other_runs": other_runs()}
+    with configured(first.hardware), counting_other_runs() as other_runs:
+        here: dict[str, Any] = plain(provenance.process(other_runs=other_runs()))
         runs = {name: prepare(cfg) for name, cfg in variants.items()}
         device = runs[baseline].device
         images: dict[str, tuple[TrainingBatches, dict[str, EvaluationBatches]]] = {}  # once for all that share them
@@ -80,7 +81,7 @@ def time_variants(
                 for time in times
             ]
         here["other_runs_at_end"] = other_runs()
-        hardware = describe(device)
+        came_from = describe(provenance.collect(first.allow), device)
     return {
         "started": started,
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -90,7 +91,7 @@ def time_variants(
         "disturbed": timings.disturbed,
         "precision": {"asked": precision, "reached": timings.precision(baseline)},
         "process": here,
-        "provenance": {**provenance.collect(first.allow), **hardware},
+        "provenance": plain(came_from),
         "variants": [
             {
                 "name": name,
@@ -195,7 +196,7 @@ def main(arguments: Sequence[str]) -> int:
     pin(next(iter(variants.values())).hardware.threads)
     timing = time_variants(variants, options.precision, options.rounds, 0 if options.no_layers else 20)
     print(show(timing))
-    file = write_study_file(study, "timing", timing["started"], timing)
+    file = StudyDirectory(study).write(TIMING, timing["started"], timing)
     print(f"\nWritten to {file}; the report of {study} prefers it for times.")
     reached = timing["precision"]["reached"]
     if reached > options.precision:

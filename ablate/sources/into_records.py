@@ -7,13 +7,26 @@ import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from ablate.messages import nearest
 from ablate.records.epochs import TIMES, Epoch, summarise, total_times
-from ablate.records.run_directory import RunDirectory
+from ablate.records.record import (
+    Code,
+    Failure,
+    Imported,
+    Machine,
+    ModelFacts,
+    Provenance,
+    RunRecord,
+    Size,
+    Start,
+    Status,
+    config_of_others,
+)
+from ablate.records.study_directory import StudyDirectory
 from ablate.sources.logged_run import LoggedRun
 
 _METRIC = re.compile(r"\w+")
@@ -61,22 +74,21 @@ def bring_in(
                 f"{other.name} and {run.name} are both {name} with {seed} {by}; name what tells runs apart "
                 "with --setting, or another --seed"
             )
-    folders = []
+    folders, layout = [], StudyDirectory(study)
     for run, cell, number, given in zip(runs, cells, _seeds(paired_by), chosen, strict=True):
         name, rows = cell[0], _rows(run, metrics)
         identity = hashlib.sha256(" ".join((tool, *cell)).encode()).hexdigest()[:8]
         record = _record(run, tool, identity, study.name, name, number, given, rows, next(iter(metrics)), baseline)
-        folder = study / name / f"seed{number}-{identity}"
-        for earlier in study.glob(f"{name}/seed*-{identity}"):
-            if earlier != folder:  # further folds have moved its place
-                shutil.rmtree(earlier)
-        folder.mkdir(parents=True, exist_ok=True)
-        directory = RunDirectory(folder)
+        directory = layout.run(name, number, identity)
+        for earlier in layout.runs_of(name, identity):
+            if earlier.folder != directory.folder:  # further folds have moved its place
+                shutil.rmtree(earlier.folder)
+        directory.folder.mkdir(parents=True, exist_ok=True)
         with directory.lock():
             if rows:
                 directory.write_epochs(rows)
             directory.write_record(record)
-        folders.append(folder)
+        folders.append(directory.folder)
     return folders
 
 
@@ -159,44 +171,35 @@ def _record(
     rows: Sequence[Epoch],
     metric: str,
     baseline: str,
-) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "status": run.status,
-        "id": identity,
-        "task": f"imported from {tool}",
-        "imported": {"tool": tool, "run": run.name, "at": datetime.now(UTC).isoformat(timespec="seconds")},
-        "study": study,
-        "variant": variant,
-        "seed": seed,
-        "config": {
-            "seed": seed,
-            "study": {"name": study, "baseline": baseline, "metric": metric, "claims": []},
-            "model": {"name": variant, "base": {}, "edits": {}},
-            "hardware": {"precision": "unknown"},
-            "data": {},
-            "train": {"epochs": len(rows)},
-            "settings": dict(settings),
-        },
-        "overrides": [f"settings.{name}={value}" for name, value in settings.items()],
-        "started": run.started,
-        "starts": [{"started": run.started}],
-        "model": {"before": {}, "after": {"parameters": 0, "flops": 0}, "layers": {}},
-        "data": {"name": "unknown", "sha256": "", "images": {}},
-        "pairing": {"initial_weights": {}, "first_epoch_order": ""},
-        "provenance": {
-            "code": {},
-            "packages": {},
-            "machine": {"cpu": "unknown", "cores": 0},
-            "accelerator": "unknown",
-            "threads": 0,
-        },
-    }
-    if run.status == "complete":
+) -> RunRecord:
+    record = RunRecord(
+        status=Status(run.status),
+        id=identity,
+        task=f"imported from {tool}",
+        imported=Imported(tool=tool, run=run.name, at=datetime.now(UTC).isoformat(timespec="seconds")),
+        study=study,
+        variant=variant,
+        seed=seed,
+        config=config_of_others(
+            variant,
+            seed,
+            study={"name": study, "baseline": baseline, "metric": metric, "claims": []},
+            settings=settings,
+            precision="unknown",
+            epochs=len(rows),
+        ),
+        overrides=tuple(f"settings.{name}={value}" for name, value in settings.items()),
+        started=run.started,
+        starts=(Start(started=run.started),),
+        model=ModelFacts(after=Size()),
+        data=None,
+        pairing=None,
+        provenance=Provenance(code=Code(), packages={}, machine=Machine(cpu=None, cores=None)),
+    )
+    if record.is_complete:
         last = rows[-1][metric] if rows else math.nan
         if math.isfinite(last):
-            return {**record, "results": summarise(rows), "times": total_times(rows)}
-        record |= {
-            "status": "failed",
-            "error": {"message": f"{metric} is {last}" if rows else f"never logged {metric}"},
-        }
+            return replace(record, results=summarise(rows), times=total_times(rows))
+        why = f"{metric} is {last}" if rows else f"never logged {metric}"
+        return replace(record, status=Status.FAILED, error=Failure(message=why))
     return record

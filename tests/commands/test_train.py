@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from reading_runs import record_of
 
 from ablate.__main__ import run_command
 from ablate.records.run_directory import RunDirectory
@@ -150,7 +151,7 @@ def test_a_failed_run_ends_the_sweep_badly_but_not_early(ablate: Ablate, tmp_pat
     assert table[2].endswith("the loss is not finite after epoch 1; a smaller optimizer.lr may help")
     assert "Traceback" not in done.stderr
     assert "type: ablate report outputs/demo" in done.stdout
-    records = [RunDirectory(path.parent).read_record() for path in tmp_path.rglob("run.json")]
+    records = [record_of(path.parent) for path in tmp_path.rglob("run.json")]
     assert sorted(record["status"] for record in records if record) == ["complete", "complete", "complete"] + 3 * [
         "diverged"
     ]
@@ -198,7 +199,7 @@ def test_a_reader_that_goes_away_stops_no_run(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     subprocess.run(command, shell=True, cwd=tmp_path, env=environment, check=True)
     (path,) = tmp_path.rglob("run.json")
-    record = RunDirectory(path.parent).read_record()
+    record = record_of(path.parent)
     assert record is not None and record["status"] == "complete"
 
 

@@ -222,7 +222,7 @@ def test_workers_end_with_the_command_that_started_them(tmp_path: Path) -> None:
     )  # fmt: skip
 
     def records() -> list[Any]:
-        return [RunDirectory(path.parent).read_record() for path in tmp_path.rglob("run.json")]
+        return [record_of(path.parent) for path in tmp_path.rglob("run.json")]
 
     try:
         while not (len(records()) == 4 and len(list(tmp_path.rglob("epochs.csv"))) == 4):

@@ -3,6 +3,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from omegaconf import DictConfig
+from reading_runs import record_of
 
 from ablate.training.hardware import choose_device, configured, describe
 
@@ -39,10 +40,9 @@ def test_settings_last_as_long_as_the_run(compose: Callable[..., DictConfig]) ->
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU on this machine")
 def test_a_run_on_the_gpu_learns(train_one: Callable[..., object], quick: Callable[..., DictConfig]) -> None:
-    from ablate.records.run_directory import RunDirectory
 
     folder = train_one("hardware=cuda", "train.epochs=4", "model=bn_dropout")
-    record = RunDirectory(folder).read_record()  # type: ignore[arg-type]
+    record = record_of(folder)  # type: ignore[arg-type]
     assert record is not None
     assert record["provenance"]["device"] == "cuda"
     assert record["results"]["train_loss"]["final"] < record["results"]["train_loss"]["maximum"]

@@ -31,7 +31,7 @@ def completeness(study: Study) -> list[Cell]:
     """
     cells = []
     for run, variant, seed in zip(study.runs["run"], study.runs["variant"], study.runs["seed"], strict=True):
-        stale = study.records.get(run, {}).get("stale", [])
+        stale = study.records[run].stale if run in study.records else ()
         cells.append(Cell(variant, int(seed), "stale" if stale else "complete", "; ".join(stale)))
     cells += [Cell(run.variant, run.seed, run.status, run.why) for run in study.unfinished]
     there = {(cell.variant, cell.seed) for cell in cells}
@@ -54,7 +54,7 @@ def commands(study: Study, variants: Iterable[str], seeds: Iterable[int]) -> lis
         seeds: The seeds; of none, those of the study.
     """
     chosen = sorted(set(seeds)) or sorted(set(map(int, study.runs["seed"]))) or [0]
-    if any("task" in record for record in study.records.values()):
+    if any(record.task is not None for record in study.records.values()):
         return []  # how a user's own program is called is not known
     if study.definition.design is not None:  # which makes the variants itself
         return [_command([*_common(study), _seeds(chosen)])]
@@ -116,7 +116,7 @@ def _common(study: Study) -> list[str]:
     defaults = [item for item in load(config_dir() / "config.yaml")["defaults"] if isinstance(item, dict)]
     default = next(item["study"] for item in defaults if "study" in item)
     option = study.definition.option or study.definition.name
-    given = [dict.fromkeys(record.get("overrides") or ()) for record in study.records.values()]
+    given = [dict.fromkeys(record.overrides) for record in study.records.values()]
     common = [text for text in (given[0] if given else ()) if all(text in others for others in given)]
     own = {"model", "seed", "study", "rerun", "model.components", *study.definition.sweep}
     if study.definition.design is not None:
@@ -129,7 +129,7 @@ def _common(study: Study) -> list[str]:
 
 def _override(study: Study, model: str, short: str, value: str) -> str | None:
     """Returns the override that a setting in a label stands for; None if that cannot be told."""
-    config = next(iter(study.records.values()))["config"]
+    config = next(iter(study.records.values())).config
     if short in config:
         return f"{short}={value}"  # a group's option
     keys = [f"model.{key}" for key, _ in flatten(study.models.get(model, {}))] + [key for key, _ in flatten(config)]

@@ -1,6 +1,5 @@
 """Run directories, read into tidy frames."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,8 @@ import pandas as pd
 
 from ablate.config.options import config_dir, options
 from ablate.records.epochs import TIMES
+from ablate.records.record import RunRecord
+from ablate.records.study_directory import studies_below
 from ablate.report.study.cache import read_runs
 from ablate.report.study.definition import find
 from ablate.report.study.predictions import read_prediction
@@ -28,7 +29,7 @@ def find_studies(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; give the folder of a study, such as outputs/lenet_cifar10")
-    studies = sorted({path.parents[2] for path in folder.rglob("run.json")})
+    studies = [study.folder for study in studies_below(folder)]
     if not studies:
         raise ValueError(f"{folder}: there are no runs in it; `python -m ablate -m` makes those of a study")
     return studies
@@ -45,30 +46,30 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
     Raises:
         ValueError: No run is complete, or the study's definition cannot be read.
     """
-    found = read_runs(folder)
-    complete, others, broken = found.complete, found.others, found.broken
+    read = read_runs(folder)
+    complete, others, broken = read.complete, read.others, read.broken
     if not complete:
-        left_out = [f"{_run(record)}: {_why(record)}" for record in others]
+        left_out = [f"{record.run}: {_why(record)}" for record in others]
         left_out += [f"{run}: {why}" for run, why in broken.items()]
         raise ValueError(
             f"{folder}: no run is complete ({'; '.join(left_out[:5])}); repeat the sweep's command to finish them"
         )
 
-    complete.sort(key=lambda pair: (_run(pair[0]), str(pair[0]["started"])))
-    epochs_of = {_run(record): epochs for record, epochs in complete}
-    records = {_run(record): record for record, _ in complete}
+    complete.sort(key=lambda pair: (pair[0].run, pair[0].started))
+    epochs_of = {record.run: epochs for record, epochs in complete}
+    records = {record.run: record for record, _ in complete}
     if len(records) < len(complete):
         broken["several folders"] = "hold copies of one run; of each, the one started last counts"
-    unfinished = {_run(record): record for record in sorted(others, key=_run) if _run(record) not in records}
-    newest = max(records.values(), key=lambda record: (str(record["started"]), _run(record)))
-    study = newest["config"]["study"]
+    others = sorted(others, key=lambda record: record.run)
+    unfinished = {record.run: record for record in others if record.run not in records}
+    study = max(records.values(), key=lambda record: (record.started, record.run)).study_options
     groups = [*folders, config_dir()]
     definition = find(str(study.get("name", folder.name)), study, groups, file)
 
     everything = {**records, **unfinished}
     by_run = group(
-        {run: record["config"] for run, record in everything.items()},
-        {run: record.get("overrides") or () for run, record in everything.items()},
+        {run: record.config for run, record in everything.items()},
+        {run: record.overrides for run, record in everything.items()},
     )
     ordered = sorted(
         {variant.label: variant for variant in by_run.values()}.values(),
@@ -79,21 +80,21 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
     )  # fmt: skip
     variants = {variant.label: variant for variant in ordered}
     place = {label: number for number, label in enumerate(variants)}
-    order = sorted(records, key=lambda run: (place[by_run[run].label], records[run]["seed"], run))
-    cells = [(by_run[run].label, records[run]["seed"]) for run in order]
+    order = sorted(records, key=lambda run: (place[by_run[run].label], records[run].seed, run))
+    cells = [(by_run[run].label, records[run].seed) for run in order]
     for run, cell, before in zip(order[1:], cells[1:], cells, strict=False):
         if cell == before:
             broken[run] = "another run has its variant and seed; their settings differ in what changes no result"
     order = [run for run in order if run not in broken]
     runs = pd.DataFrame(
         [
-            {"run": run, "variant": by_run[run].label, "seed": records[run]["seed"], **_metrics(records[run])}
+            {"run": run, "variant": by_run[run].label, "seed": records[run].seed, **_metrics(records[run])}
             for run in order
         ]
     )
     if runs["total_seconds"].isna().all():  # as of runs that come from elsewhere
         runs = runs.drop(columns=[*TIMES, "total_seconds"])
-    configs = {by_run[run].label: records[run]["config"] for run in reversed(order)}
+    configs = {by_run[run].label: records[run].config for run in reversed(order)}
     timings = read_timings(folder, configs, broken)
     epochs = _frame({run: epochs_of[run] for run in order}, by_run, records)
     return Study(
@@ -103,7 +104,7 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
         variants=variants,
         records={run: records[run] for run in order},
         unfinished=[
-            Unfinished(run, by_run[run].label, record["seed"], record["status"], _why(record))
+            Unfinished(run, by_run[run].label, record.seed, record.status.value, _why(record))
             for run, record in unfinished.items()
         ],
         broken=broken,
@@ -113,53 +114,42 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
     )
 
 
-def _run(record: Mapping[str, Any]) -> str:
-    return f"{record['variant']}/seed{record['seed']}-{record.get('id', '')}"
+def _why(record: RunRecord) -> str:
+    return f"{record.status}: {record.cause}" if record.cause else record.status.value
 
 
-def _why(record: Mapping[str, Any]) -> str:
-    error = record.get("error")
-    message = str(error.get("message", "")).split("\n")[0] if isinstance(error, Mapping) else ""
-    return f"{record['status']}: {message}" if message else str(record["status"])
-
-
-def _metrics(record: Mapping[str, Any]) -> dict[str, Any]:
+def _metrics(record: RunRecord) -> dict[str, Any]:
     """Returns the metrics of a run, and what has to agree for times to be comparable."""
-    metrics: dict[str, Any] = {}
-    for name, statistics in record["results"].items():
-        for statistic in ("final", "maximum", "minimum"):
-            value = statistics.get(statistic) if isinstance(statistics, Mapping) else None
-            metrics[name if statistic == "final" else f"{name}.{statistic}"] = (
-                float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
-            )
-    provenance = record["provenance"]
+    metrics: dict[str, float] = {}
+    for name, result in record.results.items():
+        statistics = {name: result.final, f"{name}.maximum": result.maximum, f"{name}.minimum": result.minimum}
+        metrics |= {key: float(value) if math.isfinite(value) else math.nan for key, value in statistics.items()}
+    size, provenance = record.model.after, record.provenance
+    clock = [
+        provenance.machine,
+        sorted({str(start.host) for start in record.starts}),
+        provenance.accelerator,
+        provenance.threads,
+        provenance.packages.get("torch"),
+        record.precision,
+        # The time of a run that was trained with others is its share of theirs, and comparable with no other.
+        record.run if record.cohort else None,
+    ]
     return {
         **metrics,
-        # Times are compared on logarithms, so one that is not above 0 is none.
+        # Times are compared on logarithms, so one that is not above 0 does not count.
         **{
-            name: seconds if (seconds := float(record["times"][name])) > 0 else math.nan
+            name: seconds if (seconds := float(record.times[name])) > 0 else math.nan
             for name in (*TIMES, "total_seconds")
         },
-        "parameters": record["model"]["after"]["parameters"],
-        "flops": record["model"]["after"]["flops"],
-        "clock": json.dumps(
-            [
-                provenance["machine"],
-                sorted({str(start.get("host")) for start in record.get("starts", ())}),
-                provenance["accelerator"],
-                provenance["threads"],
-                provenance["packages"].get("torch"),
-                record["config"]["hardware"]["precision"],
-                # The time of a run that was trained with others is its share of theirs: comparable with no other.
-                _run(record) if record.get("cohort") else None,
-            ],
-            sort_keys=True,
-        ),
+        "parameters": size.parameters or 0,
+        "flops": size.flops or 0,
+        "clock": str(clock),
     }
 
 
 def _frame(
-    epochs_of: Mapping[str, Epochs], variants: Mapping[str, Variant], records: Mapping[str, Mapping[str, Any]]
+    epochs_of: Mapping[str, Epochs], variants: Mapping[str, Variant], records: Mapping[str, RunRecord]
 ) -> pd.DataFrame:
     """Returns a row an epoch."""
     columns = list(dict.fromkeys(name for epochs in epochs_of.values() for name in epochs.columns))
@@ -174,7 +164,7 @@ def _frame(
     of_run = {
         "run": list(epochs_of),
         "variant": [variants[run].label for run in epochs_of],
-        "seed": [records[run]["seed"] for run in epochs_of],
+        "seed": [records[run].seed for run in epochs_of],
     }
     for name, each in of_run.items():
         frame[name] = pd.Series(each).repeat(lengths).to_numpy()
