@@ -5,17 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jsonschema import Draft202012Validator
 
 from ablate.records.record import RunRecord
 from ablate.records.run_directory import RunDirectory
 
+SCHEMA = Draft202012Validator(
+    json.loads((Path(__file__).parents[1] / "docs" / "run.schema.json").read_text(encoding="utf-8"))
+)
+FORMAT_1 = Path(__file__).parent / "fixtures" / "runs_of_format_1"  # written by the version that made that format
 TIMES = ("train_seconds", "eval_seconds", "data_seconds", "images_per_second")
 
 
 def record_of(folder: Path) -> dict[str, Any]:
-    """What run.json holds, which is a usable record."""
+    """What run.json holds, which is a usable record in the form that is published."""
     assert RunDirectory(folder).read_record() is not None
     content: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    SCHEMA.validate(content)
     return content
 
 

@@ -5,6 +5,7 @@ import torch
 from omegaconf import DictConfig
 from reading_runs import record_of
 
+from ablate.records import provenance
 from ablate.training.hardware import choose_device, configured, describe
 
 
@@ -32,7 +33,8 @@ def test_settings_last_as_long_as_the_run(compose: Callable[..., DictConfig]) ->
         assert torch.get_num_threads() == 1
         assert torch.are_deterministic_algorithms_enabled()
         assert torch.backends.cuda.matmul.fp32_precision == "ieee"
-        assert describe(device) == {"device": "cpu", "accelerator": "cpu", "threads": 1}
+        described = describe(provenance.collect(), device)
+        assert (described.device, described.accelerator, described.threads) == ("cpu", "cpu", 1)
         raise RuntimeError("the run fails")
     assert torch.get_num_threads() == threads
     assert not torch.are_deterministic_algorithms_enabled()
