@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ablate.messages import distribution
+
 _OF_RESULTS = ("python", "torch", "torchvision", "numpy", "scikit-learn")  # another version may mean other results
 PACKAGES = ("ablate", *_OF_RESULTS[1:], "hydra-core", "omegaconf")
 
@@ -99,7 +101,8 @@ def packages() -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            versions[name] = metadata.version(name)
+            # The key stays "ablate" whatever the distribution is called: records of all times are compared by it.
+            versions[name] = metadata.version(distribution() if name == "ablate" else name)
         except metadata.PackageNotFoundError:
             continue
     return versions
