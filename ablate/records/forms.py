@@ -1,7 +1,7 @@
 """Dataclasses as JSON and back: read with checks, written without what is not known, described by a JSON schema.
 
 Kinds of fields: texts, numbers, enumerations of texts, mappings by text, tuples of one kind, other dataclasses, any of
-these or None, and `Any`. A field whose value is its default is not written.
+these or None, and `Any`. A field whose value is its default is left out, but for those that are marked as `WRITTEN`.
 """
 
 import functools
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 _Reader = Callable[[Any, str], Any]  # of a value, and where it stands, for the message
+WRITTEN = {"written": True}  # metadata of a field that is written whatever its value
 _NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", types.NoneType: "null"}
 
 
@@ -49,7 +50,7 @@ def plain(value: Any) -> Any:
             item = getattr(value, field.name)
             if item is None and "unknown" in field.metadata:
                 written[field.name] = field.metadata["unknown"][0]
-            elif not _is_default(field, item):
+            elif field.metadata == WRITTEN or not _is_default(field, item):
                 written[field.name] = plain(item)
         return written
     if isinstance(value, Mapping):

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
+from ablate.messages import distribution
 from ablate.records.record import Code, Machine, Provenance, RunRecord, Start
 
 _OF_RESULTS = ("python", "torch", "torchvision", "numpy", "scikit-learn")  # another version may mean other results
@@ -107,7 +108,8 @@ def packages() -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            versions[name] = metadata.version(name)
+            # The key stays "ablate" whatever the distribution is called: records of all times are compared by it.
+            versions[name] = metadata.version(distribution() if name == "ablate" else name)
         except metadata.PackageNotFoundError:
             continue
     return versions

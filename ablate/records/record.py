@@ -14,7 +14,7 @@ from typing import Any
 
 from ablate.records import forms
 from ablate.records.epochs import TIMES, Result
-from ablate.records.forms import unknown
+from ablate.records.forms import WRITTEN, unknown
 
 FORMAT = 1  # of run.json
 _NAME = re.compile(r"[\w.+-]{1,100}")  # of a variant
@@ -46,7 +46,7 @@ class ModelFacts:
 
     before: Size = Size()
     after: Size
-    layers: Mapping[str, str] = field(default_factory=dict)
+    layers: Mapping[str, str] = field(default_factory=dict, metadata=WRITTEN)
     rewrites: tuple[str, ...] = ()
 
 
@@ -123,7 +123,7 @@ class Failure:
     """An error that ended a run, or after which it was tried again, and the epoch in which it came."""
 
     type: str | None = None
-    message: str = ""
+    message: str = field(default="", metadata=WRITTEN)
     epoch: int | None = None
     traceback: str | None = None
 
@@ -201,9 +201,9 @@ class RunRecord:
     data: DataFacts | None = field(metadata=unknown({"name": "unknown", **_IMAGES}, {"name": "the task's", **_IMAGES}))
     pairing: Pairing | None = field(metadata=unknown({"initial_weights": {}, "first_epoch_order": ""}))
     provenance: Provenance
-    overrides: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = field(default=(), metadata=WRITTEN)
     started: str
-    starts: tuple[Start, ...] = ()
+    starts: tuple[Start, ...] = field(default=(), metadata=WRITTEN)
     cohort: int | None = None
     trackers: Mapping[str, str | None] = field(default_factory=dict)
     retries: tuple[Failure, ...] = ()

@@ -15,6 +15,7 @@ import fsspec
 from platformdirs import user_cache_path
 
 from ablate.files import atomic_write
+from ablate.messages import install_hint
 
 # Where an upload shows only when it is whole; elsewhere a file is written under another name and renamed.
 _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
@@ -43,7 +44,7 @@ class Store:
             self.fs, root = fsspec.core.url_to_fs(self.address, skip_instance_cache=True)
         except ImportError as error:
             extra = _EXTRAS.get(protocol)
-            way_out = f"; pip install 'ablate[{extra}]'" if extra else ""
+            way_out = f"; {install_hint(extra)}" if extra else ""
             raise ValueError(f"store={address}: {error}{way_out}") from error
         except ValueError as error:
             raise ValueError(f"store={address}: {error}") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.config.targets import instantiate
+from ablate.messages import install_hint
 from ablate.records.record import RunRecord
 
 log = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ def check_loggers(loggers: Mapping[str, Any]) -> None:
     for name, node in loggers.items():
         package = _PACKAGES.get(str(node.get("_target_", "")).rpartition(".")[0].rpartition(".")[2])
         if package is not None and importlib.util.find_spec(package) is None:
-            raise ValueError(f"logger={name}: {package} is not installed; pip install 'ablate[{package}]'")
+            raise ValueError(f"logger={name}: {package} is not installed; {install_hint(package)}")
 
 
 def parameters(record: RunRecord) -> dict[str, Any]:

@@ -82,8 +82,11 @@ def test_records_of_format_1_are_read_and_written_as_they_were(file: Path) -> No
     SCHEMA.validate(before)
     SCHEMA.validate(after)
     assert set(after) == set(before)
-    for key in set(before) - {"model", "provenance", "error"}:
-        assert after[key] == before[key]
+    before["model"].pop("before"), after["model"].pop("before", None)  # which imports leave empty
+    before["provenance"].get("code", {}).pop("changes", None)  # null where there are none
+    if record.task is not None:  # the placeholders of tasks and imports become one
+        before["provenance"]["accelerator"] = "unknown"
+    assert after == before
     for path, kind in OLD_READER.items():
         if record.is_complete or not path.startswith(("results", "times")):
             assert isinstance(at(after, path), kind), path
@@ -96,9 +99,10 @@ def test_what_is_not_known_of_a_run_is_none() -> None:
     )
     assert imported.imported is not None and imported.imported.tool == "csv"
     for record in (imported, task):
-        assert record.data is None and record.pairing is None
+        assert record.pairing is None
         assert record.model.after == Size(parameters=None, flops=None)
         assert record.provenance.accelerator is None and record.provenance.threads is None
+    assert imported.data is None and task.data is not None and task.data.sha256 is None
     assert imported.provenance.machine.cpu is None and imported.provenance.machine.cores is None
     assert task.task == "train.train" and task.provenance.machine.cores == 2
     assert own.task is None and own.data is not None and own.data.name == "digits"
@@ -196,11 +200,10 @@ PLACES = (
 def test_any_value_is_read_or_refused(path: str, value: Any) -> None:
     try:
         record = RunRecord.from_json(changed(complete(), path, value))
-    except ValueError as error:
-        assert str(error).startswith("run.json ")
-    else:
-        assert record.is_complete and record.planned_epochs is not None
-        SCHEMA.validate(json.loads(json.dumps(record.to_json())))
+    except ValueError:
+        return
+    assert record.is_complete and record.planned_epochs is not None
+    SCHEMA.validate(json.loads(json.dumps(record.to_json())))
 
 
 @pytest.mark.parametrize("content", [None, [], 1, "x", {}, {"format": 2}])

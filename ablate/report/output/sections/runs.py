@@ -95,8 +95,8 @@ def basis(analysis: Analysis) -> Iterator[Block]:
     every = analysis.study.records.values()
     imported = Counter(record.imported.tool for record in every if record.imported is not None)
     lines = [
-        f"{words.count(number, 'run')} imported from {tool}: of what data, code and machine is not recorded, nor whether "
-        "the runs of a seed share anything else"
+        f"{words.count(number, 'run')} imported from {tool}: of what data, code and machine is not recorded, nor "
+        "whether the runs of a seed share anything else"
         for tool, number in imported.items()
     ]
     records = [record for record in every if record.imported is None]
