@@ -1,6 +1,7 @@
 """The rows of epochs.csv, and what a run's results are of them."""
 
 import math
+import re
 from collections.abc import Sequence
 
 Epoch = dict[str, float]  # a row of epochs.csv, by column
@@ -16,6 +17,17 @@ COSTS = ("peak_memory", "energy")
 
 # Columns of epochs.csv that are not results.
 _NOT_RESULTS = ("epoch", "lr", "images_per_second", *TIMES)
+
+
+# Names that no metric may have: columns of ours, in epochs.csv and in the tables of a report.
+RESERVED = (
+    *_NOT_RESULTS, "total_seconds", "study", "run", "variant", "seed", "clock", "parameters", "flops",
+)  # fmt: skip
+
+
+def field_name(text: str) -> str:
+    """Returns a metric's name of elsewhere, such as `val/acc`, as one of letters, digits and underscores."""
+    return re.sub(r"\W+", "_", text)
 
 
 def summarise(rows: Sequence[Epoch]) -> dict[str, dict[str, float]]:

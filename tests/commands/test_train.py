@@ -8,6 +8,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -225,3 +226,18 @@ def test_the_configuration_is_printed(ablate: Ablate, tmp_path: Path) -> None:
 def test_shell_completion(line: str, offered: str, ablate: Ablate) -> None:
     done = ablate("-sc", "query=bash", COMP_LINE=f"ablate {line}", COMP_POINT=str(len(line) + 7))
     assert offered in done.stdout.split()
+
+
+def test_paths_are_from_where_the_command_was_typed(ablate: Ablate, tmp_path: Path) -> None:
+    """Also where Hydra moves each job into its folder."""
+    images = np.random.default_rng(0).integers(0, 256, (40, 32, 32), dtype=np.uint8)
+    labels = np.arange(40) % 10
+    (tmp_path / "data").mkdir()
+    np.savez(
+        tmp_path / "data" / "x.npz", train_images=images, train_labels=labels, test_images=images, test_labels=labels
+    )
+    own = ("study=own", "train.epochs=1", "train.batch_size=20", "hardware=cpu", "hydra.job.chdir=true")
+    done = ablate(*own, "data=npz", "data.path=data/x.npz", "store=kept")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / "kept").rglob("run.json")] == ["run.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "kept", "outputs"]

@@ -15,6 +15,7 @@ from ablate.training.metrics import Metrics
 
 CPU = torch.device("cpu")
 NAMES = "torchmetrics.classification.Multiclass"
+F1 = {"_target_": f"{NAMES}F1Score", "average": None}
 ALL = "metrics=[top5,f1,calibration,per_class]"
 
 
@@ -142,3 +143,17 @@ def test_rows_of_other_metrics_go_into_one_table(tmp_path: Path) -> None:
 def test_what_is_no_metric_is_refused(override: str, message: str, train_one: Callable[..., Path]) -> None:
     with pytest.raises(ValueError, match=message):
         train_one(override)
+
+
+@pytest.mark.parametrize(
+    ("config", "classes", "column"),
+    [
+        ({"f1": F1}, ("a b", "a_b", "c"), "f1_a_b"),
+        ({"f1": F1}, ("T-shirt/top", "T-shirt top", "c"), "f1_T_shirt_top"),
+        ({"f1": F1, "f1_c": {**F1, "average": "macro"}}, ("a", "b", "c"), "f1_c"),
+        ({"f1_c": {**F1, "average": "macro"}, "f1": F1}, ("a", "b", "c"), "f1_c"),
+    ],
+)
+def test_two_values_of_one_name_are_refused(config: Any, classes: tuple[str, ...], column: str) -> None:
+    with pytest.raises(ValueError, match=rf"two values would be called {column}; give metrics and classes names"):
+        _ = Metrics(config, classes, CPU).names

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ablate.messages import nearest
+from ablate.records.epochs import field_name
 
 # Over a run's epochs. A metric's plain name is its value after the last one.
 STATISTICS = ("final", "maximum", "minimum")
+_SUFFIXES = tuple(f".{statistic}" for statistic in STATISTICS)
 _OVER_EPOCHS = {"maximum": "highest of all epochs", "minimum": "lowest of all epochs"}
 _OF_IMAGES = re.compile(r"(train|validation|test)_(accuracy|loss|accuracy_of_\w+|\w+_accuracy|confusion_\w+_as_\w+)")
 _COSTS = {"peak_memory": "bytes", "energy": "joules"}
@@ -106,7 +108,7 @@ def metric(name: str) -> Metric:
 
 
 def check_metric(name: str, known: Iterable[str], where: str) -> str:
-    """Returns a metric's name, in which `.final` may be left out.
+    """Returns a metric's name, in which `.final` may be left out, and a sign such as `/` may stand for `_`.
 
     Args:
         name: As a user wrote it.
@@ -117,6 +119,9 @@ def check_metric(name: str, known: Iterable[str], where: str) -> str:
         ValueError: There is no such metric; the message names the nearest.
     """
     plain, known = name.removesuffix(".final"), list(known)
+    if plain not in known:
+        of_field, statistic = next(((plain[: -len(s)], s) for s in _SUFFIXES if plain.endswith(s)), (plain, ""))
+        plain = f"{field_name(of_field)}{statistic}"
     if plain not in known:
         raise ValueError(f"{where}: there is no metric {name!r} in the runs; {nearest(name, known)}")
     return plain
