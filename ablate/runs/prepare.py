@@ -4,7 +4,7 @@ import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -70,7 +70,8 @@ def prepare(cfg: Config, rewrite: bool = True) -> Prepared:
     if cfg.study.metric not in metrics:
         raise ValueError(f"study.metric={cfg.study.metric}: no such metric; {nearest(cfg.study.metric, metrics)}")
     variant = build(cfg.model.base, cfg.model.edits, cfg.seed, data.train.shape, len(data.classes))
-    variant.record["rewrites"] = make_rewrites(variant.model) if rewrite and cfg.hardware.rewrite else []
+    rewrites = make_rewrites(variant.model) if rewrite and cfg.hardware.rewrite else []
+    variant = replace(variant, record=replace(variant.record, rewrites=tuple(rewrites)))
     memory_format = torch.channels_last if cfg.hardware.channels_last else torch.contiguous_format
     model = variant.model.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
     optimizer = build_optimizer(plain(cfg.optimizer), model, _graphed(cfg, device))

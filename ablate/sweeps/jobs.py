@@ -42,7 +42,7 @@ class Job:
     def directory(self) -> RunDirectory:
         """Its run directory, of a job whose folder is known."""
         assert self.folder is not None
-        return RunDirectory(self.folder)
+        return RunDirectory(self.folder, self.cfg.store, self.cfg.study.name)
 
     @property
     def name(self) -> str:

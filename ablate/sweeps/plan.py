@@ -12,9 +12,8 @@ from ablate.config.identity import fingerprint
 from ablate.config.plain import plain
 from ablate.messages import aligned
 from ablate.records.epochs import TIMES
-from ablate.records.run_directory import RunDirectory
-from ablate.records.study_directory import write_study_file
-from ablate.runs.resume import Action, look
+from ablate.records.study_directory import PLAN, StudyDirectory, studies_in
+from ablate.runs.resume import Action, inspect_run
 from ablate.sweeps.jobs import Job
 
 _WORDS = {
@@ -65,13 +64,13 @@ def cells(jobs: Sequence[Job], cohorts: Sequence[Sequence[Job]], earlier: Path) 
 
 def _cell(job: Job, cohort: int | None, history: Sequence["_Earlier"]) -> Cell:
     directory, epochs = job.directory, job.cfg.train.epochs
-    found = look(job.cfg, directory, None)
-    action = found.decision.action
+    earlier = inspect_run(job.cfg, directory, None)
+    action = earlier.decision.action
     state = _WORDS[action]
-    if action is Action.KEEP and found.stale:
-        state += f", stale ({'; '.join(found.stale)})"
-    elif action is Action.START and found.record is not None:
-        state += f" again ({found.decision.why})" if found.decision.why else " again"
+    if action is Action.KEEP and earlier.stale:
+        state += f", stale ({'; '.join(earlier.stale)})"
+    elif action is Action.START and earlier.record is not None:
+        state += f" again ({earlier.decision.why})" if earlier.decision.why else " again"
     if action in (Action.KEEP, Action.LEAVE):
         return Cell(_name(directory.folder), state, epochs, epochs, None, 0.0, "")
     done = len(directory.read_epochs()) if action is Action.RESUME else 0
@@ -96,19 +95,18 @@ class _Earlier:
 
 
 def _history(folder: Path) -> Iterator[_Earlier]:
-    for file in folder.glob("*/*/*/run.json"):
+    for directory in (run for study in studies_in(folder) for run in study.runs()):
         try:
-            record = RunDirectory(file.parent).read_record()
-            if record is None or record["status"] != "complete":
-                continue
-            config, epochs = record["config"], record["config"]["train"]["epochs"]
-            seconds = sum(record["times"][part] for part in TIMES) / epochs
-            yield _Earlier(
-                seconds * record["provenance"]["threads"], _timed(config, "model"), json.dumps(config["model"]["base"]),
-                _timed(config, *_TASK), str(record["started"]),
-            )  # fmt: skip
-        except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
+            record = directory.read_record()
+        except ValueError:
             continue
+        if record is None or record.task is not None or not record.is_complete or not record.planned_epochs:
+            continue
+        seconds = sum(record.times[part] for part in TIMES) / record.planned_epochs
+        yield _Earlier(
+            seconds * (record.provenance.threads or 0), _timed(record.config, "model"), json.dumps(record.base),
+            _timed(record.config, *_TASK), record.started,
+        )  # fmt: skip
 
 
 def _timed(config: Mapping[str, Any], *parts: str) -> str:
@@ -179,4 +177,4 @@ def show(jobs: Sequence[Job], cohorts: Sequence[Sequence[Job]], study: str) -> N
     print(summary(found, len(training), os.cpu_count() or 1))
     if any(cell.core_seconds is not None for cell in todo):
         made = datetime.now(UTC).isoformat(timespec="seconds")
-        write_study_file(folder, "plan", made, {"made": made, "cells": [asdict(cell) for cell in todo]})
+        StudyDirectory(folder).write(PLAN, made, {"made": made, "cells": [asdict(cell) for cell in todo]})

@@ -215,15 +215,15 @@ def test_wandbs_runs_of_ablate_come_back_as_they_were(offline: Path, outputs: Pa
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        (["--metric=accuracy"], "--metric accuracy: no run has logged it; choose from acc"),
-        ([], "--metric: say which to compare"),
-        (["--metric=acc", "--variant=arms"], "has no column arms; did you mean arm?"),
+        (["--metric=accuracy"], "has no such column; choose from arm, fold, acc"),
+        ([], "--metric: say which column to compare"),
+        (["--metric=acc", "--variant=arms"], "has no such column; did you mean arm?"),
         (["--metric=acc", "--seed=arm"], "--baseline: say which variant"),
         (["--metric=acc", "--baseline=bas"], "--baseline bas: there is no such variant; did you mean base?"),
         (["--metric=acc", "--baseline=base", "--seed=arm"], "name what tells runs apart with --setting"),
         (["--metric=acc", "--experiment=x"], "--experiment is for mlflow"),
         (["--metric=train_seconds=acc"], "--metric train_seconds: give it a name"),
-        (["--metric=acc", "--epoch=arm"], "line 2: arm=base is no number"),
+        (["--metric=acc", "--epoch=arm"], "row 2, column arm: 'base' is not a number"),
         (["--metric=acc", "--study=a/b"], "--study a/b: is no name"),
     ],
 )

@@ -2,8 +2,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from reading_runs import record_of
 
 from ablate.config.schema import Config
+from ablate.records import provenance
 from ablate.training.hardware import choose_device, configured, describe
 
 
@@ -29,7 +31,8 @@ def test_settings_last_as_long_as_the_run(compose: Callable[..., Config]) -> Non
         assert torch.get_num_threads() == 1
         assert torch.are_deterministic_algorithms_enabled()
         assert torch.backends.cuda.matmul.fp32_precision == "ieee"
-        assert describe(device) == {"device": "cpu", "accelerator": "cpu", "threads": 1}
+        described = describe(provenance.collect(), device)
+        assert (described.device, described.accelerator, described.threads) == ("cpu", "cpu", 1)
         raise RuntimeError("the run fails")
     assert torch.get_num_threads() == threads
     assert not torch.are_deterministic_algorithms_enabled()
@@ -37,10 +40,9 @@ def test_settings_last_as_long_as_the_run(compose: Callable[..., Config]) -> Non
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU on this machine")
 def test_a_run_on_the_gpu_learns(train_one: Callable[..., object], quick: Callable[..., Config]) -> None:
-    from ablate.records.run_directory import RunDirectory
 
     folder = train_one("hardware=cuda", "train.epochs=4", "model=bn_dropout")
-    record = RunDirectory(folder).read_record()  # type: ignore[arg-type]
+    record = record_of(folder)  # type: ignore[arg-type]
     assert record is not None
     assert record["provenance"]["device"] == "cuda"
     assert record["results"]["train_loss"]["final"] < record["results"]["train_loss"]["maximum"]

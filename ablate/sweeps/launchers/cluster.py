@@ -171,9 +171,9 @@ class ClusterLauncher(CohortLauncher):
         return None
 
     def _is_complete(self, job: "Job") -> bool:
-        from ablate.runs.resume import Action, look
+        from ablate.runs.resume import Action, inspect_run
 
-        return look(job.cfg, _directory(job), None).decision.action is Action.KEEP
+        return inspect_run(job.cfg, _directory(job), None).decision.action is Action.KEEP
 
     def _share(self, job: "Job") -> float:
         try:
@@ -183,30 +183,25 @@ class ClusterLauncher(CohortLauncher):
 
 
 def _directory(job: "Job") -> "RunDirectory":
-    """Returns a run's folder, with what its store has of it, if it has one."""
-    from ablate.records.uploads import store_of
-
+    """Returns a run's directory, with what its store has of it, if it has one."""
     directory = job.directory
-    store = store_of(job.cfg.store, job.cfg.study.name, directory)
-    if store is not None:
-        store.pull()
+    directory.pull()
     return directory
 
 
 def _job_return(job: "Job", overrides: Sequence[str], cause: BaseException | None) -> JobReturn:
     from ablate.config.plain import plain
     from ablate.records.run_directory import RunFailed
-    from ablate.runs.run import metric
 
-    found = JobReturn(overrides=list(overrides), cfg=OmegaConf.create(plain(job.cfg)), working_dir=str(job.folder))
+    job_return = JobReturn(overrides=list(overrides), cfg=OmegaConf.create(plain(job.cfg)), working_dir=str(job.folder))
     status, why = "not started", f"nothing came of it in {job.folder}; machines without a common folder need store=…"
     try:
         record = _directory(job).read_record()
         if record is not None:
-            status, why = record["status"], str((record.get("error") or {}).get("message", "its task ended"))
-        if record is not None and status == "complete":
-            found.status, found.return_value = JobStatus.COMPLETED, metric(job.cfg, record)
-            return found
+            status, why = record.status.value, record.error.message if record.error else "its task ended"
+            if record.is_complete:
+                job_return.status, job_return.return_value = JobStatus.COMPLETED, record.value(job.cfg.study.metric)
+                return job_return
     except ValueError as error:
         status, why = "unreadable", str(error)
     if cause is not None:
@@ -215,5 +210,5 @@ def _job_return(job: "Job", overrides: Sequence[str], cause: BaseException | Non
         why = next((line for line in reversed(lines) if re.match(r"[A-Za-z_][\w.]*: ", line)), lines[-1])
     said = f"{job.name} {status}: {why}"
     log.error(said)
-    found.status, found.return_value = JobStatus.FAILED, RunFailed(said)
-    return found
+    job_return.status, job_return.return_value = JobStatus.FAILED, RunFailed(said)
+    return job_return
