@@ -181,7 +181,7 @@ def contributions(variants: Mapping[str, Variant], baseline: str | None = None) 
         return []
     by_edits = {_key(variant): label for label, variant in variants.items()}
 
-    def pair(name: str, others: Mapping[str, str]) -> tuple[str, str] | None:
+    def pair(name: str, others: Mapping[str, Edit]) -> tuple[str, str] | None:
         """Returns the variants with a part and without it, beside other edits."""
         others = {other: edit for other, edit in others.items() if other != name}
         made = [replace(start, edits=edits) for edits in ({**others, name: parts[name]}, others)]
@@ -190,8 +190,9 @@ def contributions(variants: Mapping[str, Variant], baseline: str | None = None) 
 
     found = []
     for name, edit in parts.items():
-        to = {} if baseline is None or name in start.edits else start.edits  # what the part is added to
-        of = start.edits if baseline is not None and name in start.edits else parts  # what it is left out of
+        # What the part is added to, and what it is left out of.
+        to: Mapping[str, Edit] = {} if baseline is None or name in start.edits else start.edits
+        of = start.edits if baseline is not None and name in start.edits else parts
         added, left_out = pair(name, to), pair(name, of)
         if (layer := edit.remove) is not None:  # with the layer is without its removal
             found.append(Contribution(layer, _swapped(left_out), _swapped(added)))
@@ -200,7 +201,7 @@ def contributions(variants: Mapping[str, Variant], baseline: str | None = None) 
     return [part for part in found if part.added or part.left_out]
 
 
-def _parts(variants: Sequence[Variant], fullest: Variant, of_design: bool) -> dict[str, str]:
+def _parts(variants: Sequence[Variant], fullest: Variant, of_design: bool) -> dict[str, Edit]:
     """Returns the edits that are a model's parts: all of a design's, those that remove layers, or the fullest's."""
     removing = [variant for variant in variants if any(edit.remove for edit in variant.edits.values())]
     holding = variants if of_design else removing or [fullest]

@@ -88,4 +88,6 @@ def _times(values: Sequence[Any]) -> NDArray[np.float64]:
 
 def _timed(config: Mapping[str, Any]) -> str:
     """Returns what the time of a step depends on, the machine aside."""
+    if "model" not in config:
+        raise ValueError("the configuration of a variant has no model")
     return fingerprint(config, lambda meaning: meaning.clock)
