@@ -9,7 +9,7 @@ and so those of the parameters, as they were:
 - A removal leaves an `nn.Identity` under the old name.
 
 A module that has several names, because several places of the model share it, is edited at those that are named: the
-places get modules of their own, with the same weights. `freeze` and `reinit` are about weights, and so about all places.
+places get modules of their own, with the same weights. `freeze` and `reinit` are about weights, so about all places.
 """
 
 import copy
@@ -351,7 +351,7 @@ def _draw_anew(key: str, path: str, module: nn.Module) -> None:
 
 
 def _rebuilt(key: str, path: str, module: nn.Module, changes: Mapping[str, Any]) -> nn.Module:
-    """Returns a layer made anew with some arguments changed; weights whose shape stays are kept, and frozen ones frozen.
+    """Returns a layer made anew with some arguments changed; weights whose shape stays are kept, as are frozen ones.
 
     What a layer was made with is read from its attributes, which have the arguments' names.
     """
