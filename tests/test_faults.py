@@ -153,7 +153,7 @@ def test_sigterm_is_recorded_and_gone_on_from(tmp_path: Path) -> None:
     assert record["status"] == "interrupted"
     assert record["error"]["type"] == "Terminated"
     assert 1 < record["error"]["epoch"] <= 6
-    assert "goes on after epoch" in finish(tmp_path, "model=plain", "seed=0")
+    assert "resumes after epoch" in finish(tmp_path, "model=plain", "seed=0")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small disk has to be mounted, which takes root")

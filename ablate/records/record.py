@@ -16,7 +16,7 @@ from ablate.records import forms
 from ablate.records.epochs import TIMES, Result
 from ablate.records.forms import WRITTEN, unknown
 
-FORMAT = 1  # of run.json
+RECORD_FILE, FORMAT = "run.json", 1
 _NAME = re.compile(r"[\w.+-]{1,100}")  # of a variant
 _IMAGES: dict[str, Any] = {"sha256": "", "images": {}}
 
