@@ -144,7 +144,7 @@ class RunDirectory:
             self._store.push(*(file.name for file in files))
 
     def forget(self) -> None:
-        """Removes the results and the state, here and in the store, for the run to start anew; its log stays.
+        """Removes the results and the state, here and in the store, for the run to restart; its log stays.
 
         Raises:
             ValueError: They cannot be removed from the store.
