@@ -9,7 +9,7 @@ from ablate.records.record import DataFacts, Provenance
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.completeness import commands, default_command
 from ablate.report.output import words
-from ablate.report.output.document import Block, Bullets, Cell, Commands, Item, Picture, Table, Text
+from ablate.report.output.document import Block, Bullets, Cell, Commands, Item, Picture, Table, Text, number, text
 from ablate.report.output.sections.accuracy import summary
 
 _MOST_COLUMNS = 30
@@ -50,7 +50,7 @@ def completeness(analysis: Analysis) -> Iterator[Block]:
     left_out += [f"{run}: {why}" for run, why in study.broken.items()]
     if left_out:
         yield Text("Left out of all numbers:")
-        yield Bullets([Item(text) for text in left_out])
+        yield Bullets([Item(line) for line in left_out])
     stale = [cell for cell in analysis.cells if cell.status == "stale"]
     if stale:
         reasons = words.listed(dict.fromkeys(cell.why for cell in stale))
@@ -60,13 +60,13 @@ def completeness(analysis: Analysis) -> Iterator[Block]:
             "have started under other conditions. `rerun=stale` added to the command restarts them."
         )
     missing = [cell for cell in analysis.cells if cell.status not in ("complete", "stale")]
-    if missing and study.records:
-        numbers = Counter(cell.status for cell in missing)
-        yield Text(
-            f"Of the study's runs, {words.listed(f'{n} {status}' for status, n in numbers.items())}. To run them:"
-        )
+    if missing:
+        numbers = words.listed(f"{n} {status}" for status, n in Counter(cell.status for cell in missing).items())
         labels = dict.fromkeys(cell.variant for cell in missing)
-        yield Commands(commands(study, labels, [cell.seed for cell in missing]) or [default_command(study)])
+        typed = commands(study, labels, [cell.seed for cell in missing]) or [default_command(study)]
+        known = [str(command) for command in typed if command is not None]
+        yield Text(f"Of the study's runs, {numbers}.{' To run them:' if known else ''}")
+        yield from [Commands(known)] if known else []
 
 
 def _matrix(analysis: Analysis) -> Table:
@@ -79,15 +79,15 @@ def _matrix(analysis: Analysis) -> Table:
             [Cell(variant), *(Cell(str(counts[variant, status]), counts[variant, status]) for status in statuses)]
             for variant in variants
         ]
-        caption = "How many seeds there are of each variant."
-        return Table("completeness", caption, ("variant", *statuses), rows, words=("variant",))
+        caption = "How many seeds of each variant have which status."
+        return Table("completeness", caption, [text("variant"), *map(number, statuses)], rows)
     rows = []
     for variant in variants:
         found = [cells.get((variant, seed)) for seed in seeds]
         row = [Cell("–") if cell is None else Cell(cell.status, mark=_MARKS.get(cell.status, "open")) for cell in found]
         rows.append([Cell(variant), *row])
-    columns = ("variant", *(f"seed {seed}" for seed in seeds))
-    return Table("completeness", "What there is of each variant and seed.", columns, rows, words=columns)
+    columns = [text("variant"), *(text(f"seed {seed}") for seed in seeds)]
+    return Table("completeness", "The run of each variant and seed.", columns, rows)
 
 
 def basis(analysis: Analysis) -> Iterator[Block]:
@@ -102,10 +102,10 @@ def basis(analysis: Analysis) -> Iterator[Block]:
     records = [record for record in every if record.imported is None]
     if not records:
         if lines:
-            yield Bullets([Item(text) for text in lines])
+            yield Bullets([Item(line) for line in lines])
         return
     lines += [_data(records[0].data), *_provenance(records[0].provenance)]
-    lines += [f"Mismatch: {text}" for text in analysis.mismatches]
+    lines += [f"Mismatch: {mismatch}" for mismatch in analysis.mismatches]
     if not analysis.mismatches:
         agree = "data, code, packages, machine, device, threads, precision and whether other runs shared the machine"
         if any(record.task is not None for record in records):
@@ -115,7 +115,7 @@ def basis(analysis: Analysis) -> Iterator[Block]:
                 f"All runs agree in {agree}; the runs of each seed saw the images in one order and started from the "
                 "same weights in the layers that they share."
             )
-    yield Bullets([Item(text) for text in lines])
+    yield Bullets([Item(line) for line in lines])
 
 
 def _data(data: DataFacts | None) -> str:
