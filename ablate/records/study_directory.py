@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ablate.files import atomic_write
-from ablate.records.record import FORMAT
-from ablate.records.run_directory import RECORD, RunDirectory, read_text
+from ablate.records.record import FORMAT, RECORD_FILE
+from ablate.records.run_directory import RunDirectory, read_text
 
 TIMING, PLAN, REPORT = "timing", "plan", "report"  # folders in a study's, beside those of its variants
 
@@ -37,7 +37,7 @@ class StudyDirectory:
         for variant in os.scandir(self.folder) if self.folder.is_dir() else ():
             if variant.is_dir():
                 for run in os.scandir(variant.path):
-                    if os.path.lexists(os.path.join(run.path, RECORD)):  # noqa: PTH118 (there may be very many)
+                    if os.path.lexists(os.path.join(run.path, RECORD_FILE)):  # noqa: PTH118 (there may be very many)
                         yield f"{variant.name}/{run.name}"
 
     def run(self, variant: str, seed: int, identity: str) -> RunDirectory:
@@ -74,7 +74,7 @@ class StudyDirectory:
 
 def studies_below(folder: Path) -> list[StudyDirectory]:
     """Returns the studies at or below a folder: those that hold a run."""
-    return [StudyDirectory(path) for path in sorted({path.parents[2] for path in folder.rglob(RECORD)})]
+    return [StudyDirectory(path) for path in sorted({path.parents[2] for path in folder.rglob(RECORD_FILE)})]
 
 
 def studies_in(folder: Path) -> list[StudyDirectory]:

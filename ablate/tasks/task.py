@@ -133,7 +133,7 @@ def _earlier(directory: RunDirectory, run_id: str) -> RunRecord | None:
     try:
         record = directory.read_record()
     except ValueError as error:
-        log.warning("%s: %s; the run starts anew", directory.folder, error)
+        log.warning("%s: %s; the run is restarted", directory.folder, error)
         return None
     if record is not None and record.id != run_id:
         raise ValueError(

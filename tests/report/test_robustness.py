@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from ablate.report.analysis.analyse import analyse
 from ablate.report.output.csv_files import frames
+from ablate.report.output.latex import latex
 from ablate.report.output.page import build
 from ablate.report.output.pictures import pictures
-from ablate.report.output.render import html, latex, markdown
+from ablate.report.output.render import html, markdown
 from ablate.report.output.results_json import results
 from ablate.report.study.collect import collect
 
