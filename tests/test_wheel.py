@@ -6,11 +6,12 @@ import sys
 import sysconfig
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from guides import to_the_letter
+from warm import Server
 
 ROOT = Path(__file__).parents[1]
 
@@ -73,10 +74,18 @@ def test_a_sweep_and_its_report_away_from_the_checkout(environment: Path, tmp_pa
     assert (tmp_path / "outputs" / "demo" / "report" / "report.md").is_file()
 
 
+@pytest.fixture(scope="module")
+def shims(environment: Path) -> Iterator[Path]:
+    """`ablate` and `python` of that environment, which need not import torch each time."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    with Server(str(environment / "bin" / "python"), {**env, "OMP_NUM_THREADS": "1"}) as server:
+        yield server.shims(environment / "shims")
+
+
 @pytest.fixture
-def letter(environment: Path, tmp_path: Path) -> Callable[[str], list[str]]:
+def letter(environment: Path, shims: Path, tmp_path: Path) -> Callable[[str], list[str]]:
     """Runs a page's commands in an empty folder, with what is installed there first on the path."""
-    path = f"{environment / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    path = f"{shims}:{environment / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     return lambda page: to_the_letter(page, tmp_path, {"PATH": path, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"})
 
 

@@ -2,7 +2,7 @@
 
 For machines that share no file system: any address that fsspec knows, such as `s3://bucket/studies`. A run's files are
 copied there as its epochs complete, the record last, so what the store says of a run is always there. A machine that
-goes on with a run, or reports, reads from there.
+resumes a run, or reports, reads from there.
 """
 
 import hashlib

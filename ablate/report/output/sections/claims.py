@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from ablate.report.analysis.analyse import Analysis
-from ablate.report.analysis.completeness import commands, default_command, timing_command
+from ablate.report.analysis.completeness import commands, default_command, is_ours, timing_command
 from ablate.report.analysis.verdicts import Finding, Verdict
 from ablate.report.output import words
-from ablate.report.output.document import Block, Cell, Commands, Picture, Table, Text
+from ablate.report.output.document import Block, Cell, Commands, Picture, Table, Text, bounds, number, text
 from ablate.report.study.metrics import metric
+from ablate.report.study.overrides import Command
 
 _FEWEST_SEEDS = 3
 MARKS = {Verdict.SUPPORTED: "good", Verdict.REFUTED: "bad"}
@@ -30,15 +31,14 @@ def claims(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Block]:
                 Cell(f"{published}{f' ({claim.source})' if claim.source else ''}" or "–"),
             ]
         )
-    columns = ("claim", "verdict", "expected", "metric", "published")
-    yield Table("claims", "Each claim and its verdict.", columns, rows, words=columns)
+    columns = [text(head) for head in ("claim", "verdict", "expected", "metric", "published")]
+    yield Table("claims", "Each claim and its verdict.", columns, rows)
     if "claims" in drawn:
         yield drawn["claims"]
     rows = [_evidence(judged.claim.id, found) for judged in analysis.judgements for found in judged.findings]
-    details = ("claim", "part", "verdict", "difference", "95 % interval", "pairs", "p", "exact p", "pairs needed")
-    yield Table(
-        "evidence", "The evidence, part by part.", details, rows, words=("claim", "part", "verdict", "95 % interval")
-    )
+    columns = [text("claim"), text("part"), text("verdict"), number("difference"), bounds()]
+    columns += [number(head) for head in ("pairs", "p", "exact p", "pairs needed")]
+    yield Table("evidence", "The evidence, part by part.", columns, rows)
     yield from _to_run(analysis)
 
 
@@ -67,9 +67,9 @@ def _to_run(analysis: Analysis) -> Iterator[Block]:
     untested = [
         found for judged in analysis.judgements for found in judged.findings if found.verdict is Verdict.UNTESTED
     ]
-    if not untested or not study.records:
+    if not untested or not is_ours(study):
         return
-    typed = []
+    typed: list[Command] = []
     of_time = [found for found in untested if found.answer is not None and metric(found.part.question.metric).is_cost]
     if of_time and (command := timing_command(study, _variants(of_time))) is not None:
         typed.append(command)
@@ -80,9 +80,9 @@ def _to_run(analysis: Analysis) -> Iterator[Block]:
             seeds = {max(seeds) + number for number in range(1, _FEWEST_SEEDS + 1)}  # all of them on this machine
         elif len(seeds) < _FEWEST_SEEDS:
             seeds |= {*range(_FEWEST_SEEDS)}
-        typed += commands(study, _variants(untested), seeds) or [default_command(study)]
+        typed += commands(study, _variants(untested), seeds) or filter(None, [default_command(study)])
     yield Text("To test what is untested:")
-    yield Commands(typed)
+    yield Commands([str(command) for command in typed])
 
 
 def _variants(findings: Iterable[Finding]) -> list[str]:

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from ablate.report.analysis.analyse import OF_CLASS, Analysis
+from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.comparisons import Answer, Question, also_different
 from ablate.report.output import words
-from ablate.report.output.document import Block, Cell, Picture, Table, Text
-from ablate.report.study.metrics import metric
+from ablate.report.output.document import Block, Cell, Picture, Table, Text, bounds, number, text
+from ablate.report.study.metrics import metric, minus
 
 
 def differences(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Block]:
@@ -39,7 +39,7 @@ def _by_class(analysis: Analysis) -> Table:
     }
     rows = []
     for name in classes:
-        row = [Cell(name.removeprefix(OF_CLASS))]
+        row = [Cell(metric(name).of_class)]
         for pair in pairs:
             comparison = found[name, *pair].comparison
             shown = metric(name).show_difference(comparison.mean)
@@ -49,8 +49,8 @@ def _by_class(analysis: Analysis) -> Table:
         "Difference to the baseline on the test images of each class, with its 95 % interval, which is not widened for "
         "the number of classes: of twenty without a difference, one does not hold 0."
     )
-    columns = ["class", *(f"{first} − {second}" for first, second in pairs)]
-    return Table("by_class", caption, columns, rows, words=("class",))
+    columns = [text("class"), *(number(f"{first} − {second}") for first, second in pairs)]
+    return Table("by_class", caption, columns, rows)
 
 
 def _comparisons(name: str, caption: str, answers: Sequence[Answer]) -> Table:
@@ -71,15 +71,13 @@ def _comparisons(name: str, caption: str, answers: Sequence[Answer]) -> Table:
                 Cell(_shown(found.standardised), found.standardised),
             ]
         )
-    columns = (
-        "comparison", "pairs", "difference", "95 % interval", "p", "exact p", "smallest exact p", "higher in",
-        "superiority", "standardised",
-    )  # fmt: skip
-    return Table(name, caption, columns, rows, words=("comparison", "95 % interval"))
+    columns = [text("comparison"), number("pairs"), number("difference"), bounds()]
+    heads = ("p", "exact p", "smallest exact p", "higher in", "superiority", "standardised")
+    return Table(name, caption, [*columns, *map(number, heads)], rows)
 
 
-def _shown(number: float) -> str:
-    return f"{number:.2f}".replace("-", "−") if math.isfinite(number) else "–"
+def _shown(value: float) -> str:
+    return minus(f"{value:z.2f}") if math.isfinite(value) else "–"
 
 
 def _versus(question: Question) -> str:

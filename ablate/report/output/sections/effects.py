@@ -6,7 +6,7 @@ from ablate.report.analysis.analyse import Analysis, FactorialEffects
 from ablate.report.analysis.comparisons import Question, find
 from ablate.report.analysis.completeness import command_of_edits
 from ablate.report.output import words
-from ablate.report.output.document import Block, Cell, Commands, Picture, Table, Text
+from ablate.report.output.document import Block, Cell, Commands, Picture, Table, Text, bounds, number, text
 from ablate.report.study.metrics import metric
 
 
@@ -25,17 +25,19 @@ def effects(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Block]
         yield _contributions(analysis)
     for found in analysis.factorials:
         if found.left_out and not found.factorial.missing:
-            yield Text(f"No effects on {metric(found.metric).label}: {found.left_out}.")
+            yield Text(f"No effects of {found.factorial.name} on {metric(found.metric).label}: {found.left_out}.")
     if design not in (None, "factorial"):
         return
-    for factorial in dict.fromkeys(found.factorial.full for found in analysis.factorials if found.factorial.missing):
-        (first, *_) = [found.factorial for found in analysis.factorials if found.factorial.full == factorial]
-        missing = [words.listed(cell) or "none" for cell in first.missing]
+    incomplete = {found.factorial.full: found.factorial for found in analysis.factorials if found.factorial.missing}
+    for factorial in incomplete.values():
+        missing = [words.listed(cell) or "none" for cell in factorial.missing]
+        typed = [command_of_edits(analysis.study, factorial.full, cell) for cell in factorial.missing]
+        known = [str(command) for command in typed if command is not None]
         yield Text(
-            f"The combinations of {words.listed(first.factors)} are a factorial but for {words.listed(missing)} alone. "
-            "With these runs there are main effects and interactions:"
+            f"The combinations of {factorial.name} are a factorial but for {words.listed(missing)} alone. "
+            f"With these runs there are main effects and interactions{':' if known else '.'}"
         )
-        yield Commands([command_of_edits(analysis.study, first.full, cell) for cell in first.missing])
+        yield from [Commands(known)] if known else []
 
 
 def _effects_table(found: FactorialEffects) -> Table:
@@ -52,14 +54,12 @@ def _effects_table(found: FactorialEffects) -> Table:
         for effect, p in zip(found.effects, found.adjusted, strict=True)
     ]
     caption = (
-        f"Effects of {words.listed(found.factorial.factors)} on {kind.label}, "
+        f"Effects of {found.factorial.name} on {kind.label}, "
         f"over {over}. A main effect is the mean change over the levels of the "
         "others; an interaction how much the change one makes grows with the other in."
     )
-    columns = ("effect", "kind", "estimate", "95 % interval", "p")
-    return Table(
-        f"effects_{'_'.join(found.factorial.factors)}_{found.metric}", caption, columns, rows, words=columns[:2]
-    )
+    columns = (text("effect"), text("kind"), number("estimate"), bounds(), number("p"))
+    return Table(f"effects_{found.factorial.key}_{found.metric}", caption, columns, rows)
 
 
 def _contributions(analysis: Analysis) -> Table:
@@ -77,8 +77,9 @@ def _contributions(analysis: Analysis) -> Table:
         ]
 
     rows = [[Cell(part.part), *shown(part.added), *shown(part.left_out)] for part in analysis.contributions]
-    columns = ("part", "added", "95 % interval", "p", "left out", "95 % interval ", "p ")
+    columns = [text("part")]
+    columns += [column for head in ("added", "left out") for column in (number(head), bounds(), number("p"))]
     caption = (
         f"What each part contributes to {main.label}: by being added to a model, and by not being left out of one."
     )
-    return Table("contributions", caption, columns, rows, words=("part", "95 % interval", "95 % interval "))
+    return Table("contributions", caption, columns, rows)
