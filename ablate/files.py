@@ -1,4 +1,4 @@
-"""Files that are either the old or the new whole one."""
+"""Files that are replaced as a whole: a reader sees the old one or the new one."""
 
 import os
 import shutil
@@ -26,13 +26,13 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk does not say which file
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk's error names no file
     finally:
         part.unlink(missing_ok=True)
 
 
 def keep_copy(path: Path, copy: Path) -> None:
-    """Makes `copy` the file that `path` is now, also after `path` has been replaced; both in one folder."""
+    """Makes `copy` a file with the content that `path` has now, whatever replaces it later; both in one folder."""
     part = _part(copy)
     try:
         try:
@@ -45,11 +45,11 @@ def keep_copy(path: Path, copy: Path) -> None:
 
 
 def _part(path: Path) -> Path:
-    # Hidden, in the same folder (so that the replacement is one rename), and one's own to each process.
+    # Hidden, in the same folder (so that the replacement is one rename), and different for each process.
     return path.with_name(f".{path.name}.{os.getpid()}{_SUFFIX}")
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what writes that were killed have left in a folder that no other process writes to."""
+    """Removes the partial files of killed writes from a folder that no other process writes to."""
     for part in folder.glob(f".*{_SUFFIX}"):
         part.unlink(missing_ok=True)
