@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ablate.records.epochs import TIMES
+from ablate.records.epochs import RESERVED, TIMES
 from ablate.records.run_directory import RunDirectory
 from ablate.report.study.definition import define
 
@@ -104,6 +104,9 @@ def _check_form(record: Mapping[str, Any]) -> None:
             raise ValueError(f"run.json has no usable {name}")
     if record["status"] == "complete":
         define("", {"study": record["config"]["study"]}, None)
+        for name in record["results"]:
+            if name in RESERVED:
+                raise ValueError(f"run.json has a result called {name}, as a column of ablate's own is")
         if not all(isinstance(number, int) for number in record["data"]["images"].values()):
             raise ValueError("run.json has no usable data.images")
 
@@ -112,7 +115,7 @@ def _epochs(directory: RunDirectory, record: Mapping[str, Any]) -> Epochs:
     columns, rows = directory.read_epoch_table()
     expected = record["config"]["train"]["epochs"]
     if len(rows) != expected:
-        raise ValueError(f"{directory.epochs_file.name} has {len(rows)} epochs, the run is complete after {expected}")
+        raise ValueError(f"{directory.epochs_file.name} has {len(rows)} of the run's {expected} epochs")
     values = np.array(rows)
     for column in ("epoch",) if "task" in record else ("epoch", "train_loss", "test_loss", "test_accuracy"):
         if column not in columns or not np.isfinite(values[:, columns.index(column)]).all():
