@@ -5,6 +5,7 @@ variant, or on the engine that trains. The names in use:
 
 - `init`: the base model's weights; `init/<edit>`: those of a layer an edit brings in
 - `order`: the order of the training images; `augment`: their crops and flips
+- `validation`, of seed 0 always: which training images are held out
 - `noise`: what the base model draws while it trains; `noise/<edit>`: what a layer of an edit draws
 """
 

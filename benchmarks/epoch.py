@@ -200,7 +200,7 @@ def main() -> None:
     machine = provenance.machine()
     with configured(cfg.hardware) as device:
         name = torch.cuda.get_device_name() if device.type == "cuda" else device.type
-        print(f"{machine['cpu']}, {machine['cores']} cores; on {name}; torch {torch.__version__}, ", end="")
+        print(f"{machine.cpu}, {machine.cores} cores; on {name}; torch {torch.__version__}, ", end="")
         print(f"torchvision {torchvision.__version__}, lightning {lightning.__version__}")
         by_count = {}
         for count in sorted({0, 1, 2, min(cores, 8)}):

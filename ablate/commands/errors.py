@@ -5,14 +5,15 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 
-from ablate.messages import nearest
+from ablate.messages import install_hint, nearest
 from ablate.records.run_directory import RunFailed
 from ablate.sweeps.sigterm import EXIT_CODE, Terminated
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
-# Plugins of Hydra that bring an option, and what installs them.
-_PLUGINS = {"hydra/sweeper/optuna": "'ablate[optuna]'", "hydra/launcher/joblib": "hydra-joblib-launcher"}
+# Options that a plugin of Hydra brings, and the extra of ours or the package that has the plugin.
+_EXTRAS = {"hydra/sweeper/optuna": "optuna"}
+_PACKAGES = {"hydra/launcher/joblib": "hydra-joblib-launcher"}
 
 
 def exit_code(command: Callable[[list[str]], int], arguments: list[str]) -> int:
@@ -59,7 +60,9 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
 
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        if (package := _PLUGINS.get(error.missing_cfg_file)) is not None:
+        if (extra := _EXTRAS.get(error.missing_cfg_file)) is not None:
+            return f"{group}={option}: its plugin is not installed; {install_hint(extra)}"
+        if (package := _PACKAGES.get(error.missing_cfg_file)) is not None:
             return f"{group}={option}: its plugin is not installed; pip install {package}"
         return f"{group}={option}: there is no such option; {nearest(option, error.options)}"
     if isinstance(error, HydraException):

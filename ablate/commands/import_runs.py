@@ -5,6 +5,7 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ablate.messages import install_hint
 from ablate.sources import csv_table, mlflow, wandb
 from ablate.sources.into_records import NAME, into_records, metric_names, write_records
 from ablate.sources.logged_run import LoggedRun
@@ -29,7 +30,7 @@ def read(options: argparse.Namespace, metrics: Mapping[str, str]) -> list[Logged
             Path(options.address), options.variant, options.seed, theirs, options.setting, options.epoch
         )
     if importlib.util.find_spec(options.tool) is None:
-        raise ValueError(f"{options.tool} is not installed; pip install 'ablate[{options.tool}]'")
+        raise ValueError(f"{options.tool} is not installed; {install_hint(options.tool)}")
     if options.tool == "mlflow":
         return mlflow.read(options.address, options.experiment, list(metrics.values()))
     return wandb.read(options.address)

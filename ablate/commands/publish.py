@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.config.targets import check_targets, instantiate
-from ablate.records.run_directory import RunDirectory
+from ablate.records.study_directory import StudyDirectory
 from ablate.trackers.base import check_loggers
 
 
@@ -19,18 +19,20 @@ def publish(study: Path) -> list[str]:
     Raises:
         ValueError: There is no report, the runs were sent to no tracker, or to one that is not ours.
     """
-    report = study / "report"
+    directory = StudyDirectory(study)
+    report = directory.report
     if not (report / "index.html").is_file():
         raise ValueError(f"{study}: has no report yet; ablate report {study} writes it")
     loggers: dict[str, Any] = {}
     name = study.name
-    for file in sorted(study.glob("*/*/run.json")):
+    for run in directory.runs():
         try:
-            record = RunDirectory(file.parent).read_record() or {}
+            record = run.read_record()
         except ValueError:
             continue  # the report names it
-        name = str(record.get("study", name))
-        loggers |= (record.get("config") or {}).get("logger") or {}
+        if record is not None:
+            name = record.study
+            loggers |= record.loggers
     if not loggers:
         raise ValueError(
             f"{study}: its runs were sent to no tracker; start the sweep with logger=mlflow or logger=wandb"

@@ -7,16 +7,17 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from ablate.messages import aligned, duration
 from ablate.records.epochs import TIMES, Epoch
+from ablate.records.record import Start, Status
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import is_address, mirror
+from ablate.records.study_directory import StudyDirectory
 
 _PATIENCE = 5  # epochs' time without a new one, after which a run is said to be stuck
 _LEAST_PATIENCE = 120.0  # seconds
@@ -64,10 +65,10 @@ def look(study: Path, now: float | None = None) -> list[RunStatus]:
     Raises:
         ValueError: There is no run.
     """
-    files = sorted(study.glob("*/*/run.json"))
-    if not files:
+    runs = StudyDirectory(study).runs()
+    if not runs:
         raise ValueError(f"{study}: there are no runs in it; give the folder of a study, such as outputs/lenet_cifar10")
-    return [_look(RunDirectory(file.parent), study, time.time() if now is None else now) for file in files]
+    return [_look(run, study, time.time() if now is None else now) for run in runs]
 
 
 def _look(directory: RunDirectory, study: Path, now: float) -> RunStatus:
@@ -76,27 +77,24 @@ def _look(directory: RunDirectory, study: Path, now: float) -> RunStatus:
         record, rows = directory.read_record(), directory.read_epochs()
         if record is None:
             raise ValueError("run.json is gone")
-        epochs = int(record["config"]["train"]["epochs"])
-        starts = record.get("starts") or [{}]
         seconds = statistics.median(_seconds(rows[-5:])) if rows else None
-        accuracy = rows[-1].get("test_accuracy") if rows else None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError) as error:
         return RunStatus(name, "unreadable", 0, 0, None, None, "", str(error))
-    status, why = record["status"], str((record.get("error") or {}).get("message", "")).split("\n")[0]
-    if status == "running":
-        why = _stuck(directory, starts[-1], seconds, record.get("cohort") or 1, now)
+    status, why, start = record.status.value, record.cause, record.newest_start
+    accuracy = rows[-1].get("test_accuracy") if rows else None
+    if record.status is Status.RUNNING:
+        why = _stuck(directory, start, seconds, record.cohort or 1, now)
         status = "stuck" if why else status
-    return RunStatus(name, status, len(rows), epochs, seconds, accuracy, str(starts[-1].get("host", "")), why)
+    return RunStatus(name, status, len(rows), record.planned_epochs, seconds, accuracy, start.host or "", why)
 
 
 def _seconds(rows: Iterable[Epoch]) -> list[float]:
     return [sum(row[part] for part in TIMES) for row in rows]
 
 
-def _stuck(directory: RunDirectory, start: Mapping[str, Any], seconds: float | None, runs: int, now: float) -> str:
+def _stuck(directory: RunDirectory, start: Start, seconds: float | None, runs: int, now: float) -> str:
     """Returns why a run that should be going on is not; empty if it may be."""
-    pid = start.get("pid")
-    if start.get("host") == platform.node() and isinstance(pid, int) and not _alive(pid):
+    if start.host == platform.node() and start.pid is not None and not _alive(start.pid):
         return "its process is gone; the sweep's command goes on with it"
     files = [file for file in (directory.record_file, directory.epochs_file) if file.exists()]
     quiet = now - max(file.stat().st_mtime for file in files)

@@ -34,6 +34,10 @@ def train(cfg: DictConfig) -> float:
 
     settle(cfg)
     hydra_config = HydraConfig.get()
+    if hydra_config.job.chdir:
+        # Relative paths in the configuration are from where the command was typed, as for jobs trained in a cohort, and
+        # all that a run writes goes to its folder anyway.
+        os.chdir(hydra_config.runtime.cwd)
     folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
     with terminable():
         try:

@@ -168,11 +168,9 @@ def tree(overrides: Sequence[str], folder: Path | None = None) -> str:
     sample = torch.zeros(2, *shape)
     before, after = outline(bare.model, sample), outline(variant.model, sample)
     lines = [f"{cfg.model.name}, for images of {'x'.join(map(str, shape))} and {classes} classes"]
-    for name, key in (("base", "before"), *([("with edits", "after")] if cfg.model.edits else [])):
-        size = variant.record[key]
-        lines.append(
-            f"  {name}: {size['layers']} layers, {size['parameters']:,} parameters, {size['flops']:,} FLOPs an image"
-        )
+    made = variant.record
+    for name, size in (("base", made.before), *([("with edits", made.after)] if cfg.model.edits else [])):
+        lines.append(f"  {name}: {size.layers} layers, {size.parameters:,} parameters, {size.flops:,} FLOPs an image")
     named = {row.name: row for row in before}
     return "\n".join([*lines, "", show(difference(before, after), named)])
 

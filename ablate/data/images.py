@@ -13,6 +13,7 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from ablate.files import atomic_write
+from ablate.seeding import generator
 
 
 @dataclass(frozen=True)
@@ -135,16 +136,33 @@ class ImageData:
         )
 
     def hold_out(self, images: int) -> Self:
-        """Returns the data set with its last training images held out for validation.
+        """Returns the data set with some of its training images held out for validation.
+
+        They are drawn stratified: of each class its share, rounded so that the number is met. The draw is the stream
+        `validation` of seed 0, not of a run's seed, so that all runs of a study hold out the same images.
 
         Raises:
-            ValueError: No training image would be left.
+            ValueError: A class would have no training image left.
         """
+        counts = torch.bincount(self.train.labels, minlength=len(self.classes)).tolist()
         if images >= len(self.train):
             raise ValueError(
                 f"data.validation={images}: {self.name} has {len(self.train)} training images, and some must be left"
             )
-        return replace(self, train=self.train[slice(0, -images)], validation=self.train[slice(-images, None)])
+        shares, left = zip(*(divmod(images * count, len(self.train)) for count in counts), strict=True)
+        rest = sorted(range(len(counts)), key=lambda label: -left[label])[: images - sum(shares)]
+        wanted = [share + (label in rest) for label, share in enumerate(shares)]
+        for label, count in enumerate(counts):
+            if count and wanted[label] == count:
+                raise ValueError(
+                    f"data.validation={images}: takes all {count} training images of {self.classes[label]}; hold out "
+                    "fewer"
+                )
+        order = torch.randperm(len(self.train), generator=generator(0, "validation"))
+        chosen = [order[self.train.labels[order] == label][:count] for label, count in enumerate(wanted)]
+        held_out = torch.zeros(len(self.train), dtype=torch.bool).index_fill(0, torch.cat(chosen), True)
+        train, validation = (self.train[mask.nonzero().flatten()] for mask in (~held_out, held_out))
+        return replace(self, train=train, validation=validation)
 
     @cached_property
     def digest(self) -> str:

@@ -35,7 +35,7 @@ def load(dataset: str, root: str | None = None, size: int | None = None) -> Imag
         raise ValueError(f"data.dataset={dataset}: choose from {', '.join((*_BY_FLAG, *_BY_NAME))}")
     train, test = _open(dataset, root)
     splits = [Split(_sized(_images(part), size), _labels(part)) for part in (train, test)]
-    mean, std = normalisation(splits[0].images)
+    mean, std = normalisation(splits[0].images, dataset)
     classes = getattr(train, "classes", DIGITS)
     return ImageData(dataset, splits[0], splits[1], tuple(map(str, classes)), mean, std)
 

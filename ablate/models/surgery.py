@@ -42,6 +42,14 @@ def edit_model(
     Raises:
         ValueError: An edit names a layer that is not there, a new name that is taken, or arguments that do not fit; the
             message names its key.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> drop = Edit(insert="after", at="1", layer={"_target_": "torch.nn.Dropout", "p": 0.2})
+        >>> edit_model(model, {"drop": drop, "gelu": Edit(replace="1", layer={"_target_": "torch.nn.GELU"})})
+        {'drop': Dropout(p=0.2, inplace=False), 'gelu': GELU(approximate='none')}
+        >>> [name for name, _ in model.named_children()]
+        ['0', '1', 'drop', '2']
     """
     layers: dict[str, nn.Module] = {}
     for name, edit in edits.items():

@@ -7,13 +7,27 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ablate.messages import nearest
 from ablate.records.epochs import RESERVED, TIMES, Epoch, field_name, summarise, total_times
-from ablate.records.run_directory import RunDirectory
+from ablate.records.record import (
+    Code,
+    Failure,
+    Imported,
+    Machine,
+    ModelFacts,
+    Provenance,
+    RunRecord,
+    Size,
+    Start,
+    Status,
+    config_of_others,
+)
+from ablate.records.study_directory import StudyDirectory
 from ablate.sources.logged_run import LoggedRun
 
 _METRIC = re.compile(r"\w+")
@@ -24,7 +38,7 @@ _LARGEST = sys.float_info.max  # what databases of trackers hold in place of inf
 class ImportedRun(NamedTuple):
     """A run of another tool as run.json and epochs.csv hold it."""
 
-    record: dict[str, Any]
+    record: RunRecord
     rows: list[Epoch]
 
 
@@ -102,20 +116,18 @@ def write_records(imported: Sequence[ImportedRun], study: Path) -> list[Path]:
 
     Runs that were imported before are replaced.
     """
-    folders = []
+    folders, layout = [], StudyDirectory(study)
     for record, rows in imported:
-        name, identity = record["variant"], record["id"]
-        folder = study / name / f"seed{record['seed']}-{identity}"
-        for earlier in study.glob(f"{name}/seed*-{identity}"):
-            if earlier != folder:  # further folds have moved its place
-                shutil.rmtree(earlier)
-        folder.mkdir(parents=True, exist_ok=True)
-        directory = RunDirectory(folder)
+        directory = layout.run(record.variant, record.seed, record.id)
+        for earlier in layout.runs_of(record.variant, record.id):
+            if earlier.folder != directory.folder:  # further folds have moved its place
+                shutil.rmtree(earlier.folder)
+        directory.folder.mkdir(parents=True, exist_ok=True)
         with directory.lock():
             if rows:
                 directory.write_epochs(rows)
             directory.write_record(record)
-        folders.append(folder)
+        folders.append(directory.folder)
     return folders
 
 
@@ -213,44 +225,35 @@ def _record(
     rows: Sequence[Epoch],
     metric: str,
     baseline: str,
-) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "status": run.status,
-        "id": identity,
-        "task": f"imported from {tool}",
-        "imported": {"tool": tool, "run": run.name, "at": datetime.now(UTC).isoformat(timespec="seconds")},
-        "study": study,
-        "variant": variant,
-        "seed": seed,
-        "config": {
-            "seed": seed,
-            "study": {"name": study, "baseline": baseline, "metric": metric, "claims": []},
-            "model": {"name": variant, "base": {}, "edits": {}},
-            "hardware": {"precision": "unknown"},
-            "data": {},
-            "train": {"epochs": len(rows)},
-            "settings": dict(settings),
-        },
-        "overrides": [f"settings.{name}={value}" for name, value in settings.items()],
-        "started": run.started,
-        "starts": [{"started": run.started}],
-        "model": {"before": {}, "after": {"parameters": 0, "flops": 0}, "layers": {}},
-        "data": {"name": "unknown", "sha256": "", "images": {}},
-        "pairing": {"initial_weights": {}, "first_epoch_order": ""},
-        "provenance": {
-            "code": {},
-            "packages": {},
-            "machine": {"cpu": "unknown", "cores": 0},
-            "accelerator": "unknown",
-            "threads": 0,
-        },
-    }
-    if run.status == "complete":
+) -> RunRecord:
+    record = RunRecord(
+        status=Status(run.status),
+        id=identity,
+        task=f"imported from {tool}",
+        imported=Imported(tool=tool, run=run.name, at=datetime.now(UTC).isoformat(timespec="seconds")),
+        study=study,
+        variant=variant,
+        seed=seed,
+        config=config_of_others(
+            variant,
+            seed,
+            study={"name": study, "baseline": baseline, "metric": metric, "claims": []},
+            settings=settings,
+            precision="unknown",
+            epochs=len(rows),
+        ),
+        overrides=tuple(f"settings.{name}={value}" for name, value in settings.items()),
+        started=run.started,
+        starts=(Start(started=run.started),),
+        model=ModelFacts(after=Size()),
+        data=None,
+        pairing=None,
+        provenance=Provenance(code=Code(), packages={}, machine=Machine(cpu=None, cores=None)),
+    )
+    if record.is_complete:
         last = rows[-1][metric] if rows else math.nan
         if math.isfinite(last):
-            return {**record, "results": summarise(rows), "times": total_times(rows)}
-        record |= {
-            "status": "failed",
-            "error": {"message": f"{metric} is {last}" if rows else f"never logged {metric}"},
-        }
+            return replace(record, results=summarise(rows), times=total_times(rows))
+        why = f"{metric} is {last}" if rows else f"never logged {metric}"
+        return replace(record, status=Status.FAILED, error=Failure(message=why))
     return record

@@ -90,14 +90,17 @@ def failures(jobs: Sequence[Job]) -> str:
     for job in jobs:
         if job.folder is None:
             continue
+        status, epoch, cause = "not started", "–", ""
         try:
-            record = RunDirectory(job.folder).read_record() or {"status": "not started"}
-        except ValueError as unreadable:
-            record = {"status": "unreadable", "error": {"message": str(unreadable)}}
-        if record["status"] != "complete":
-            error = record.get("error") or {}
-            cause = str(error.get("message", "")).split("\n")[0]
-            rows.append((str(job.folder), record["status"], str(error.get("epoch", "–")), cause))
+            record = RunDirectory(job.folder).read_record()
+        except ValueError as error:
+            record, status, cause = None, "unreadable", str(error)
+        if record is not None:
+            status, cause = record.status.value, record.cause
+            if record.error is not None and record.error.epoch is not None:
+                epoch = str(record.error.epoch)
+        if record is None or not record.is_complete:
+            rows.append((str(job.folder), status, epoch, cause))
     if not rows:
         return ""
     table = [("run", "status", "epoch", "cause"), *rows]

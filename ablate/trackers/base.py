@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ablate.config.targets import instantiate
+from ablate.messages import install_hint
+from ablate.records.record import RunRecord
 
 log = logging.getLogger(__name__)
 
@@ -21,13 +23,13 @@ class Tracker(ABC):
     """Sends a run to a tracking tool. Any method may raise: the run then goes on without the tool."""
 
     @abstractmethod
-    def start(self, record: Mapping[str, Any], folder: Path, earlier: str | None, epochs: int) -> str | None:
-        """Starts a run, or goes on with it.
+    def start(self, record: RunRecord, folder: Path, earlier: str | None, epochs: int) -> str | None:
+        """Starts a run, or resumes it.
 
         Args:
             record: The run's record.
             folder: The run directory.
-            earlier: What this returned at an earlier start of the run, if it goes on from there.
+            earlier: What this returned at an earlier start of the run, if it is resumed.
             epochs: How many are complete.
 
         Returns:
@@ -39,7 +41,7 @@ class Tracker(ABC):
         """Takes the metrics of a complete epoch, counted from 1."""
 
     @abstractmethod
-    def end(self, record: Mapping[str, Any]) -> None:
+    def end(self, record: RunRecord) -> None:
         """Takes how the run ended."""
 
     def publish(self, study: str, report: Path) -> bool:
@@ -59,13 +61,15 @@ class Trackers:
         self._run = run
         self._open: dict[str, Tracker] = {name: instantiate(f"logger.{name}", node) for name, node in loggers.items()}
 
-    def start(self, record: dict[str, Any], folder: Path, epochs: int, earlier: Mapping[str, str | None]) -> None:
-        """Starts the run with each tracker, and notes in its record what each calls it."""
-        if self._open:
-            record["trackers"] = dict(earlier)
+    def start(
+        self, record: RunRecord, folder: Path, epochs: int, earlier: Mapping[str, str | None]
+    ) -> dict[str, str | None]:
+        """Starts the run with each tracker, and returns what each calls it, for its record."""
+        names = dict(earlier) if self._open else {}
         for name, tracker in self._each():
             with self._without(name):
-                record["trackers"][name] = tracker.start(record, folder, earlier.get(name), epochs)
+                names[name] = tracker.start(record, folder, earlier.get(name), epochs)
+        return names
 
     def epoch(self, row: Mapping[str, float]) -> None:
         """Sends a row of epochs.csv."""
@@ -74,7 +78,7 @@ class Trackers:
             with self._without(name):
                 tracker.epoch(int(row["epoch"]), values)
 
-    def end(self, record: Mapping[str, Any]) -> None:
+    def end(self, record: RunRecord) -> None:
         """Sends how the run ended."""
         for name, tracker in self._each():
             with self._without(name):
@@ -102,32 +106,31 @@ def check_loggers(loggers: Mapping[str, Any]) -> None:
     for name, node in loggers.items():
         package = _PACKAGES.get(str(node.get("_target_", "")).rpartition(".")[0].rpartition(".")[2])
         if package is not None and importlib.util.find_spec(package) is None:
-            raise ValueError(f"logger={name}: {package} is not installed; pip install 'ablate[{package}]'")
+            raise ValueError(f"logger={name}: {package} is not installed; {install_hint(package)}")
 
 
-def parameters(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the settings of a run by dotted key, as trackers show them, and the size of its model."""
-    config = record["config"]
-    found = {"seed": config["seed"]}
+def parameters(record: RunRecord) -> dict[str, Any]:
+    """Returns the settings of a run by dotted key, as trackers show them."""
+    settings = {"seed": record.seed}
     for part in _PARTS:
-        found |= dict(_leaves(config[part], f"{part}."))
-    return found
+        settings |= dict(_leaves(record.config[part], f"{part}."))
+    return settings
 
 
-def tags(record: Mapping[str, Any]) -> dict[str, str]:
+def tags(record: RunRecord) -> dict[str, str]:
     """Returns what one looks a run up by."""
-    return {name: str(record[name]) for name in ("study", "variant", "seed", "id")}
+    return {"study": record.study, "variant": record.variant, "seed": str(record.seed), "id": record.id}
 
 
-def totals(record: Mapping[str, Any]) -> dict[str, float]:
+def totals(record: RunRecord) -> dict[str, float]:
     """Returns what is known of a run once it is complete: its size, its times, and the extremes of its metrics."""
     results = {
-        f"{metric}.{kind}": values[kind]
-        for metric, values in record.get("results", {}).items()
-        for kind in ("maximum", "minimum")
+        f"{metric}.{kind}": value
+        for metric, result in record.results.items()
+        for kind, value in (("maximum", result.maximum), ("minimum", result.minimum))
     }
-    size = {name: float(record["model"]["after"][name]) for name in ("parameters", "flops")}
-    return {**size, **record.get("times", {}), **results}
+    size = record.model.after
+    return {"parameters": float(size.parameters or 0), "flops": float(size.flops or 0), **record.times, **results}
 
 
 def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:

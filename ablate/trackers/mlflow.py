@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ablate.records.record import RunRecord, Status
 from ablate.trackers.base import Tracker, parameters, tags, totals
 
-_STATUS = {"complete": "FINISHED", "interrupted": "KILLED"}
+_STATUS = {Status.COMPLETE: "FINISHED", Status.INTERRUPTED: "KILLED"}
 _BATCH = 100  # parameters that the server takes at once
 _LONGEST = 500  # characters of a value
 
@@ -23,7 +24,7 @@ class MLflow(Tracker):
     def __init__(self, tracking_uri: str | None = None) -> None:
         self._uri = tracking_uri
 
-    def start(self, record: Mapping[str, Any], folder: Path, earlier: str | None, epochs: int) -> str:
+    def start(self, record: RunRecord, folder: Path, earlier: str | None, epochs: int) -> str:
         self._client = self._connect()
         if earlier is not None:
             self._run = earlier
@@ -31,8 +32,8 @@ class MLflow(Tracker):
             return earlier
         from mlflow.entities import Param
 
-        name = f"{record['variant']} seed {record['seed']}"
-        experiment = self._experiment(str(record["study"]))
+        name = f"{record.variant} seed {record.seed}"
+        experiment = self._experiment(record.study)
         self._run = str(self._client.create_run(experiment, tags=tags(record), run_name=name).info.run_id)
         shown = [Param(key, str(value)[:_LONGEST]) for key, value in parameters(record).items()]
         for first in range(0, len(shown), _BATCH):
@@ -42,11 +43,11 @@ class MLflow(Tracker):
     def epoch(self, number: int, values: Mapping[str, float]) -> None:
         self._log(values, number)
 
-    def end(self, record: Mapping[str, Any]) -> None:
-        if record["status"] == "complete":
+    def end(self, record: RunRecord) -> None:
+        if record.is_complete:
             # MLflow names its metrics by letters, digits and / . _ - only, as ours are.
-            self._log(totals(record), int(record["config"]["train"]["epochs"]))
-        self._client.set_terminated(self._run, _STATUS.get(record["status"], "FAILED"))
+            self._log(totals(record), record.planned_epochs)
+        self._client.set_terminated(self._run, _STATUS.get(record.status, "FAILED"))
 
     def publish(self, study: str, report: Path) -> bool:
         """Takes a report as the artefacts of a run of its own."""

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from ablate.records.record import RunRecord
 from ablate.trackers.base import Tracker, parameters, tags
 
 
 class TensorBoard(Tracker):
     """Writes event files into `tensorboard/` of the run directory; `tensorboard --logdir outputs` shows all runs."""
 
-    def start(self, record: Mapping[str, Any], folder: Path, earlier: str | None, epochs: int) -> str:
+    def start(self, record: RunRecord, folder: Path, earlier: str | None, epochs: int) -> str:
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
 
@@ -29,8 +29,8 @@ class TensorBoard(Tracker):
             self._writer.add_scalar(name, value, number)
         self._writer.flush()
 
-    def end(self, record: Mapping[str, Any]) -> None:
-        self._writer.add_text("status", str(record["status"]))
+    def end(self, record: RunRecord) -> None:
+        self._writer.add_text("status", str(record.status))
         self._writer.close()
 
     def publish(self, study: str, report: Path) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ablate.records.record import RunRecord
 from ablate.trackers.base import Tracker, parameters, tags, totals
 
 
@@ -19,7 +20,7 @@ class WandB(Tracker):
     def __init__(self, project: str = "ablate", mode: str = "online", entity: str | None = None) -> None:
         self._to: dict[str, Any] = {"project": project, "mode": mode, "entity": entity}
 
-    def start(self, record: Mapping[str, Any], folder: Path, earlier: str | None, epochs: int) -> str:
+    def start(self, record: RunRecord, folder: Path, earlier: str | None, epochs: int) -> str:
         import wandb
 
         found = tags(record)
@@ -40,10 +41,10 @@ class WandB(Tracker):
     def epoch(self, number: int, values: Mapping[str, float]) -> None:
         self._run.log(dict(values), step=number)
 
-    def end(self, record: Mapping[str, Any]) -> None:
-        if record["status"] == "complete":
+    def end(self, record: RunRecord) -> None:
+        if record.is_complete:
             self._run.summary.update(totals(record))
-        self._run.finish(exit_code=0 if record["status"] == "complete" else 1)
+        self._run.finish(exit_code=0 if record.is_complete else 1)
 
     def publish(self, study: str, report: Path) -> bool:
         """Takes a report as an artefact."""

@@ -175,7 +175,7 @@ def test_a_tracker_that_fails_costs_the_run_nothing(
 def test_what_is_not_installed_is_said_before_the_run(train_one: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(
-        ValueError, match=re.escape("logger=wandb: wandb is not installed; pip install 'ablate[wandb]'")
+        ValueError, match=re.escape("logger=wandb: wandb is not installed; pip install 'hydra-ablate[wandb]'")
     ):
         train_one("logger=wandb")
 

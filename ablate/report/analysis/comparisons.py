@@ -164,7 +164,7 @@ def _by_runs(study: Study, question: Question) -> Answer:
             what = "times" if kind.kind == "seconds" else f"values of {kind.label}"
             left_out = f"the {what} of {len(seeds) - len(comparable)} of {len(seeds)} seeds were " + (
                 f"shares of cohorts, which are no run's own; {alone}"
-                if any(study.records.get(run, {}).get("cohort") for run in apart)
+                if any(run in study.records and study.records[run].cohort for run in apart)
                 else "taken on different machines, threads, precisions or versions of torch"
             )
         seeds = comparable

@@ -33,7 +33,7 @@ def completeness(study: Study) -> list[Cell]:
     """
     cells = []
     for run, variant, seed in zip(study.runs["run"], study.runs["variant"], study.runs["seed"], strict=True):
-        stale = study.records.get(run, {}).get("stale", [])
+        stale = study.records[run].stale if run in study.records else ()
         cells.append(Cell(variant, int(seed), "stale" if stale else "complete", "; ".join(stale)))
     cells += [Cell(run.variant, run.seed, run.status, run.why) for run in study.unfinished]
     there = {(cell.variant, cell.seed) for cell in cells}
@@ -94,7 +94,7 @@ def default_command(study: Study) -> Command | None:
 
 def is_ours(study: Study) -> bool:
     """Whether `python -m ablate` makes the study's runs, and not a user's own program or another tool."""
-    return bool(study.records) and not any("task" in record for record in study.records.values())
+    return bool(study.records) and all(record.task is None for record in study.records.values())
 
 
 def _made_by(study: Study, variants: Iterable[str]) -> list[tuple[str, ...]]:
@@ -115,7 +115,7 @@ def _made_by(study: Study, variants: Iterable[str]) -> list[tuple[str, ...]]:
 
 def _typed(study: Study, label: str, common: Sequence[str]) -> tuple[str, list[str]]:
     """Returns the model of a variant that has runs, and what all of them were given beside it and the common."""
-    given = [study.records[run].get("overrides") or () for run in study.of(label)["run"]]
+    given = [study.records[run].overrides for run in study.of(label)["run"]]
     own = [text for text in dict.fromkeys(given[0]) if all(text in others for others in given)]
     own = [text for text in own if text not in common and key_of(text) not in _SET_ASIDE]
     return study.variants[label].model, own
@@ -139,7 +139,7 @@ def _common(study: Study) -> list[str]:
     defaults = [item for item in load(config_dir() / "config.yaml")["defaults"] if isinstance(item, dict)]
     default = next(item["study"] for item in defaults if "study" in item)
     option = study.definition.option or study.definition.name
-    given = [dict.fromkeys(record.get("overrides") or ()) for record in study.records.values()]
+    given = [dict.fromkeys(record.overrides) for record in study.records.values()]
     common = [text for text in (given[0] if given else ()) if all(text in others for others in given)]
     swept = set(study.definition.sweep)
     own = (_SET_ASIDE | swept) - ({"model"} if study.definition.design is not None else set())
@@ -151,7 +151,7 @@ def _common(study: Study) -> list[str]:
 
 def _override(study: Study, model: str, short: str, value: str) -> str | None:
     """Returns the override that a setting in a label stands for; None if that cannot be told."""
-    config = next(iter(study.records.values()))["config"]
+    config = next(iter(study.records.values())).config
     if short in config:
         return f"{short}={value}"  # a group's option
     keys = [f"model.{key}" for key, _ in flatten(study.models.get(model, {}))] + [key for key, _ in flatten(config)]

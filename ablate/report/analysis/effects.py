@@ -123,6 +123,11 @@ def effects(values: ArrayLike, factors: Sequence[str]) -> list[Effect]:
         The effects, single factors first; without intervals for one seed, or where no seed differs from the mean.
 
     Source: G. Box, J. Hunter and W. Hunter, "Statistics for Experimenters", 2nd edition, 2005, chapter 5.
+
+    Example:
+        >>> values = [[60.0, 62.0, 50.0, 55.0], [61.0, 63.0, 51.0, 57.0]]  # neither, bn, drop, both; two seeds
+        >>> [(effect.factors, effect.estimate) for effect in effects(values, ["bn", "drop"])]
+        [(('bn',), 3.75), (('drop',), -8.25), (('bn', 'drop'), 3.5)]
     """
     array = np.asarray(values, dtype=float)
     seeds, cells = array.shape

@@ -1,6 +1,5 @@
 """The runs of a study, from run directories or from a table, as tidy frames."""
 
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from ablate.config.options import config_dir, load, options
-from ablate.records.epochs import TIMES
-from ablate.report.study.cache import Found, read_runs
+from ablate.records.epochs import TIMES, Result
+from ablate.records.record import RunRecord
+from ablate.records.study_directory import studies_below
+from ablate.report.study.cache import StudyRuns, read_runs
 from ablate.report.study.definition import Definition, define, find
-from ablate.report.study.metrics import STATISTICS
 from ablate.report.study.predictions import read_prediction
 from ablate.report.study.run_record import Epochs
 from ablate.report.study.study import Study, Unfinished
@@ -22,8 +22,6 @@ from ablate.report.study.timings import read_timings
 from ablate.report.study.variants import Variant, group
 from ablate.sources import csv_table
 from ablate.sources.into_records import into_records, metric_names
-
-Record = Mapping[str, Any]
 
 
 def find_studies(folder: Path) -> list[Path]:
@@ -34,7 +32,7 @@ def find_studies(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; give the folder of a study, such as outputs/lenet_cifar10")
-    studies = sorted({path.parents[2] for path in folder.rglob("run.json")})
+    studies = [study.folder for study in studies_below(folder)]
     if not studies:
         raise ValueError(f"{folder}: there are no runs in it; `python -m ablate -m` makes those of a study")
     return studies
@@ -51,12 +49,12 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
     Raises:
         ValueError: No run is complete, or the study's definition cannot be read.
     """
-    runs = _sorted_out(read_runs(folder), folder, _run)
-    recorded = runs.newest["config"]["study"]
+    runs = _sorted_out(read_runs(folder), folder, lambda record: record.run)
+    recorded = runs.newest.study_options
     groups = [*folders, config_dir()]
     definition = find(str(recorded.get("name", folder.name)), recorded, groups, file)
     study = _study(definition, runs, models=options("model", groups))
-    configs = {str(label): study.records[run]["config"] for run, label in _first_runs(study)}
+    configs = {str(label): study.records[run].config for run, label in _first_runs(study)}
     return replace(
         study,
         timings=read_timings(folder, configs, runs.broken),
@@ -97,14 +95,14 @@ def collect_table(
         logged, file.stem, tool="csv", variant=variant, seed=seed, metrics=metrics, settings=settings,
         baseline=baseline or defined.baseline or None,
     )  # fmt: skip
-    found = Found()
+    found = StudyRuns()
     for record, rows in imported:
-        if record["status"] == "complete":
+        if record.is_complete:
             found.complete.append((record, Epochs(tuple(rows[0]), np.array([list(row.values()) for row in rows]))))
         else:
             found.others.append(record)
-    runs = _sorted_out(found, file, lambda record: str(record["imported"]["run"]))
-    recorded = runs.newest["config"]["study"]
+    runs = _sorted_out(found, file, _name_of_import)
+    recorded = runs.newest.study_options
     return _study(replace(defined, baseline=recorded["baseline"], metric=recorded["metric"]), runs)
 
 
@@ -119,18 +117,18 @@ class _Runs:
         broken: What is wrong with what cannot be read, by its folder.
     """
 
-    complete: Mapping[str, Record]
+    complete: Mapping[str, RunRecord]
     epochs: Mapping[str, Epochs]
-    unfinished: Mapping[str, Record]
+    unfinished: Mapping[str, RunRecord]
     broken: dict[str, str]
 
     @property
-    def newest(self) -> Record:
+    def newest(self) -> RunRecord:
         """The record of the complete run that was started last."""
-        return max(self.complete.items(), key=lambda item: (str(item[1]["started"]), item[0]))[1]
+        return max(self.complete.items(), key=lambda item: (item[1].started, item[0]))[1]
 
 
-def _sorted_out(found: Found, where: Path, name_of: Callable[[Record], str]) -> _Runs:
+def _sorted_out(found: StudyRuns, where: Path, name_of: Callable[[RunRecord], str]) -> _Runs:
     """Returns runs by name; of copies of one run, the one started last.
 
     Raises:
@@ -143,7 +141,7 @@ def _sorted_out(found: Found, where: Path, name_of: Callable[[Record], str]) -> 
         raise ValueError(
             f"{where}: no run is complete ({'; '.join(left_out[:5])}); repeat the sweep's command to finish them"
         )
-    ordered = sorted(found.complete, key=lambda pair: (name_of(pair[0]), str(pair[0]["started"])))
+    ordered = sorted(found.complete, key=lambda pair: (name_of(pair[0]), pair[0].started))
     complete = {name_of(record): record for record, _ in ordered}
     if len(complete) < len(ordered):
         broken["several folders"] = "hold copies of one run; of each, the one started last counts"
@@ -161,7 +159,7 @@ def _study(definition: Definition, runs: _Runs, models: Mapping[str, Mapping[str
     everything = {**runs.complete, **runs.unfinished}
     variant_of = group(
         {run: _compared(record) for run, record in everything.items()},
-        {run: record.get("overrides") or () for run, record in everything.items()},
+        {run: record.overrides for run, record in everything.items()},
     )
     variants = _in_order(variant_of.values(), definition.baseline)
     records = _one_a_cell(runs, variant_of, list(variants))
@@ -172,7 +170,7 @@ def _study(definition: Definition, runs: _Runs, models: Mapping[str, Mapping[str
         variants=variants,
         records=records,
         unfinished=[
-            Unfinished(run, variant_of[run].label, record["seed"], record["status"], _why(record))
+            Unfinished(run, variant_of[run].label, record.seed, record.status.value, _why(record))
             for run, record in runs.unfinished.items()
         ],
         broken=runs.broken,
@@ -180,10 +178,10 @@ def _study(definition: Definition, runs: _Runs, models: Mapping[str, Mapping[str
     )
 
 
-def _compared(record: Record) -> Mapping[str, Any]:
+def _compared(record: RunRecord) -> Mapping[str, Any]:
     """Returns the configuration that makes a run's variant; how long another tool's run was is no part of it."""
-    config: Mapping[str, Any] = record["config"]
-    return {key: value for key, value in config.items() if key != "train"} if "imported" in record else config
+    config = record.config
+    return config if record.imported is None else {key: value for key, value in config.items() if key != "train"}
 
 
 def _in_order(variants: Iterable[Variant], baseline: str) -> dict[str, Variant]:
@@ -197,10 +195,10 @@ def _in_order(variants: Iterable[Variant], baseline: str) -> dict[str, Variant]:
     return {variant.label: variant for variant in ordered}
 
 
-def _one_a_cell(runs: _Runs, variant_of: Mapping[str, Variant], labels: Sequence[str]) -> dict[str, Record]:
+def _one_a_cell(runs: _Runs, variant_of: Mapping[str, Variant], labels: Sequence[str]) -> dict[str, RunRecord]:
     """Returns the complete runs in the order they are shown; of several with one variant and seed, the first."""
     place = {label: number for number, label in enumerate(labels)}
-    cells = {run: (place[variant_of[run].label], record["seed"]) for run, record in runs.complete.items()}
+    cells = {run: (place[variant_of[run].label], record.seed) for run, record in runs.complete.items()}
     chosen: dict[tuple[int, int], str] = {}
     for run in sorted(cells, key=lambda run: (*cells[run], run)):
         if chosen.setdefault(cells[run], run) != run:
@@ -208,11 +206,11 @@ def _one_a_cell(runs: _Runs, variant_of: Mapping[str, Variant], labels: Sequence
     return {run: runs.complete[run] for run in chosen.values()}
 
 
-def _run_frame(records: Mapping[str, Record], variant_of: Mapping[str, Variant]) -> pd.DataFrame:
+def _run_frame(records: Mapping[str, RunRecord], variant_of: Mapping[str, Variant]) -> pd.DataFrame:
     """Returns a row a run: what it is, its metrics, and the clock that its times were taken by."""
     frame = pd.DataFrame(
         [
-            {"run": run, "variant": variant_of[run].label, "seed": record["seed"], **_metrics(record)}
+            {"run": run, "variant": variant_of[run].label, "seed": record.seed, **_metrics(record)}
             for run, record in records.items()
         ]
     )
@@ -227,62 +225,58 @@ def _first_runs(study: Study) -> Iterator[tuple[str, str]]:
     yield from zip(map(str, first["run"]), map(str, first["variant"]), strict=True)
 
 
-def _run(record: Record) -> str:
-    return f"{record['variant']}/seed{record['seed']}-{record.get('id', '')}"
+def _name_of_import(record: RunRecord) -> str:
+    assert record.imported is not None
+    return record.imported.run
 
 
-def _why(record: Record) -> str:
-    error = record.get("error")
-    message = str(error.get("message", "")).split("\n")[0] if isinstance(error, Mapping) else ""
-    return f"{record['status']}: {message}" if message else str(record["status"])
+def _why(record: RunRecord) -> str:
+    return f"{record.status}: {record.cause}" if record.cause else record.status.value
 
 
-def _metrics(record: Record) -> dict[str, Any]:
+def _metrics(record: RunRecord) -> dict[str, Any]:
     """Returns the metrics of a run, and what has to agree for times to be comparable."""
-    size = record["model"]["after"]
+    size = record.model.after
     return {
-        **dict(_results(record["results"])),
+        **dict(_results(record.results)),
         # Times are compared on logarithms, so one that is not above 0 does not count.
-        **{name: _positive(record["times"][name]) for name in (*TIMES, "total_seconds")},
-        # A task, or another tool, may not have said how large its model is.
-        **{name: _positive(size[name]) if "task" in record else size[name] for name in ("parameters", "flops")},
+        **{name: record.times[name] if record.times[name] > 0 else math.nan for name in (*TIMES, "total_seconds")},
+        "parameters": math.nan if size.parameters is None else size.parameters,
+        "flops": math.nan if size.flops is None else size.flops,
         "clock": _clock(record),
     }
 
 
-def _results(results: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def _results(results: Mapping[str, Result]) -> Iterator[tuple[str, float]]:
     """Yields the statistics over epochs of each result, by the name of the metric that each is."""
-    for name, statistics in results.items():
-        for statistic in STATISTICS:
-            value = statistics.get(statistic) if isinstance(statistics, Mapping) else None
-            known = isinstance(value, int | float) and math.isfinite(value)
-            yield name if statistic == "final" else f"{name}.{statistic}", float(value) if known else math.nan
+    for name, result in results.items():
+        for metric, value in (
+            (name, result.final),
+            (f"{name}.maximum", result.maximum),
+            (f"{name}.minimum", result.minimum),
+        ):
+            yield metric, float(value) if math.isfinite(value) else math.nan
 
 
-def _positive(value: float) -> float:
-    return float(value) if value > 0 else math.nan
-
-
-def _clock(record: Record) -> str:
+def _clock(record: RunRecord) -> str:
     """Returns what two runs share if their times can be compared."""
-    provenance = record["provenance"]
-    return json.dumps(
+    provenance = record.provenance
+    return str(
         [
-            provenance["machine"],
-            sorted({str(start.get("host")) for start in record.get("starts", ())}),
-            provenance["accelerator"],
-            provenance["threads"],
-            provenance["packages"].get("torch"),
-            record["config"]["hardware"]["precision"],
+            provenance.machine,
+            sorted({str(start.host) for start in record.starts}),
+            provenance.accelerator,
+            provenance.threads,
+            provenance.packages.get("torch"),
+            record.precision,
             # The time of a run that was trained with others is its share of theirs: comparable with no other.
-            _run(record) if record.get("cohort") else None,
-        ],
-        sort_keys=True,
+            record.run if record.cohort else None,
+        ]
     )
 
 
 def _epoch_frame(
-    epochs_of: Mapping[str, Epochs], variants: Mapping[str, Variant], records: Mapping[str, Record]
+    epochs_of: Mapping[str, Epochs], variants: Mapping[str, Variant], records: Mapping[str, RunRecord]
 ) -> pd.DataFrame:
     """Returns a row an epoch."""
     columns = list(dict.fromkeys(name for epochs in epochs_of.values() for name in epochs.columns))
@@ -297,7 +291,7 @@ def _epoch_frame(
     of_run = {
         "run": list(epochs_of),
         "variant": [variants[run].label for run in epochs_of],
-        "seed": [records[run]["seed"] for run in epochs_of],
+        "seed": [records[run].seed for run in epochs_of],
     }
     for name, each in of_run.items():
         frame[name] = pd.Series(each).repeat(lengths).to_numpy()

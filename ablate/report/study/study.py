@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ablate.records.record import RunRecord
 from ablate.report.study.definition import Definition
 from ablate.report.study.predictions import Prediction
 from ablate.report.study.timings import Timing
@@ -36,7 +37,7 @@ class Study:
             A run's name is its variant, seed and identity, whatever its folder is called.
         epochs: The epochs of the complete runs: run, variant, seed, and the columns of epochs.csv.
         variants: By label, in the order they are shown: the baseline first, then by number of edits.
-        records: run.json of each complete run, by run.
+        records: The record of each complete run, by run.
         unfinished: Runs that are not complete.
         broken: What is wrong with each run directory that cannot be read, by its folder.
         models: The model options that can be run, by name.
@@ -48,7 +49,7 @@ class Study:
     runs: pd.DataFrame
     epochs: pd.DataFrame
     variants: Mapping[str, Variant]
-    records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    records: Mapping[str, RunRecord] = field(default_factory=dict)
     unfinished: Sequence[Unfinished] = ()
     broken: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -174,9 +174,9 @@ class ClusterLauncher(CohortLauncher):
         return None
 
     def _is_complete(self, member: "Member") -> bool:
-        from ablate.runs.resume import Action, look
+        from ablate.runs.resume import Action, inspect_run
 
-        return look(member.cfg, _directory(member), None).decision.action is Action.KEEP
+        return inspect_run(member.cfg, _directory(member), None).decision.action is Action.KEEP
 
     def _share(self, member: "Member") -> float:
         from ablate.records.run_directory import RunDirectory
@@ -188,30 +188,26 @@ class ClusterLauncher(CohortLauncher):
 
 
 def _directory(member: "Member") -> "RunDirectory":
-    """Returns a run's folder, with what its store has of it, if it has one."""
-    from ablate.records.run_directory import RunDirectory
-    from ablate.records.uploads import store_of
+    """Returns a run's directory, with what its store has of it, if it has one."""
+    from ablate.runs.resume import run_directory
 
-    directory = RunDirectory(member.folder)
-    store = store_of(member.cfg, directory)
-    if store is not None:
-        store.pull()
+    directory = run_directory(member.cfg, member.folder)
+    directory.pull()
     return directory
 
 
 def _job_return(member: "Member", overrides: Sequence[str], cause: BaseException | None) -> JobReturn:
     from ablate.records.run_directory import RunFailed
-    from ablate.runs.run import metric
 
-    found = JobReturn(overrides=list(overrides), cfg=member.cfg, working_dir=str(member.folder))
+    job = JobReturn(overrides=list(overrides), cfg=member.cfg, working_dir=str(member.folder))
     status, why = "not started", f"nothing came of it in {member.folder}; machines without a common folder need store=…"
     try:
         record = _directory(member).read_record()
         if record is not None:
-            status, why = record["status"], str((record.get("error") or {}).get("message", "its task ended"))
-        if record is not None and status == "complete":
-            found.status, found.return_value = JobStatus.COMPLETED, metric(member.cfg, record)
-            return found
+            status, why = record.status.value, record.error.message if record.error else "its task ended"
+            if record.is_complete:
+                job.status, job.return_value = JobStatus.COMPLETED, record.value(member.cfg.study.metric)
+                return job
     except ValueError as error:
         status, why = "unreadable", str(error)
     if cause is not None:
@@ -220,5 +216,5 @@ def _job_return(member: "Member", overrides: Sequence[str], cause: BaseException
         why = next((line for line in reversed(lines) if re.match(r"[A-Za-z_][\w.]*: ", line)), lines[-1])
     said = f"{member.cfg.model.name} seed {member.cfg.seed} {status}: {why}"
     log.error(said)
-    found.status, found.return_value = JobStatus.FAILED, RunFailed(said)
-    return found
+    job.status, job.return_value = JobStatus.FAILED, RunFailed(said)
+    return job

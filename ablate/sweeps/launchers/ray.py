@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ablate.messages import install_hint
 from ablate.sweeps.launchers.cluster import POLL, ClusterLauncher, Work
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ class RayLauncher(ClusterLauncher):
         try:
             import ray
         except ImportError as error:
-            raise ValueError("hydra/launcher=ray: Ray is not installed; pip install 'ablate[ray]'") from error
+            raise ValueError(f"hydra/launcher=ray: Ray is not installed; {install_hint('ray')}") from error
         if ray.is_initialized():
             return
         address = self.options.get("address")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ablate.messages import install_hint
 from ablate.sweeps.launchers.cluster import POLL, ClusterLauncher, Work
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class SlurmLauncher(ClusterLauncher):
         try:
             import submitit  # noqa: F401
         except ImportError as error:
-            raise ValueError("hydra/launcher=slurm: submitit is not installed; pip install 'ablate[slurm]'") from error
+            raise ValueError(f"hydra/launcher=slurm: submitit is not installed; {install_hint('slurm')}") from error
         try:
             said = subprocess.run(["sinfo", "--noheader"], capture_output=True, text=True, timeout=30, check=False)
         except FileNotFoundError as error:

@@ -49,7 +49,7 @@ def accuracy(analysis: Analysis, tables: Mapping[str, pd.DataFrame], drawn: Mapp
 def _published(analysis: Analysis, frame: pd.DataFrame) -> Iterator[Block]:
     definition = analysis.study.definition
     if definition.source:
-        epochs = {record["config"]["train"]["epochs"] for record in analysis.study.records.values()}
+        epochs = {record.planned_epochs for record in analysis.study.records.values()}
         words = f"Published figures: {definition.source}"
         if definition.published_epochs is not None and epochs != {definition.published_epochs}:
             ours = " or ".join(map(str, sorted(epochs)))

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
+from ablate.records.record import DataFacts, Provenance
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.completeness import commands, default_command
 from ablate.report.output import words
@@ -24,7 +25,7 @@ def times(analysis: Analysis, tables: Mapping[str, pd.DataFrame], drawn: Mapping
         "Runs shared their machine with whatever else ran on it, so small differences between variants may be the "
         "machine's."
     )
-    together = sum(bool(record.get("cohort")) for record in analysis.study.records.values())
+    together = sum(record.cohort is not None for record in analysis.study.records.values())
     if together:
         yield Text(
             f"{words.count(together, 'run')} of {len(analysis.study.records)} were trained together with others, in "
@@ -92,34 +93,22 @@ def _matrix(analysis: Analysis) -> Table:
 def basis(analysis: Analysis) -> Iterator[Block]:
     """Yields what all runs have in common, and what not."""
     every = analysis.study.records.values()
-    imported = Counter(task for record in every if (task := str(record.get("task", ""))).startswith("imported from "))
+    imported = Counter(record.imported.tool for record in every if record.imported is not None)
     lines = [
-        f"{words.count(runs, 'run')} {task}: of what data, code and machine is not recorded, nor whether the runs of "
-        "a seed share anything else"
-        for task, runs in imported.items()
+        f"{words.count(number, 'run')} imported from {tool}: of what data, code and machine is not recorded, nor "
+        "whether the runs of a seed share anything else"
+        for tool, number in imported.items()
     ]
-    records = [record for record in every if str(record.get("task", "")) not in imported]
+    records = [record for record in every if record.imported is None]
     if not records:
         if lines:
             yield Bullets([Item(line) for line in lines])
         return
-    provenance, data = records[0]["provenance"], records[0]["data"]
-    images = ", ".join(f"{images:,} {name}" for name, images in data["images"].items())
-    code, machine = provenance["code"], provenance["machine"]
-    commit = f"commit {str(code['commit'])[:12]}" if code.get("commit") else "not from a git checkout"
-    if code.get("dirty"):
-        commit += " with local changes"
-    packages = ", ".join(f"{name} {version}" for name, version in provenance["packages"].items())
-    lines += [
-        f"Data: {data['name']}, {images} images, SHA-256 {data['sha256'][:16]}…",
-        f"Code: {commit}; {packages}",
-        f"Machine: {machine['cpu']}, {machine['cores']} cores; computed on {provenance['accelerator']} "
-        f"with {words.count(provenance['threads'], 'thread')}",
-    ]
+    lines += [_data(records[0].data), *_provenance(records[0].provenance)]
     lines += [f"Mismatch: {mismatch}" for mismatch in analysis.mismatches]
     if not analysis.mismatches:
         agree = "data, code, packages, machine, device, threads, precision and whether other runs shared the machine"
-        if any("task" in record for record in records):
+        if any(record.task is not None for record in records):
             lines.append(f"All runs agree in {agree}; what the runs of a seed share is their task's to say.")
         else:
             lines.append(
@@ -127,3 +116,23 @@ def basis(analysis: Analysis) -> Iterator[Block]:
                 "same weights in the layers that they share."
             )
     yield Bullets([Item(line) for line in lines])
+
+
+def _data(data: DataFacts | None) -> str:
+    if data is None:
+        return "Data: unknown"
+    images = [", ".join(f"{number:,} {name}" for name, number in data.images.items()) + " images"] * bool(data.images)
+    digest = [f"SHA-256 {data.sha256[:16]}…"] if data.sha256 else []
+    return ", ".join([f"Data: {data.name or 'without a name'}", *images, *digest])
+
+
+def _provenance(provenance: Provenance) -> Iterator[str]:
+    code, machine = provenance.code, provenance.machine
+    commit = f"commit {code.commit[:12]}" if code.commit else "not from a git checkout"
+    if code.dirty:
+        commit += " with local changes"
+    yield f"Code: {commit}; {', '.join(f'{name} {version}' for name, version in provenance.packages.items())}"
+    where = f"Machine: {machine.cpu or 'unknown'}, {machine.cores or 'unknown'} cores"
+    if provenance.accelerator is not None and provenance.threads is not None:
+        where += f"; computed on {provenance.accelerator} with {words.count(provenance.threads, 'thread')}"
+    yield where
