@@ -31,7 +31,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.records import provenance
-from ablate.records.epochs import Epoch, summarise, total_times
+from ablate.records.epochs import RESERVED, Epoch, summarise, total_times
 from ablate.records.record import ModelFacts, RunRecord, Size, Status, config_of_others, describe_error
 from ablate.records.run_directory import RunDirectory
 from ablate.tasks.run import Run
@@ -112,6 +112,9 @@ def _epochs(rows: Iterator[Row], run: Run, name: str, metric: str) -> None:
         seconds = time.perf_counter() - start
         if metric not in values:
             raise ValueError(f"study.metric={metric}: the task yields {', '.join(values)}, and not that")
+        for key in values:
+            if key in RESERVED:
+                raise ValueError(f"the task yields {key}, which is a column of ablate's own; call it something else")
         row: Epoch = {"epoch": len(run.rows) + 1, **{str(key): float(value) for key, value in values.items()}}
         row |= {"train_seconds": seconds, "eval_seconds": 0.0, "data_seconds": 0.0}
         run.end_epoch(row)

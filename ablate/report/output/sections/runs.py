@@ -1,4 +1,4 @@
-"""Times, what there is of the runs, and what the comparison rests on."""
+"""Times, the status of the runs, and what the comparison rests on."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
