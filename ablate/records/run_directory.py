@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ablate.files import atomic_write, remove_leftovers
+from ablate.files import atomic_write, refuse_links, remove_leftovers
 from ablate.records.epochs import Epoch
 
 FORMAT = 1  # of run.json
@@ -80,7 +80,9 @@ class RunDirectory:
 
         Raises:
             Busy: Another process holds the lock.
+            ValueError: The folder is a link.
         """
+        refuse_links(self.folder)
         lock = FileLock(self.lock_file)
         try:
             lock.acquire(blocking=False)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ablate.files import atomic_write
+from ablate.files import atomic_write, refuse_links
 from ablate.records.run_directory import FORMAT, read_text
 
 
@@ -24,6 +24,7 @@ def write_study_file(study: Path, kind: str, started: str, content: Mapping[str,
         content: What JSON can hold.
     """
     folder = study / kind
+    refuse_links(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{started.replace(':', '').replace('+0000', 'Z')}.json"
     with atomic_write(path) as file:
