@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ablate.config import schema
 from ablate.config.design import settle
+from ablate.config.hydra_node import check_hydra
 from ablate.config.options import config_dir
 from ablate.records.run_directory import Busy, RunFailed
 from ablate.sweeps.preflight import Refused, failures, say_what_next
@@ -68,6 +69,7 @@ def main(arguments: Sequence[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing; what calls this prints
     sys.argv[1:] = arguments
     try:
+        check_hydra(arguments)
         failed = _failure(train)
         for run in session.deferred:
             failed += _failure(run)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ablate.files import atomic_write, keep_copy, remove_leftovers
+from ablate.files import atomic_write, keep_copy, refuse_links, remove_leftovers
 from ablate.records.epochs import EPOCHS_FILE, Epoch
 from ablate.records.record import RECORD_FILE, RunRecord
 from ablate.records.uploads import HURRY, PATIENCE, RunStore, StoreFailed
@@ -91,9 +91,10 @@ class RunDirectory:
 
         Raises:
             Busy: Another process holds the lock.
-            ValueError: The run's store cannot be read.
+            ValueError: The folder is a link, or the run's store cannot be read.
             RunFailed: At the end, the run's files could not be brought to its store; they are in its folder.
         """
+        refuse_links(self.folder)
         lock = FileLock(self.lock_file)
         try:
             lock.acquire(blocking=False)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ablate.files import atomic_write
+from ablate.files import atomic_write, refuse_links
 from ablate.records.record import FORMAT, RECORD_FILE
 from ablate.records.run_directory import RunDirectory, read_text
 
@@ -65,6 +65,7 @@ class StudyDirectory:
             content: What JSON can hold.
         """
         path = self.folder / kind / f"{started.replace(':', '').replace('+0000', 'Z')}.json"
+        refuse_links(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
             json.dump({"format": FORMAT, **content}, file, indent=1)
