@@ -1,6 +1,6 @@
 """Commands in processes that need not import torch: a server has imported it, and forks for each of them.
 
-A command gets a folder, an environment, pipes and a session of its own, as from `subprocess`, and ends as it would there.
+A command gets a folder, an environment, pipes and a session of its own, as `subprocess` gives them, and ends alike.
 
     with Server() as server:
         done = server.run("ablate", "report", "outputs/demo", cwd=folder, env=os.environ)
@@ -202,7 +202,7 @@ def _ask(
 
 def _call(address: str, command: Sequence[str]) -> int:
     """What a shell's command does: it stands for the one of the server, whose exit code it has."""
-    server, pid = _ask(address, command, os.getcwd(), os.environ, (0, 1, 2), session=False)
+    server, pid = _ask(address, command, str(Path.cwd()), os.environ, (0, 1, 2), session=False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, _: os.kill(pid, number))
     code = int(server.recv(16))
@@ -232,7 +232,7 @@ def _import() -> None:
 
 
 def _serve(address: str) -> dict[str, Any]:
-    """Forks for each request; returns only in a child, with what it is to run. The server itself ends with its stdin."""
+    """Forks for each request; returns in the child, with what it is to run. The server ends with its stdin."""
     import gc
     import selectors
 
