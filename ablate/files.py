@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole, so that a reader sees the old one or the new one, and that stay in their folder."""
+"""Files that are replaced as a whole (a reader sees the old one or the new one), and that stay in their folder."""
 
 import os
 import secrets
@@ -50,7 +50,7 @@ def keep_copy(path: Path, copy: Path) -> None:
 def _create(part: Path, mode: str) -> IO[Any]:
     # Never a file that is there already: it may be another's, or a link to one.
     binary = "b" in mode
-    return open(
+    return open(  # noqa: PTH123 (a descriptor)
         os.open(part, _NEW, 0o666), mode, encoding=None if binary else "utf-8", newline=None if binary else "\n"
     )
 

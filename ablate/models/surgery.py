@@ -409,9 +409,9 @@ def _keep_weights(old: nn.Module, new: nn.Module) -> None:
             setattr(new.get_submodule(part), leaf, before)
     with torch.no_grad():
         for name, values in new.named_buffers():
-            if name in buffers and not is_lazy(values) and not is_lazy(buffers[name]):
-                if buffers[name].shape == values.shape:
-                    values.copy_(buffers[name])
+            known = name in buffers and not is_lazy(values) and not is_lazy(buffers[name])
+            if known and buffers[name].shape == values.shape:
+                values.copy_(buffers[name])
 
 
 # Classes, not closures: a copy of the model then calls its own copies of the layers.
