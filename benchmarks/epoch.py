@@ -176,7 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3, help="counted epochs of each (default: 3)")
     parser.add_argument("--precisions", default="fp32,bf16", help="default: fp32,bf16")
-    parser.add_argument("overrides", nargs="*", help="Hydra overrides of ours, such as hardware=cuda")
+    parser.add_argument("overrides", nargs="*", help="overrides of ablate's configuration, such as hardware=cuda")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     disable_possible_user_warnings()

@@ -167,7 +167,7 @@ def test_sigterm_is_recorded_and_gone_on_from(start: Start, finish: Callable[...
     assert record["error"]["type"] == "Terminated"
     assert record["error"]["epoch"] == 3
     (tmp_path / "gate").unlink()
-    assert "goes on after epoch 2" in finish(tmp_path, *hold, "model=plain", "seed=0")
+    assert "resumes after epoch 2" in finish(tmp_path, *hold, "model=plain", "seed=0")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small disk has to be mounted, which takes root")

@@ -1,7 +1,6 @@
 """Commands in processes that need not import torch: a server has imported it, and forks for each of them.
 
-A command gets a folder, an environment, pipes and a session of its own, as from `subprocess`, and ends as it would
-there.
+A command gets a folder, an environment, pipes and a session of its own, as `subprocess` gives them, and ends alike.
 
     with Server() as server:
         done = server.run("ablate", "report", "outputs/demo", cwd=folder, env=os.environ)
@@ -233,7 +232,7 @@ def _import() -> None:
 
 
 def _serve(address: str) -> dict[str, Any]:
-    """Forks for each request; returns only in a child, with what it is to run. The server ends with its stdin."""
+    """Forks for each request; returns in the child, with what it is to run. The server ends with its stdin."""
     import gc
     import selectors
 

@@ -11,34 +11,34 @@ from ablate.sweeps.sigterm import EXIT_CODE, Terminated
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
-# Options that a plugin of Hydra brings, and the extra of ours or the package that has the plugin.
+# Options that come with a plugin of Hydra, and our extra, or the package, that has the plugin.
 _EXTRAS = {"hydra/sweeper/optuna": "optuna"}
 _PACKAGES = {"hydra/launcher/joblib": "hydra-joblib-launcher"}
 
 
 def exit_code(command: Callable[[list[str]], int], arguments: list[str]) -> int:
-    """Runs a command, and prints what it was refused for.
+    """Runs a command, and prints the message of an error that the user can mend.
 
     Args:
-        command: Returns 0 when it is done and 1 where a run or a claim failed.
+        command: Returns 0 if all went well and 1 if a run or a claim failed.
         arguments: What was typed after its name.
 
     Returns:
-        Those, or 2 where the command was wrong, 130 after Ctrl-C, 143 after SIGTERM.
+        What the command returns; 2 if the command was wrong, 130 after Ctrl-C, 143 after SIGTERM.
 
     Raises:
-        Exception: An error of ours; with HYDRA_FULL_ERROR=1 any.
+        Exception: The error is a mistake in ablate, or HYDRA_FULL_ERROR=1 asks for the traceback of any error.
     """
     try:
         return command(arguments)
-    except SystemExit as end:  # argparse's, or that of a plan
+    except SystemExit as end:  # raised by argparse, or at the end of a plan
         return end.code if isinstance(end.code, int) else DONE
     except KeyboardInterrupt:
         return INTERRUPTED
     except Terminated:
         return EXIT_CODE
-    except BrokenPipeError:  # a reader such as `head` has what it wanted
-        sys.stdout = None  # which Python would flush at its end
+    except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
+        sys.stdout = None  # else Python flushes it at its end, and fails again
         return DONE
     except Exception as error:
         message = explain(error, arguments)
@@ -49,7 +49,7 @@ def exit_code(command: Callable[[list[str]], int], arguments: list[str]) -> int:
 
 
 def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
-    """Returns the message for an error that the user can mend, None for one of ours.
+    """Returns the message for an error that the user can mend, None for a mistake in ablate.
 
     Args:
         error: What a command ended with.

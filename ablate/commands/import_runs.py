@@ -1,4 +1,4 @@
-"""`ablate import mlflow|wandb|csv …`: brings runs of other tools in, for the report to judge them."""
+"""`ablate import mlflow|wandb|csv …`: reads runs of other tools, for the report to judge them."""
 
 import argparse
 import importlib.util

@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.config.compose import register, to_config
+from ablate.config.hydra_node import check_hydra
 from ablate.config.options import config_dir
 from ablate.config.schema import Config
 from ablate.records.run_directory import Busy, RunFailed
@@ -68,6 +69,7 @@ def main(arguments: Sequence[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing; what calls this prints
     sys.argv[1:] = arguments
     try:
+        check_hydra(arguments)
         failed = _failure(train)
         for run in session.deferred:
             failed += _failure(run)

@@ -1,6 +1,6 @@
 """`ablate verify RUN_DIR`: runs a finished run again, from its record, and compares.
 
-A run directory may come from anybody: only code of the packages that this command's user allows is run.
+A run directory may come from anybody: only code of packages that the user of this command allows is run.
 """
 
 import argparse
@@ -41,13 +41,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Verification:
-    """A run against its repetition.
+    """The comparison of a run with its repetition.
 
     Attributes:
-        epochs: How many were repeated.
+        epochs: Number of repeated epochs.
         difference: The first one; None if the epochs agree.
-        weights: Names of the layers whose final weights differ; None where only a part was repeated.
-        conditions: In what code, packages, data or hardware now differ from then, in words.
+        weights: Names of the layers whose final weights differ; None if only some epochs were repeated.
+        conditions: What has changed in code, packages, data and hardware, in words.
     """
 
     epochs: int

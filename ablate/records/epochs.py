@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+EPOCHS_FILE = "epochs.csv"
 Epoch = dict[str, float]  # a row of epochs.csv, by column
 
 

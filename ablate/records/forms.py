@@ -7,18 +7,20 @@ these or None, and `Any`. A field whose value is its default is left out, but fo
 import functools
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
-_Reader = Callable[[Any, str], Any]  # of a value, and where it stands, for the message
+Schema = dict[str, Any]  # a JSON schema, or a part of one
+_Field = Field[Any]
+_Reader = Callable[[object, str], object]  # of a value, and where it stands, for the message
 WRITTEN = {"written": True}  # metadata of a field that is written whatever its value
 _NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", types.NoneType: "null"}
 
 
-def unknown(*placeholders: Any) -> dict[str, Any]:
+def unknown(*placeholders: object) -> dict[str, object]:
     """Returns the metadata of a field that may be None, which JSON holds as a placeholder.
 
     Args:
@@ -27,7 +29,7 @@ def unknown(*placeholders: Any) -> dict[str, Any]:
     return {"unknown": placeholders}
 
 
-def read(kind: type[_T], value: Any, where: str = "") -> _T:
+def read(kind: type[_T], value: object, where: str = "") -> _T:
     """Returns a dataclass from what JSON holds; keys that it has no field for are ignored.
 
     Args:
@@ -38,8 +40,8 @@ def read(kind: type[_T], value: Any, where: str = "") -> _T:
     Raises:
         ValueError: A value is missing or of another kind; the message ends with its dotted key.
     """
-    reader: _Reader = _reader(typing.cast(Any, kind))
-    return typing.cast(_T, reader(value, where))
+    hashable: Hashable = typing.cast(Hashable, kind)
+    return typing.cast(_T, _reader(hashable)(value, where))
 
 
 def plain(value: Any) -> Any:
@@ -58,9 +60,9 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
-def schema(kind: type) -> dict[str, Any]:
+def schema(kind: type) -> Schema:
     """Returns the JSON schema of a dataclass as `plain` writes it."""
-    definitions: dict[str, Any] = {}
+    definitions: Schema = {}
     root = _schema(kind, definitions)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root, "$defs": definitions}
 
@@ -70,7 +72,7 @@ def _unusable(where: str) -> ValueError:
 
 
 @functools.cache
-def _reader(kind: Any) -> _Reader:
+def _reader(kind: Hashable) -> _Reader:
     """Returns what reads a kind of value."""
     if is_dataclass(kind):
         return _dataclass_reader(typing.cast(type, kind))
@@ -84,17 +86,17 @@ def _reader(kind: Any) -> _Reader:
         return _mapping_reader(None if inner[1] is Any else _reader(inner[1]))
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         known = {member.value: member for member in kind}
-        return _checked(lambda value: isinstance(value, str) and value in known, lambda value: known[value])
+        return _checked(lambda value: isinstance(value, str) and value in known, lambda value: known[str(value)])
     if kind is float:
-        return _checked(_is_number, lambda value: value)
+        return _checked(_is_number)
     if kind is int:
-        return _checked(lambda value: isinstance(value, int) and not isinstance(value, bool), lambda value: value)
+        return _checked(lambda value: isinstance(value, int) and not isinstance(value, bool))
     assert kind in (str, bool), f"no field is of the kind {kind}"
-    return _checked(lambda value: isinstance(value, kind), lambda value: value)
+    return _checked(lambda value: isinstance(value, str if kind is str else bool))
 
 
-def _checked(check: Callable[[Any], bool], take: Callable[[Any], Any]) -> _Reader:
-    def reader(value: Any, where: str) -> Any:
+def _checked(check: Callable[[object], bool], take: Callable[[object], object] = lambda value: value) -> _Reader:
+    def reader(value: object, where: str) -> object:
         if not check(value):
             raise _unusable(where)
         return take(value)
@@ -102,14 +104,14 @@ def _checked(check: Callable[[Any], bool], take: Callable[[Any], Any]) -> _Reade
     return reader
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return isinstance(value, float) or abs(value) < 2**1023  # a whole number that a float can hold
 
 
 def _tuple_reader(item: _Reader) -> _Reader:
-    def reader(value: Any, where: str) -> Any:
+    def reader(value: object, where: str) -> object:
         if not isinstance(value, list | tuple):
             raise _unusable(where)
         return tuple(item(each, where) for each in value)
@@ -118,7 +120,7 @@ def _tuple_reader(item: _Reader) -> _Reader:
 
 
 def _mapping_reader(item: _Reader | None) -> _Reader:
-    def reader(value: Any, where: str) -> Any:
+    def reader(value: object, where: str) -> object:
         if not isinstance(value, Mapping):
             raise _unusable(where)
         return value if item is None else {key: item(each, f"{where}.{key}") for key, each in value.items()}
@@ -133,13 +135,13 @@ def _dataclass_reader(kind: type) -> _Reader:
         for field in fields(kind)
     ]
 
-    def reader(value: Any, where: str) -> Any:
+    def reader(value: object, where: str) -> object:
         if isinstance(value, kind):
             return value
         if not isinstance(value, Mapping):
             raise _unusable(where)
         prefix = f"{where}." if where else ""
-        found = {}
+        found: dict[str, object] = {}
         for name, required, placeholders, item in readers:
             if name not in value:
                 if required:
@@ -152,17 +154,17 @@ def _dataclass_reader(kind: type) -> _Reader:
     return reader
 
 
-def _is_required(field: "Field[Any]") -> bool:
+def _is_required(field: _Field) -> bool:
     return field.default is MISSING and field.default_factory is MISSING
 
 
-def _is_default(field: "Field[Any]", value: Any) -> bool:
+def _is_default(field: _Field, value: object) -> bool:
     if field.default_factory is not MISSING:
         return bool(value == field.default_factory())
     return field.default is not MISSING and bool(value == field.default)
 
 
-def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+def _schema(kind: object, definitions: Schema) -> Schema:
     """Returns the schema of a kind of value, and adds those of the dataclasses in it to the definitions."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if is_dataclass(kind):
@@ -175,10 +177,10 @@ def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         return {"type": "object", "additionalProperties": True if inner[1] is Any else _schema(inner[1], definitions)}
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return {"enum": [member.value for member in kind]}
-    return {"type": _NAMES[kind]}
+    return {"type": _NAMES[typing.cast(type, kind)]}
 
 
-def _object(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
+def _object(kind: type, definitions: Schema) -> Schema:
     if kind.__name__ not in definitions:
         definitions[kind.__name__] = {}  # a place in the order of the fields
         hints, properties = typing.get_type_hints(kind), {}

@@ -16,9 +16,10 @@ from ablate.records import forms
 from ablate.records.epochs import TIMES, Result
 from ablate.records.forms import WRITTEN, unknown
 
-FORMAT = 1  # of run.json
+RECORD_FILE, FORMAT = "run.json", 1
+Config = Mapping[str, Any]  # a part of a configuration, as plain data
 _NAME = re.compile(r"[\w.+-]{1,100}")  # of a variant
-_IMAGES: dict[str, Any] = {"sha256": "", "images": {}}
+_IMAGES: dict[str, object] = {"sha256": "", "images": {}}
 
 
 class Status(StrEnum):
@@ -129,7 +130,7 @@ class Failure:
 
 
 def config_of_others(
-    variant: str, seed: int, study: Mapping[str, Any], settings: Mapping[str, Any], precision: str, epochs: int = 0
+    variant: str, seed: int, study: Config, settings: Config, precision: str, epochs: int = 0
 ) -> dict[str, Any]:
     """Returns the configuration of a run that ablate has not trained, in the form that is read off records."""
     return {
@@ -196,7 +197,7 @@ class RunRecord:
     study: str
     variant: str
     seed: int
-    config: Mapping[str, Any]
+    config: Config
     model: ModelFacts
     data: DataFacts | None = field(metadata=unknown({"name": "unknown", **_IMAGES}, {"name": "the task's", **_IMAGES}))
     pairing: Pairing | None = field(metadata=unknown({"initial_weights": {}, "first_epoch_order": ""}))
@@ -240,22 +241,22 @@ class RunRecord:
         return str(self.config["hardware"]["precision"])
 
     @property
-    def base(self) -> Mapping[str, Any]:
+    def base(self) -> Config:
         """The base model's `_target_` and arguments."""
         return self._config_part("model", "base")
 
     @property
-    def edits(self) -> Mapping[str, Mapping[str, Any]]:
+    def edits(self) -> Mapping[str, Config]:
         """The model's edits by name."""
         return self._config_part("model", "edits")
 
     @property
-    def study_options(self) -> Mapping[str, Any]:
+    def study_options(self) -> Config:
         """The study's option, as it was at the run's first start."""
         return self._config_part("study")
 
     @property
-    def loggers(self) -> Mapping[str, Any]:
+    def loggers(self) -> Config:
         """`_target_` and arguments of its trackers, by name."""
         return self._config_part("logger")
 
@@ -268,14 +269,14 @@ class RunRecord:
         """Returns a time, or a metric after the last epoch, of a complete run."""
         return float(self.times[metric] if metric in self.times else self.results[metric].final)
 
-    def _config_part(self, *keys: str) -> Mapping[str, Any]:
+    def _config_part(self, *keys: str) -> Config:
         part = self.config
         for key in keys:
             part = part.get(key) or {}
         return part
 
     @classmethod
-    def from_json(cls, content: Any) -> "RunRecord":
+    def from_json(cls, content: object) -> "RunRecord":
         """Returns the record that run.json holds.
 
         Args:
@@ -299,7 +300,7 @@ class RunRecord:
         return {"format": FORMAT, **forms.plain(self)}
 
 
-def schema() -> dict[str, Any]:
+def schema() -> forms.Schema:
     """Returns the JSON schema of run.json."""
     made = forms.schema(RunRecord)
     record = made["$defs"]["RunRecord"]
@@ -310,14 +311,14 @@ def schema() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Edit:
-    layer: Mapping[str, Any] | None = None
+    layer: Config | None = None
 
 
 @dataclass(frozen=True)
 class _Model:
     name: str
     edits: Mapping[str, _Edit]
-    base: Mapping[str, Any] | None = None
+    base: Config | None = None
 
 
 @dataclass(frozen=True)
@@ -337,9 +338,9 @@ class _Config:
     model: _Model
     train: _Train
     hardware: _Hardware
-    study: Mapping[str, Any]
-    data: Mapping[str, Any]
-    logger: Mapping[str, Any] | None = None
+    study: Config
+    data: Config
+    logger: Config | None = None
 
 
 def _check(record: RunRecord) -> None:

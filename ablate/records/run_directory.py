@@ -12,12 +12,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ablate.files import atomic_write, keep_copy, remove_leftovers
-from ablate.records.epochs import Epoch
-from ablate.records.record import RunRecord
+from ablate.files import atomic_write, keep_copy, refuse_links, remove_leftovers
+from ablate.records.epochs import EPOCHS_FILE, Epoch
+from ablate.records.record import RECORD_FILE, RunRecord
 from ablate.records.uploads import HURRY, PATIENCE, RunStore, StoreFailed
-
-RECORD, EPOCHS = "run.json", "epochs.csv"  # the files that the report reads
 
 
 class RunFailed(Exception):
@@ -48,18 +46,18 @@ class RunDirectory:
             f"{study}/{folder.parent.name}/{folder.name}",
             folder,
             state=[self.checkpoint_file.name, self.previous_checkpoint_file.name],
-            told=[EPOCHS, RECORD],
+            told=[EPOCHS_FILE, RECORD_FILE],
         )  # fmt: skip
 
     @property
     def record_file(self) -> Path:
         """Status, identity, results, times and provenance of the run."""
-        return self.folder / RECORD
+        return self.folder / RECORD_FILE
 
     @property
     def epochs_file(self) -> Path:
         """A row an epoch."""
-        return self.folder / EPOCHS
+        return self.folder / EPOCHS_FILE
 
     @property
     def checkpoint_file(self) -> Path:
@@ -93,9 +91,10 @@ class RunDirectory:
 
         Raises:
             Busy: Another process holds the lock.
-            ValueError: The run's store cannot be read.
+            ValueError: The folder is a link, or the run's store cannot be read.
             RunFailed: At the end, the run's files could not be brought to its store; they are in its folder.
         """
+        refuse_links(self.folder)
         lock = FileLock(self.lock_file)
         try:
             lock.acquire(blocking=False)
@@ -146,7 +145,7 @@ class RunDirectory:
             self._store.push(*(file.name for file in files))
 
     def forget(self) -> None:
-        """Removes the results and the state, here and in the store, for the run to start anew; its log stays.
+        """Removes the results and the state, here and in the store, for the run to restart; its log stays.
 
         Raises:
             ValueError: They cannot be removed from the store.
@@ -167,11 +166,11 @@ class RunDirectory:
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"{RECORD} cannot be read: {error}") from error
+            raise ValueError(f"{RECORD_FILE} cannot be read: {error}") from error
         try:
             content = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{RECORD} is not JSON: {error}") from error
+            raise ValueError(f"{RECORD_FILE} is not JSON: {error}") from error
         return RunRecord.from_json(content)
 
     def write_record(self, record: RunRecord) -> None:

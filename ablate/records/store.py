@@ -16,6 +16,8 @@ from platformdirs import user_cache_path
 
 from ablate.files import atomic_write
 from ablate.messages import install_hint
+from ablate.records.epochs import EPOCHS_FILE
+from ablate.records.record import RECORD_FILE
 
 # Where an upload shows only when it is whole; elsewhere a file is written under another name and renamed.
 _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
@@ -125,7 +127,7 @@ def mirror(address: str) -> Path:
     index: dict[str, str] = json.loads(index_file.read_text()) if index_file.is_file() else {}
     try:
         named = {
-            key: version for name in ("run.json", "epochs.csv") for key, version in store.files(f"**/{name}").items()
+            key: version for name in (RECORD_FILE, EPOCHS_FILE) for key, version in store.files(f"**/{name}").items()
         }
         # Whoever can write to the store names the files in it: none of them may lead out of the folder.
         found = {key: version for key, version in named.items() if ".." not in PurePosixPath(key).parts}

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ablate.files import atomic_write
-from ablate.records.record import FORMAT
-from ablate.records.run_directory import RECORD, RunDirectory, read_text
+from ablate.files import atomic_write, refuse_links
+from ablate.records.record import FORMAT, RECORD_FILE
+from ablate.records.run_directory import RunDirectory, read_text
 
 TIMING, PLAN, REPORT = "timing", "plan", "report"  # folders in a study's, beside those of its variants
 
@@ -37,7 +37,7 @@ class StudyDirectory:
         for variant in os.scandir(self.folder) if self.folder.is_dir() else ():
             if variant.is_dir():
                 for run in os.scandir(variant.path):
-                    if os.path.lexists(os.path.join(run.path, RECORD)):  # noqa: PTH118 (there may be very many)
+                    if os.path.lexists(os.path.join(run.path, RECORD_FILE)):  # noqa: PTH118 (there may be very many)
                         yield f"{variant.name}/{run.name}"
 
     def run(self, variant: str, seed: int, identity: str) -> RunDirectory:
@@ -65,6 +65,7 @@ class StudyDirectory:
             content: What JSON can hold.
         """
         path = self.folder / kind / f"{started.replace(':', '').replace('+0000', 'Z')}.json"
+        refuse_links(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
             json.dump({"format": FORMAT, **content}, file, indent=1)
@@ -74,7 +75,7 @@ class StudyDirectory:
 
 def studies_below(folder: Path) -> list[StudyDirectory]:
     """Returns the studies at or below a folder: those that hold a run."""
-    return [StudyDirectory(path) for path in sorted({path.parents[2] for path in folder.rglob(RECORD)})]
+    return [StudyDirectory(path) for path in sorted({path.parents[2] for path in folder.rglob(RECORD_FILE)})]
 
 
 def studies_in(folder: Path) -> list[StudyDirectory]:

@@ -142,7 +142,7 @@ class RunStore:
             raise ValueError(f"store={self._store.address}: {self._key} cannot be read: {reason(error)}") from error
 
     def forget(self) -> None:
-        """Removes the run from the store, for it to start anew: what is there would else count as further.
+        """Removes the run from the store, for it to restart: what is there would else count as further.
 
         Raises:
             ValueError: It cannot be removed.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablate.records.store import is_address, mirror
+from ablate.records.study_directory import StudyDirectory
 from ablate.report.analysis.analyse import Analysis, analyse
 from ablate.report.analysis.verdicts import Verdict
 from ablate.report.output.document import Bullets, Document, Text
@@ -82,7 +83,10 @@ def _analyses(options: argparse.Namespace) -> list[tuple[Analysis, Path]]:
         raise ValueError(f"--out takes one study, {options.path} holds {len(folders)}; name one of them")
     studies = [collect(folder, options.config_dir, options.study) for folder in folders]
     places = [Path("outputs") / folder.name if remote else folder for folder in folders]
-    return [(analyse(study), options.out or place / "report") for study, place in zip(studies, places, strict=True)]
+    return [
+        (analyse(study), options.out or StudyDirectory(place).report)
+        for study, place in zip(studies, places, strict=True)
+    ]
 
 
 def _print(document: Document) -> None:

@@ -50,17 +50,17 @@ def decide(directory: RunDirectory, record: RunRecord | None, stale: Sequence[st
         return Decision(Action.START)
     scope, status = RERUN.index(rerun), record.status
     if scope >= RERUN.index("all"):
-        return Decision(Action.START, f"was {status}; rerun=all starts it anew")
+        return Decision(Action.START, f"was {status}; rerun=all restarts it")
     if status is Status.COMPLETE:
         if stale and scope >= RERUN.index("stale"):
-            return Decision(Action.START, f"is stale ({'; '.join(stale)}); rerun=stale starts it anew")
+            return Decision(Action.START, f"is stale ({'; '.join(stale)}); rerun=stale restarts it")
         if not _epochs_are_whole(directory, record):
             return Decision(Action.RESUME, f"has a damaged {directory.epochs_file.name}, which is restored")
         return Decision(Action.KEEP)
     if status in _FAILED and scope < RERUN.index("failed"):
         return Decision(Action.LEAVE)
     if stale:  # epochs of two versions would be a run of neither
-        return Decision(Action.START, f"was {status} under other conditions ({'; '.join(stale)}); it starts anew")
+        return Decision(Action.START, f"was {status} under other conditions ({'; '.join(stale)}), and is restarted")
     return Decision(Action.RESUME)
 
 
@@ -119,7 +119,7 @@ def _read_earlier(cfg: Config, directory: RunDirectory) -> RunRecord | None:
     try:
         record = directory.read_record()
     except ValueError as error:
-        log.warning("%s: %s; the run starts anew", shown(directory.folder), error)
+        log.warning("%s: %s; the run is restarted", shown(directory.folder), error)
         return None
     if record is not None and record.id != run_id(cfg):
         raise ValueError(

@@ -88,7 +88,7 @@ def _tell_complete(name: str, directory: RunDirectory, record: RunRecord, earlie
         return
     if record.stale != tuple(earlier.stale):
         directory.write_record(replace(record, stale=tuple(earlier.stale)))
-    note = f"stale: {'; '.join(earlier.stale)}; rerun=stale runs it anew" if earlier.stale else "rerun=all runs it anew"
+    note = f"stale: {'; '.join(earlier.stale)}; rerun=stale restarts it" if earlier.stale else "rerun=all restarts it"
     log.info("%s is complete already: %s (%s)", name, shown(directory.folder), note)
 
 
@@ -141,7 +141,7 @@ def train(cfg: Config, prepared: Prepared, recorder: Recorder, progress: Progres
     recorder.restore(prepared.trainee)
     done, steps = len(recorder.rows), len(training.batches[0])
     if done:
-        log.info("%s goes on after epoch %d", recorder.name, done)
+        log.info("%s resumes after epoch %d", recorder.name, done)
     with progress.run(recorder.name, until * steps, done * steps) as on_step:
         for (row,) in fit(training, range(done, until), on_step):
             recorder.epoch(prepared.trainee, row)

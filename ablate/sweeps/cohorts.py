@@ -60,8 +60,8 @@ class _Run:
 def train_cohort(jobs: Sequence[Job], since: str, on_progress: Callable[[float], object]) -> None:
     """Trains jobs in lock-step and records them as if each had been trained alone.
 
-    What is complete, what another process works on and what is not wanted is left out. A run whose loss is not finite
-    leaves the cohort; any other failure ends it, and its runs stay as they are, for each to go on alone.
+    Runs that are complete, that another process works on, or that `rerun` leaves as they are do not take part. A run
+    whose loss is not finite leaves the cohort; any other failure ends it, and each of its runs is then trained alone.
 
     Args:
         jobs: Those of a cohort.
@@ -86,7 +86,7 @@ def train_cohort(jobs: Sequence[Job], since: str, on_progress: Callable[[float],
                 _train(runs, on_progress)
         except Exception as error:
             names = ", ".join(run.recorder.name for run in runs)
-            log.warning("a cohort failed, and its runs go on alone (%s): %s", names, error, exc_info=error)
+            log.warning("a cohort failed; its runs are trained alone (%s): %s", names, error, exc_info=error)
         except BaseException as error:
             for run in runs:
                 if run.recorder.record.status is Status.RUNNING:

@@ -68,11 +68,12 @@ def swept(config: DictConfig) -> list[Job]:
         ValueError: The study's design cannot be made.
     """
     add_design(config)
-    if not str(config.hydra.sweeper._target_).endswith(".BasicSweeper"):
+    loader = GlobalHydra.instance().config_loader()
+    in_turn = str(config.hydra.sweeper._target_).endswith(".BasicSweeper")
+    remember(loader, keep=in_turn)
+    if not in_turn:
         return [Job(to_config(config), None)]
     jobs = []
-    loader = GlobalHydra.instance().config_loader()
-    remember(loader)
     for overrides in expand(config, config.hydra.overrides.task):
         composed = loader.load_sweep_config(config, overrides)
         try:

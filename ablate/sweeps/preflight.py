@@ -11,6 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from ablate.config.plain import plain
+from ablate.files import refuse_links
 from ablate.messages import aligned
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import Store
@@ -113,6 +114,8 @@ def failures(jobs: Sequence[Job]) -> str:
 
 
 def _check_folder(folder: Path) -> None:
+    # Hydra writes the configuration and the log before the run itself begins.
+    refuse_links(folder, *folder.glob("*"), *(folder / ".hydra").glob("*"))
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
     if not existing.is_dir():
         raise ValueError(f"{existing}: is not a folder, and the runs' folders would be in it; move it away")

@@ -27,7 +27,7 @@ class Run:
         self.rows = directory.read_epochs()
         self.state = self._restore() if self.rows else None
         if self.state is None:
-            self.rows = []  # without its state, it starts anew
+            self.rows = []  # without its state, it restarts
         self._kept: Any = None
         self.planned: int | None = None
         self.data: DataFacts | None = None
@@ -86,7 +86,7 @@ class Run:
         try:
             saved = torch.load(self._directory.checkpoint_file, weights_only=True)
         except Exception as error:  # of many kinds, and all mean that there is no usable state
-            log.warning("%s: no usable state (%s); the run starts anew", self._directory.folder, error)
+            log.warning("%s: no usable state (%s); the run is restarted", self._directory.folder, error)
             return None
         self.rows = self.rows[: saved["epochs"]]
         return saved["state"] if len(self.rows) == saved["epochs"] else None

@@ -33,7 +33,7 @@ from omegaconf import DictConfig, OmegaConf
 from ablate.config.keys import Meaning, Plain, key, told
 from ablate.config.schema import StudyConfig
 from ablate.records import provenance
-from ablate.records.epochs import Epoch, summarise, total_times
+from ablate.records.epochs import RESERVED, Epoch, summarise, total_times
 from ablate.records.record import ModelFacts, RunRecord, Size, Status, config_of_others, describe_error
 from ablate.records.run_directory import RunDirectory
 from ablate.tasks.run import Run
@@ -125,6 +125,9 @@ def _epochs(rows: Iterator[Row], run: Run, name: str, metric: str) -> None:
         seconds = time.perf_counter() - start
         if metric not in values:
             raise ValueError(f"study.metric={metric}: the task yields {', '.join(values)}, and not that")
+        for column in values:
+            if column in RESERVED:
+                raise ValueError(f"the task yields {column}, which is a column of ablate's own; call it something else")
         row: Epoch = {"epoch": len(run.rows) + 1, **{str(key): float(value) for key, value in values.items()}}
         row |= {"train_seconds": seconds, "eval_seconds": 0.0, "data_seconds": 0.0}
         run.end_epoch(row)
@@ -146,7 +149,7 @@ def _earlier(directory: RunDirectory, run_id: str) -> RunRecord | None:
     try:
         record = directory.read_record()
     except ValueError as error:
-        log.warning("%s: %s; the run starts anew", directory.folder, error)
+        log.warning("%s: %s; the run is restarted", directory.folder, error)
         return None
     if record is not None and record.id != run_id:
         raise ValueError(

@@ -15,12 +15,12 @@ from ablate.records.record import RunRecord
 
 log = logging.getLogger(__name__)
 
-# What `_target_` of a logger needs, by its module.
+# The package that a tracker needs, by the module in its `_target_`.
 _PACKAGES = {"tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
 
 
 class Tracker(ABC):
-    """Sends a run to a tracking tool. Any method may raise: the run then goes on without the tool."""
+    """Sends a run to a tracking tool. If a method raises, the run continues without the tool."""
 
     @abstractmethod
     def start(self, record: RunRecord, folder: Path, earlier: str | None, epochs: int) -> str | None:
@@ -29,11 +29,11 @@ class Tracker(ABC):
         Args:
             record: The run's record.
             folder: The run directory.
-            earlier: What this returned at an earlier start of the run, if it is resumed.
-            epochs: How many are complete.
+            earlier: What this method returned at an earlier start of the run, if the run is resumed.
+            epochs: Number of complete epochs.
 
         Returns:
-            What the tool calls the run, to be kept in its record.
+            The name or number that the tool gives the run, to be kept in its record.
         """
 
     @abstractmethod
@@ -42,19 +42,19 @@ class Tracker(ABC):
 
     @abstractmethod
     def end(self, record: RunRecord) -> None:
-        """Takes how the run ended."""
+        """Takes the record of the run at its end."""
 
     def publish(self, study: str, report: Path) -> bool:
-        """Takes the folder of a study's report, and returns whether the tool keeps such."""
+        """Takes the folder of a study's report, and returns whether the tool stores reports."""
         return False
 
 
 class Trackers:
-    """The trackers of a run. What goes wrong with one is logged, and the run goes on without it.
+    """The trackers of a run. If one raises, that is logged, and the run continues without it.
 
     Args:
         loggers: The `logger` part of a configuration: `_target_` and arguments by name.
-        run: What the run is called in messages.
+        run: The name of the run in messages.
     """
 
     def __init__(self, loggers: Mapping[str, Any], run: str) -> None:
@@ -79,7 +79,7 @@ class Trackers:
                 tracker.epoch(int(row["epoch"]), values)
 
     def end(self, record: RunRecord) -> None:
-        """Sends how the run ended."""
+        """Sends the record of the run at its end."""
         for name, tracker in self._each():
             with self._without(name):
                 tracker.end(record)
@@ -89,11 +89,11 @@ class Trackers:
 
     @contextmanager
     def _without(self, name: str) -> Iterator[None]:
-        """Goes on without a tracker that raises."""
+        """Continues without a tracker that raises."""
         try:
             yield
         except Exception as error:
-            log.warning("%s goes on without logger=%s: %s: %s", self._run, name, type(error).__name__, error)
+            log.warning("%s continues without logger=%s: %s: %s", self._run, name, type(error).__name__, error)
             del self._open[name]
 
 
@@ -115,12 +115,12 @@ def parameters(record: RunRecord) -> dict[str, Any]:
 
 
 def tags(record: RunRecord) -> dict[str, str]:
-    """Returns what one looks a run up by."""
+    """Returns the tags by which a run is searched for."""
     return {"study": record.study, "variant": record.variant, "seed": str(record.seed), "id": record.id}
 
 
 def totals(record: RunRecord) -> dict[str, float]:
-    """Returns what is known of a run once it is complete: its size, its times, and the extremes of its metrics."""
+    """Returns the numbers of a complete run: the size of its model, its times, and the extremes of its metrics."""
     results = {
         f"{metric}.{kind}": value
         for metric, result in record.results.items()

@@ -1,4 +1,4 @@
-"""MLflow: an experiment a study, a run a run."""
+"""MLflow: an experiment for each study, a run for each run."""
 
 import time
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from ablate.records.record import RunRecord, Status
 from ablate.trackers.base import Tracker, parameters, tags, totals
 
 _STATUS = {Status.COMPLETE: "FINISHED", Status.INTERRUPTED: "KILLED"}
-_BATCH = 100  # parameters that the server takes at once
-_LONGEST = 500  # characters of a value
+_BATCH = 100  # the most parameters that the server takes in one call
+_LONGEST = 500  # the most characters of a value
 
 
 class MLflow(Tracker):
@@ -45,12 +45,12 @@ class MLflow(Tracker):
 
     def end(self, record: RunRecord) -> None:
         if record.is_complete:
-            # MLflow names its metrics by letters, digits and / . _ - only, as ours are.
+            # MLflow's names of metrics have letters, digits and / . _ - only; so do ours.
             self._log(totals(record), record.planned_epochs)
         self._client.set_terminated(self._run, _STATUS.get(record.status, "FAILED"))
 
     def publish(self, study: str, report: Path) -> bool:
-        """Takes a report as the artefacts of a run of its own."""
+        """Sends a report as the artefacts of a run of its own."""
         client = self._connect()
         run = client.create_run(self._experiment(study, client), run_name="report", tags={"study": study})
         client.log_artifacts(run.info.run_id, str(report), "report")
@@ -66,13 +66,13 @@ class MLflow(Tracker):
         from mlflow.exceptions import MlflowException
 
         client = client or self._client
-        found = client.get_experiment_by_name(study)
-        if found is None:
+        experiment = client.get_experiment_by_name(study)
+        if experiment is None:
             try:
                 return str(client.create_experiment(study))
             except MlflowException:  # another process was faster
-                found = client.get_experiment_by_name(study)
-        return str(found.experiment_id)
+                experiment = client.get_experiment_by_name(study)
+        return str(experiment.experiment_id)
 
     def _log(self, values: Mapping[str, float], step: int) -> None:
         from mlflow.entities import Metric

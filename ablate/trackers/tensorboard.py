@@ -15,7 +15,7 @@ class TensorBoard(Tracker):
         from torch.utils.tensorboard.summary import hparams
 
         path = folder / "tensorboard"
-        # What an earlier start wrote of epochs that come again is left out.
+        # An earlier start may have written epochs that are trained again: TensorBoard hides those.
         self._writer = SummaryWriter(str(path), purge_step=epochs + 1 if earlier is not None else None)
         if earlier is None:
             shown = {**parameters(record), **tags(record)}
@@ -34,7 +34,7 @@ class TensorBoard(Tracker):
         self._writer.close()
 
     def publish(self, study: str, report: Path) -> bool:
-        """Takes a report's page as text and its figures as images, in `tensorboard/` of the study's folder."""
+        """Writes the page of a report as text and its figures as images, into `tensorboard/` of the study's folder."""
         import numpy as np
         from PIL import Image
         from torch.utils.tensorboard import SummaryWriter

@@ -70,7 +70,7 @@ def test_a_stale_run_is_kept_and_marked_and_run_anew_on_request(
     expected = results_of(folder)
     other_code(folder)
     train_one()
-    assert "stale: other code of ablate; rerun=stale runs it anew" in caplog.text
+    assert "stale: other code of ablate; rerun=stale restarts it" in caplog.text
     assert record_of(folder)["stale"] == ["other code of ablate"]
     assert record_of(folder)["provenance"]["code"]["sources"]["ablate"] == "0" * 16
     train_one("rerun=stale")
@@ -101,8 +101,8 @@ def test_an_unfinished_run_of_other_code_starts_anew(
     folder = stopped(train_one, tmp_path / "run", monkeypatch, KeyboardInterrupt())
     other_code(folder)
     train_one("train.epochs=3")
-    assert "was interrupted under other conditions (other code of ablate); it starts anew" in caplog.text
-    assert "goes on after" not in caplog.text
+    assert "was interrupted under other conditions (other code of ablate), and is restarted" in caplog.text
+    assert "resumes after" not in caplog.text
     assert len(record_of(folder)["starts"]) == 1
     assert results_of(folder) == results_of(whole)
 
@@ -148,7 +148,7 @@ def test_a_damaged_file_costs_at_most_an_epoch(
     folder = stopped(train_one, tmp_path / "run", monkeypatch, KeyboardInterrupt())
     damage(RunDirectory(folder))
     train_one("train.epochs=3")
-    assert f"goes on after epoch {goes_on_after}" in caplog.text
+    assert f"resumes after epoch {goes_on_after}" in caplog.text
     assert results_of(folder) == results_of(whole)
     assert equal(weights_of(folder), weights_of(whole))
     assert record_of(folder)["final_weights"] == record_of(whole)["final_weights"]

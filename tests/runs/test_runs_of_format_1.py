@@ -38,7 +38,7 @@ def test_an_interrupted_run_of_other_code_starts_anew_and_says_why(before: Path,
     done = ablate(*COMMAND)
     assert done.returncode == 0, done.stderr
     said = done.stdout + done.stderr
-    assert "was interrupted under other conditions (other code of ablate" in said and "it starts anew" in said
+    assert "was interrupted under other conditions (other code of ablate" in said and ", and is restarted" in said
     record = record_of(before / INTERRUPTED)
     assert record["status"] == "complete" and record["id"] == "67d4fabe" and len(record["starts"]) == 1
     assert len(results_of(before / INTERRUPTED)) == 4
@@ -56,7 +56,7 @@ def test_an_interrupted_run_of_the_same_code_is_resumed(before: Path, ablate: Ab
     directory.write_record(replace(record, provenance=came_from, data=data))
     done = ablate(*COMMAND)
     assert done.returncode == 0, done.stderr
-    assert f"goes on after epoch {len(rows)}" in done.stdout + done.stderr
+    assert f"resumes after epoch {len(rows)}" in done.stdout + done.stderr
     after = record_of(directory.folder)
     assert after["status"] == "complete" and len(after["starts"]) == 2 and after["started"] == record.started
     assert after["starts"][0] == json.loads((FORMAT_1 / "before" / INTERRUPTED / "run.json").read_text())["starts"][0]

@@ -57,7 +57,7 @@ class Analysis:
         factorials: The effects of each factorial on the study's metric and on the training time.
         contributions: Of each part of the full model.
         by_class: The comparisons with the baseline on the images of each class, where that was measured.
-        cells: What there is of the runs that there should be.
+        cells: The runs that the study should have, each with its status.
         mismatches: What does not agree between runs that are compared.
     """
 

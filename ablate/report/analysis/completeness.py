@@ -60,8 +60,8 @@ def commands(study: Study, variants: Iterable[str], numbers: Iterable[int]) -> l
 
 def timing_command(study: Study, variants: Iterable[str]) -> Command | None:
     """Returns the command that times variants against each other; None where it takes several commands to run them."""
-    found = _made_by(study, variants)
-    return Command(("ablate", "timing"), found[0]) if len(found) == 1 else None
+    made = _made_by(study, variants)
+    return Command(("ablate", "timing"), made[0]) if len(made) == 1 else None
 
 
 def command_of_edits(study: Study, full: str, edits: Sequence[str]) -> Command | None:

@@ -22,7 +22,7 @@ class Factorial:
 
     Attributes:
         factors: The names of the edits.
-        cells: Label of the variant by the factors that are in it, all factors out first; None where there is none.
+        cells: Label of the variant by the factors that are in it, no factor first; None where no variant has them.
         full: Label of the variant with all factors.
         is_only: Whether no other factorial of the study has the same names of factors.
     """
@@ -83,9 +83,9 @@ class Contribution:
 
 
 def factorials(variants: Mapping[str, Variant]) -> list[Factorial]:
-    """Recognises factorials: a variant with two edits or more, and what there is of the variants with some of them.
+    """Recognises factorials: a variant with two edits or more, and the variants with some of them.
 
-    One of which fewer than half of the combinations are there is none. One within a larger one is left out.
+    At least half of the combinations must have runs. A factorial within a larger one is left out.
 
     Args:
         variants: By label.

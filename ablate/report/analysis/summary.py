@@ -137,6 +137,5 @@ def _row(study: Study, variant: str, name: str) -> dict[str, Any]:
 
 def _as_long(study: Study, variant: str) -> bool:
     """Whether a variant's runs have as many epochs as the published ones, as far as that is known."""
-    runs = study.of(variant)["run"]
-    epochs = {study.records[run].planned_epochs for run in runs if run in study.records}
-    return study.definition.published_epochs is None or not epochs or epochs == {study.definition.published_epochs}
+    epochs, published = study.lengths(variant), study.definition.published_epochs
+    return published is None or not epochs or epochs == {published}

@@ -74,8 +74,7 @@ def _lead(analysis: Analysis) -> Iterator[Block]:
         f"{words.count(len(study.runs), 'complete run')} of {words.count(len(study.labels), 'variant')}; "
         f"{'seed' if len(seeds) == 1 else 'seeds'} {words.numbers(seeds)}"
     )
-    if not study.epochs.empty:
-        epochs = sorted(set(study.epochs.groupby("run").size()))
+    if epochs := sorted(study.lengths()):
         text += f"; {words.numbers(epochs)} {'epoch' if epochs == [1] else 'epochs'} each"
     text += "."
     left_out = len(study.unfinished) + len(study.broken)

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader
 
 from ablate.report.output.document import Bullets, Commands, Document, Picture, Table, Text
 
-# What Markdown or the HTML in it would take for markup, except "_", which is none within a word.
+# What Markdown or the HTML in it would take for markup, except "_", which means nothing within a word.
 _MARKUP = re.compile(r"([\\`*\[\]<>|~#])")
 
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ablate.files import atomic_write
+from ablate.files import atomic_write, refuse_links
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.output import figures
 from ablate.report.output.csv_files import frames
@@ -33,8 +33,10 @@ def write_report(analysis: Analysis, out: Path) -> Document:
         What was written, as a document.
 
     Raises:
+        ValueError: The folder is a link.
         OSError: The folder cannot be written to.
     """
+    refuse_links(out)
     tables = frames(analysis)
     drawn = pictures(analysis)
     document = build(analysis, tables, list(drawn))

@@ -103,7 +103,8 @@ def collect_table(
             found.others.append(record)
     runs = _sorted_out(found, file, _name_of_import)
     recorded = runs.newest.study_options
-    return _study(replace(defined, baseline=recorded["baseline"], metric=recorded["metric"]), runs)
+    study = _study(replace(defined, baseline=recorded["baseline"], metric=recorded["metric"]), runs)
+    return replace(study, epochs=pd.DataFrame())  # a row a run knows of none
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.config.edits import read_edits
+from ablate.records.epochs import RESERVED
 from ablate.records.record import RunRecord
 from ablate.records.run_directory import RunDirectory
 from ablate.report.study.definition import define
@@ -31,6 +32,9 @@ def read_run(directory: RunDirectory) -> tuple[RunRecord, Epochs | None]:
     if not record.is_complete:
         return record, None
     define("", {"study": record.study_options}, None)
+    for name in record.results:
+        if name in RESERVED:
+            raise ValueError(f"run.json has a result called {name}, as a column of ablate's own is")
     return record, _epochs(directory, record)
 
 
@@ -38,7 +42,7 @@ def _epochs(directory: RunDirectory, record: RunRecord) -> Epochs:
     columns, rows = directory.read_epoch_table()
     expected = record.planned_epochs
     if len(rows) != expected:
-        raise ValueError(f"{directory.epochs_file.name} has {len(rows)} epochs, the run is complete after {expected}")
+        raise ValueError(f"{directory.epochs_file.name} has {len(rows)} of the run's {expected} epochs")
     values = np.array(rows)
     own = ("train_loss", "test_loss", "test_accuracy") if record.task is None else ()
     for column in ("epoch", *own):

@@ -67,6 +67,13 @@ class Study:
         """The names of the metrics that the runs have."""
         return [str(name) for name in self.runs.columns if name not in _NOT_METRICS]
 
+    def lengths(self, variant: str | None = None) -> set[int]:
+        """Returns how many epochs the runs have, or those of a variant; nothing where each is but a row of a table."""
+        epochs = self.epochs
+        if variant is not None and not epochs.empty:
+            epochs = epochs[epochs["variant"] == variant]
+        return set() if epochs.empty else set(map(int, epochs.groupby("run").size()))
+
     def values(self, variant: str, metric: str) -> pd.Series:
         """Returns a metric of a variant's runs by seed; empty where there are none."""
         return self.of(variant)[metric].dropna()

@@ -1,8 +1,8 @@
-"""What the launchers of clusters have in common: a job trains one cohort, and the run directories are the result.
+"""What the launchers of clusters have in common: a task trains one cohort, and the run directories are the result.
 
-Each cohort goes to a node as a whole, is trained there in lock-step, and then its jobs are run there as always, which
-find their finished records. What came of a job is read from its record, so a job that was killed, moved to another
-node, or ended while nobody watched counts as what it left behind.
+Each cohort is sent to a node as a whole and trained there in lock-step. Then its jobs are run there as always, and find
+their finished records. The result of a job is read from its record, whether its task was killed, moved to another node,
+or ended while no command was waiting for it.
 """
 
 import logging
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-POLL = 1.0  # seconds between two looks at the cluster
+POLL = 1.0  # seconds between two questions to the cluster
 
 
 class Work:
-    """What a node does: a cohort's jobs. It is pickled on its way, and starts anew where it is sent again.
+    """What a node does: the jobs of a cohort. It is pickled on its way, and restarts where it is sent again.
 
     Args:
         launcher: With the sweep's configuration.
@@ -54,8 +54,8 @@ class Work:
         """Trains the cohort, then runs each of its jobs, which finds its finished record.
 
         Raises:
-            RuntimeError: The code here is other than where the sweep was started.
-            Exception: A run was refused here before it had a record, such as for want of its data.
+            RuntimeError: ablate has other code here than where the sweep was started.
+            Exception: A run was refused here before it had a record, for example because its data are missing.
         """
         import platform
 
@@ -66,7 +66,7 @@ class Work:
         from ablate.records import provenance
         from ablate.records.run_directory import RunFailed
 
-        register()  # which configurations are composed with
+        register()  # configurations are composed with it
         session.started = self.started
         if self.folder.is_dir():  # else the machines share no file system, and what is relative is relative to here
             os.chdir(self.folder)
@@ -99,7 +99,7 @@ class Work:
             raise refusals[0]
 
     def checkpoint(self) -> Any:
-        """Has submitit send the work again, where a job is stopped before its end: its runs go on from their epochs."""
+        """Has submitit send the work again if a task is stopped before its end: its runs then resume."""
         import submitit
 
         return submitit.helpers.DelayedSubmission(self)
@@ -194,7 +194,7 @@ def _job_return(job: "Job", overrides: Sequence[str], cause: BaseException | Non
     from ablate.records.run_directory import RunFailed
 
     job_return = JobReturn(overrides=list(overrides), cfg=OmegaConf.create(plain(job.cfg)), working_dir=str(job.folder))
-    status, why = "not started", f"nothing came of it in {job.folder}; machines without a common folder need store=…"
+    status, why = "not started", f"there is no record in {job.folder}; machines without a common folder need store=…"
     try:
         record = _directory(job).read_record()
         if record is not None:
@@ -205,7 +205,7 @@ def _job_return(job: "Job", overrides: Sequence[str], cause: BaseException | Non
     except ValueError as error:
         status, why = "unreadable", str(error)
     if cause is not None:
-        # Engines send the traceback as text, with words of their own around it; its last line names the error.
+        # Clusters send the traceback as text, with text of their own around it; its last line names the error.
         lines = str(cause).strip().splitlines()
         why = next((line for line in reversed(lines) if re.match(r"[A-Za-z_][\w.]*: ", line)), lines[-1])
     said = f"{job.name} {status}: {why}"

@@ -152,3 +152,12 @@ def test_a_variant_that_looks_like_a_number_is_a_variant_in_a_claim(tmp_path: Pa
     assert ("acc", "0.10", "base") in comparisons(file)
     claims.write_text("study:\n  baseline: base\n  published: {variants: {0.10: {acc: 0.7}}}\n")
     assert run_command(["report", str(file), "--metric", "acc", "--study", str(claims)]) == 2
+
+
+def test_published_figures_are_held_against_a_table_whatever_their_epochs(table: Path, tmp_path: Path) -> None:
+    study = tmp_path / "claims.yaml"
+    study.write_text("study:\n  published: {source: A paper., epochs: 50, variants: {ours: {score: 0.81}}}\n")
+    assert run_command(["report", str(table), *ARGUMENTS, "--study", str(study)]) == 0
+    page = (table.parent / "results-report" / "report.md").read_text()
+    assert "Is the published figure what one more run would give?" in page
+    assert "epochs" not in page.split("## How it was computed")[0]

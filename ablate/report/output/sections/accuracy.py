@@ -49,9 +49,9 @@ def accuracy(analysis: Analysis, tables: Mapping[str, pd.DataFrame], drawn: Mapp
 def _published(analysis: Analysis, frame: pd.DataFrame) -> Iterator[Block]:
     definition = analysis.study.definition
     if definition.source:
-        epochs = {record.planned_epochs for record in analysis.study.records.values()}
+        epochs = analysis.study.lengths()
         words = f"Published figures: {definition.source}"
-        if definition.published_epochs is not None and epochs != {definition.published_epochs}:
+        if definition.published_epochs is not None and epochs and epochs != {definition.published_epochs}:
             ours = " or ".join(map(str, sorted(epochs)))
             theirs = count(definition.published_epochs, "epoch")
             words += f" They are after {theirs}; these runs have {ours}, so they are not held against each other."

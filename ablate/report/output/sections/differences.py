@@ -34,14 +34,14 @@ def differences(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Bl
 def _by_class(analysis: Analysis) -> Table:
     classes = list(dict.fromkeys(question.metric for question in analysis.by_class))
     pairs = list(dict.fromkeys((question.first, question.second) for question in analysis.by_class))
-    found = {
+    by_cell = {
         (question.metric, question.first, question.second): analysis.answers[question] for question in analysis.by_class
     }
     rows = []
     for name in classes:
         row = [Cell(metric(name).of_class)]
         for pair in pairs:
-            comparison = found[name, *pair].comparison
+            comparison = by_cell[name, *pair].comparison
             shown = metric(name).show_difference(comparison.mean)
             row.append(Cell(f"{shown} ({words.interval(comparison.interval, metric(name))})", comparison.mean))
         rows.append(row)
@@ -56,19 +56,19 @@ def _by_class(analysis: Analysis) -> Table:
 def _comparisons(name: str, caption: str, answers: Sequence[Answer]) -> Table:
     rows = []
     for answer in answers:
-        found = answer.comparison
+        comparison = answer.comparison
         rows.append(
             [
                 Cell(_versus(answer.question)),
-                Cell(words.pairs(answer), found.pairs),
-                Cell(answer.metric.show_difference(found.mean), found.mean),
-                Cell(words.interval(found.interval, answer.metric)),
+                Cell(words.pairs(answer), comparison.pairs),
+                Cell(answer.metric.show_difference(comparison.mean), comparison.mean),
+                Cell(words.interval(comparison.interval, answer.metric)),
                 Cell(words.p_value(answer.p_adjusted), answer.p_adjusted),
-                Cell(words.p_value(found.p_sign_flip), found.p_sign_flip),
-                Cell(words.p_value(found.p_smallest), found.p_smallest),
-                Cell(f"{found.wins} of {found.pairs}", found.wins),
-                Cell(_shown(found.superiority), found.superiority),
-                Cell(_shown(found.standardised), found.standardised),
+                Cell(words.p_value(comparison.p_sign_flip), comparison.p_sign_flip),
+                Cell(words.p_value(comparison.p_smallest), comparison.p_smallest),
+                Cell(f"{comparison.wins} of {comparison.pairs}", comparison.wins),
+                Cell(_shown(comparison.superiority), comparison.superiority),
+                Cell(_shown(comparison.standardised), comparison.standardised),
             ]
         )
     columns = [text("comparison"), number("pairs"), number("difference"), bounds()]

@@ -18,17 +18,17 @@ def effects(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Block]
         yield _contributions(analysis)
     if "effects" in drawn:
         yield drawn["effects"]
-    for found in analysis.factorials:
-        if found.effects:
-            yield _effects_table(found)
+    for each in analysis.factorials:
+        if each.effects:
+            yield _effects_table(each)
     if design is None and analysis.contributions:
         yield _contributions(analysis)
-    for found in analysis.factorials:
-        if found.left_out and not found.factorial.missing:
-            yield Text(f"No effects of {found.factorial.name} on {metric(found.metric).label}: {found.left_out}.")
+    for each in analysis.factorials:
+        if each.left_out and not each.factorial.missing:
+            yield Text(f"No effects of {each.factorial.name} on {metric(each.metric).label}: {each.left_out}.")
     if design not in (None, "factorial"):
         return
-    incomplete = {found.factorial.full: found.factorial for found in analysis.factorials if found.factorial.missing}
+    incomplete = {each.factorial.full: each.factorial for each in analysis.factorials if each.factorial.missing}
     for factorial in incomplete.values():
         missing = [words.listed(cell) or "none" for cell in factorial.missing]
         typed = [command_of_edits(analysis.study, factorial.full, cell) for cell in factorial.missing]
@@ -40,9 +40,9 @@ def effects(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Block]
         yield from [Commands(known)] if known else []
 
 
-def _effects_table(found: FactorialEffects) -> Table:
-    kind = metric(found.metric)
-    over = words.count(len(found.pairs), "round" if found.timing else "seed")
+def _effects_table(each: FactorialEffects) -> Table:
+    kind = metric(each.metric)
+    over = words.count(len(each.pairs), "round" if each.timing else "seed")
     rows = [
         [
             Cell(" × ".join(effect.factors)),
@@ -51,15 +51,15 @@ def _effects_table(found: FactorialEffects) -> Table:
             Cell(words.interval(effect.interval, kind)),
             Cell(words.p_value(p), p),
         ]
-        for effect, p in zip(found.effects, found.adjusted, strict=True)
+        for effect, p in zip(each.effects, each.adjusted, strict=True)
     ]
     caption = (
-        f"Effects of {found.factorial.name} on {kind.label}, "
+        f"Effects of {each.factorial.name} on {kind.label}, "
         f"over {over}. A main effect is the mean change over the levels of the "
         "others; an interaction how much the change one makes grows with the other in."
     )
     columns = (text("effect"), text("kind"), number("estimate"), bounds(), number("p"))
-    return Table(f"effects_{found.factorial.key}_{found.metric}", caption, columns, rows)
+    return Table(f"effects_{each.factorial.key}_{each.metric}", caption, columns, rows)
 
 
 def _contributions(analysis: Analysis) -> Table:

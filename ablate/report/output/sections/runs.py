@@ -1,4 +1,4 @@
-"""Times, what there is of the runs, and what the comparison rests on."""
+"""Times, the status of the runs, and what the comparison rests on."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -57,7 +57,7 @@ def completeness(analysis: Analysis) -> Iterator[Block]:
         counted = "1 run is" if len(stale) == 1 else f"{len(stale)} runs are"
         yield Text(
             f"{counted} stale ({reasons}), and in the numbers: when the sweep's command was last repeated, a run would "
-            "have started under other conditions. `rerun=stale` added to the command runs them anew."
+            "have started under other conditions. `rerun=stale` added to the command restarts them."
         )
     missing = [cell for cell in analysis.cells if cell.status not in ("complete", "stale")]
     if missing:
