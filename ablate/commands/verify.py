@@ -115,7 +115,10 @@ def _configuration(record: RunRecord, allow: Sequence[str]) -> Config:
     plain = dict(record.config)
     if "${" in str(plain):
         raise ValueError("run.json: its configuration holds ${…}, which the record of a run never does")
-    cfg = read_config({**plain, "allow": list(allow)})
+    try:
+        cfg = read_config({**plain, "allow": list(allow)})
+    except ValueError as error:
+        raise ValueError(f"run.json has no usable configuration: {error}") from error
     validate(cfg)
     if cfg.hardware.threads is None:  # sums over threads are rounded in another order
         cfg.hardware.threads = record.provenance.threads

@@ -3,7 +3,6 @@
 import functools
 import types
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import fields, is_dataclass
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -58,9 +57,11 @@ def _read_section(key: str, declared: type, raw: object) -> object:
         else:
             raise ValueError(f"{dotted}: there is no such key; {nearest(str(name), names)}")
     for name, item in names.items():
-        given = values.get(name, item.default if item.default_factory is NO_DEFAULT else None)
+        dotted = f"{key}.{name}".removeprefix(".")
+        if name not in values and item.default_factory is hints[name]:  # a section
+            values[name] = _read_section(dotted, hints[name], {})
+        given = values.get(name, item.default)
         if isinstance(given, str) and given == MISSING:
-            dotted = f"{key}.{name}".removeprefix(".")
             raise ValueError(f"{dotted} is not set; set it with {dotted}=…")
     return kind(**values, **({"further": further} if further else {}))
 

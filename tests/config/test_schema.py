@@ -81,6 +81,7 @@ def test_arguments_that_are_not_declared_are_kept(compose: Callable[..., Config]
     [
         ({"modle": {}}, "modle: there is no such key; did you mean model"),
         ({"train": {"epochs": 1, "batch_size": 2, "epoch": 3}}, "train.epoch: there is no such key; did you mean epo"),
+        ({"train": {}}, "train.epochs is not set"),
         ({"train": {"epochs": 1}}, "train.batch_size is not set; set it with train.batch_size=…"),
         ({"train": {"epochs": "1", "batch_size": 2}}, "train.epochs=1: must be a whole number"),
         ({"train": {"epochs": True, "batch_size": 2}}, "train.epochs=True: must be a whole number"),
