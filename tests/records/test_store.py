@@ -184,6 +184,24 @@ def test_an_interrupted_cohort_does_not_wait_for_its_store(
     assert waited == [getattr(uploads, patience)] * 2
 
 
+def test_a_cohort_leaves_it_to_its_jobs_to_say_that_a_store_stays_away(
+    quick: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = [
+        Member(quick(f"model={name}", f"store={tmp_path}/store"), tmp_path / name / "seed0", ())
+        for name in ("plain", "dropout")
+    ]
+    monkeypatch.setattr(run_directory, "PATIENCE", 0.2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write", lambda *args: (_ for _ in ()).throw(PermissionError("Access Denied")))
+        train_cohort(cohort, "9", lambda share: None)
+        for member in cohort:
+            assert record_of(member.folder)["status"] == "complete"
+            assert not RunDirectory(member.folder).lock_file.exists()
+            with pytest.raises(run_directory.RunFailed, match=r"demo/\w+/seed0: .*Access Denied"):
+                run(member.cfg, member.folder, Progress())
+
+
 def test_names_that_lead_out_of_the_folder_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(Store, "files", lambda self, pattern: {"../../../stolen/run.json": "1"})
