@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from hold import HOLDING, held
+from reading_runs import record_of
 from warm import ROOT, Popen, Server
 
 from ablate.__main__ import run_command
@@ -69,8 +70,8 @@ def runs(folder: Path) -> dict[str, tuple[list[dict[str, float]], Any]]:
     found = {}
     for path in sorted(folder.rglob("run.json")):
         directory = RunDirectory(path.parent)
-        record = directory.read_record()
-        assert record is not None and record["status"] == "complete"
+        record = record_of(directory.folder)
+        assert record["status"] == "complete"
         rows = [
             {key: value for key, value in row.items() if key not in (*TIMES, "images_per_second")}
             for row in directory.read_epochs()
@@ -161,13 +162,12 @@ def test_sigterm_is_recorded_and_gone_on_from(start: Start, finish: Callable[...
     _, errors = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM
     assert "Terminated. The same command again resumes where this one stopped." in errors
-    (record,) = [RunDirectory(path.parent).read_record() for path in tmp_path.rglob("run.json")]
-    assert record is not None
+    (record,) = [record_of(path.parent) for path in tmp_path.rglob("run.json")]
     assert record["status"] == "interrupted"
     assert record["error"]["type"] == "Terminated"
     assert record["error"]["epoch"] == 3
     (tmp_path / "gate").unlink()
-    assert "goes on after epoch 2" in finish(tmp_path, *hold, "model=plain", "seed=0")
+    assert "resumes after epoch 2" in finish(tmp_path, *hold, "model=plain", "seed=0")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small disk has to be mounted, which takes root")
@@ -187,7 +187,7 @@ def test_a_full_disk_is_a_failure_that_says_so(start: Start, finish: Callable[..
         assert "Traceback" not in errors and "Logging error" not in errors
         directories = [RunDirectory(path.parent) for path in disk.rglob("run.json")]
         records = [directory.read_record() for directory in directories]
-        statuses = [record["status"] for record in records if record is not None]
+        statuses = [record.status for record in records if record is not None]
         assert len(statuses) == len(directories) and "failed" in statuses
         for directory in directories:  # whatever is there is whole
             assert all(row["epoch"] == number for number, row in enumerate(directory.read_epochs(), start=1))
@@ -217,7 +217,7 @@ def test_a_write_of_any_size_that_fails(limit: int, warm: Server, tmp_path: Path
     assert not [name for name in left if name.endswith((".part", ".lock"))]
     record = RunDirectory(tmp_path / "run").read_record()
     if limit == 100_000:
-        assert record is not None and record["status"] == "failed"
-        assert record["error"]["type"] == "OSError" and record["error"]["epoch"] == 1
+        assert record is not None and record.status == "failed"
+        assert record.error is not None and record.error.type == "OSError" and record.error.epoch == 1
     else:
         assert record is None  # it could not be written either

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,16 @@ def test_the_wheel_carries_the_configuration(wheel: Path) -> None:
     options = {path.relative_to(ROOT / "conf").as_posix() for path in (ROOT / "conf").rglob("*.yaml")}
     assert {f"ablate/conf/{option}" for option in options} <= set(names)
     assert not [name for name in names if name.startswith(("tests", "outputs", "docs"))]
+
+
+def test_the_source_distribution_leaves_out_what_was_run(tmp_path: Path) -> None:
+    code = "import sys; from hatchling.build import build_sdist; print(build_sdist(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(tmp_path / done.stdout.split()[-1]) as archive:
+        folders = {Path(name).parts[1] for name in archive.getnames()}
+    assert {"ablate", "conf", "tests", "pyproject.toml"} <= folders
+    assert "outputs" not in folders
 
 
 @pytest.fixture(scope="module")

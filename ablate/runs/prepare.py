@@ -4,7 +4,7 @@ import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -74,7 +74,8 @@ def prepare(cfg: DictConfig, rewrite: bool = True) -> Prepared:
         raise ValueError(f"study.metric={cfg.study.metric}: no such metric; {nearest(cfg.study.metric, metrics)}")
     base: dict[str, Any] = _container(cfg.model.base)
     variant = build(base, model_edits(cfg.model), cfg.seed, data.train.shape, len(data.classes))
-    variant.record["rewrites"] = make_rewrites(variant.model) if rewrite and cfg.hardware.rewrite else []
+    rewrites = make_rewrites(variant.model) if rewrite and cfg.hardware.rewrite else []
+    variant = replace(variant, record=replace(variant.record, rewrites=tuple(rewrites)))
     memory_format = torch.channels_last if cfg.hardware.channels_last else torch.contiguous_format
     model = variant.model.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
     optimizer = build_optimizer(_container(cfg.optimizer), model, _graphed(cfg, device))

@@ -125,7 +125,7 @@ def test_tasks_share_a_gpu(cluster: Cluster, sweep: Callable[..., Any], tmp_path
 def test_what_no_node_has_is_said(sweep: Callable[..., Any], tmp_path: Path) -> None:
     process = sweep("train.epochs=1", "hydra.launcher.num_gpus=2")
     lines = iter(process.stdout.readline, "")
-    assert any("num_gpus=2: no node of the cluster has as many (the most are 1)" in line for line in lines)
+    assert any("num_gpus=2: no node of the cluster has so many (the largest has 1)" in line for line in lines)
     process.kill()
     process.communicate()
 

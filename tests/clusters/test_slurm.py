@@ -147,7 +147,7 @@ def test_what_slurm_refuses_is_said(slurm: Slurm, command: Command, tmp_path: Pa
 def test_what_would_wait_for_ever_is_cancelled_and_said(slurm: Slurm, command: Command, tmp_path: Path) -> None:
     code, said = end(start(slurm, command(*SLURM, "hydra.launcher.cpus_per_task=64"), tmp_path))
     assert code == 1
-    assert "plain seed 0 not started: Slurm would let it wait for ever" in said
+    assert "plain seed 0 not started: it would wait for ever" in said
     assert "`sinfo --Node --long` lists the nodes" in said
     assert "Traceback" not in said
     assert not slurm.run("squeue", "-h").stdout

@@ -20,7 +20,7 @@ from warm import ROOT, Server
 from ablate.__main__ import run_command
 from ablate.commands.status import look
 from ablate.files import atomic_write
-from ablate.records import store, uploads
+from ablate.records import run_directory, store, uploads
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import Store, mirror
 from ablate.runs import recorder
@@ -261,7 +261,7 @@ def test_a_store_that_stays_away_fails_the_run_and_keeps_its_files(
     from ablate.records.run_directory import RunFailed
 
     folder = tmp_path / "plain" / "seed0"
-    monkeypatch.setattr("ablate.runs.run.PATIENCE", 0.5)
+    monkeypatch.setattr(run_directory, "PATIENCE", 0.5)
     with monkeypatch.context() as patch:
         patch.setattr(Store, "write", lambda *args: (_ for _ in ()).throw(PermissionError("Access Denied")))
         with pytest.raises(
@@ -294,7 +294,7 @@ def test_a_missing_package_is_named_with_what_installs_it(monkeypatch: pytest.Mo
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr(store.fsspec.core, "url_to_fs", missing)
-    with pytest.raises(ValueError, match=r"Install s3fs to access S3; pip install 'ablate\[s3\]'"):
+    with pytest.raises(ValueError, match=r"Install s3fs to access S3; pip install 'hydra-ablate\[s3\]'"):
         Store("s3://bucket/runs")
 
 
@@ -313,7 +313,7 @@ def test_the_newest_state_of_a_file_goes_up_after_those_before_it(tmp_path: Path
         for name in ("checkpoint.pt", "run.json"):
             with atomic_write(folder / name) as file:
                 file.write(str(number))
-        up.add([folder / "checkpoint.pt", folder / "run.json"])
+        up.add(["checkpoint.pt", "run.json"])
     up.finish(10)
     assert dict(arrived) == {"k/checkpoint.pt": b"4", "k/run.json": b"4"}
     assert arrived[-1][0] == "k/run.json"

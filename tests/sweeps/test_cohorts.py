@@ -161,7 +161,9 @@ def test_a_cohort_that_fails_leaves_its_runs_to_the_jobs(
     with monkeypatch.context() as patch:
         patch.setattr("ablate.sweeps.cohorts.fit", lambda *arguments: 1 / 0)
         train(cohort)
-    assert "a cohort failed, and its runs go on alone (plain seed 0, dropout seed 0, bn_dropout seed 0)" in caplog.text
+    assert (
+        "a cohort failed; its runs are trained alone (plain seed 0, dropout seed 0, bn_dropout seed 0)" in caplog.text
+    )
     assert run(cohort[0].cfg, cohort[0].folder, Progress(), since=LONG_AGO) > 0
     assert record_of(cohort[0].folder)["status"] == "complete"
 
@@ -222,7 +224,7 @@ def test_workers_end_with_the_command_that_started_them(warm: Server, tmp_path: 
     )  # fmt: skip
 
     def records() -> list[Any]:
-        return [RunDirectory(path.parent).read_record() for path in tmp_path.rglob("run.json")]
+        return [record_of(path.parent) for path in tmp_path.rglob("run.json")]
 
     try:
         while not (len(records()) == 4 and len(list(tmp_path.rglob("epochs.csv"))) == 4):

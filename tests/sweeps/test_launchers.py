@@ -53,7 +53,7 @@ def test_without_one_the_command_says_what_is_missing(sweep: Sweep, tmp_path: Pa
     done = sweep()
     assert done.returncode == 1
     assert len(runs(tmp_path / "machine" / "outputs")) == 2
-    assert "not started: nothing came of it in " in done.stdout
+    assert "not started: there is no record in " in done.stdout
     assert "machines without a common folder need store=" in done.stdout
 
 

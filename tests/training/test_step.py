@@ -72,7 +72,7 @@ def test_a_step_that_cannot_be_captured_is_made_as_it_is(quick: Compose, caplog:
     graphed = GraphedStep(other.step.cohort, other.step.normalise, "fp32", refuse)
     rows = list(fit(Training(graphed, other.batches, other.evaluated), range(2), lambda: None))
     assert [row["train_loss"] for (row,) in rows] == expected
-    assert caplog.text.count("cannot be a CUDA graph and goes on without: operation not permitted") == 1
+    assert caplog.text.count("cannot be a CUDA graph and runs without one: operation not permitted") == 1
 
 
 def test_what_a_graph_reads_stays_where_it_is(tmp_path: "object", quick: Compose) -> None:
