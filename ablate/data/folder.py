@@ -207,7 +207,7 @@ def read_image(path: Path) -> Tensor:
             return _rgb(file)
 
 
-def _rgb(image: Image.Image) -> Tensor:
+def _rgb(image: Any) -> Tensor:
     pixels: Tensor = pil_to_tensor(image.convert("RGB"))
     return pixels
 
