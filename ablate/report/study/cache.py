@@ -123,9 +123,9 @@ def _read(folder: Path, stamps: Mapping[str, str], database: str) -> StudyRuns:
 
 def _pack(run: RunRecord, kept: set[str], connection: sqlite3.Connection) -> tuple[str, str]:
     """Returns what a record has alone, and the digests of its common parts, which are kept if they are not yet."""
-    own = run.to_json()
+    own = forms.plain(run)
     common: dict[str, dict[str, str]] = {}
-    for key in _COMMON:
+    for key in filter(own.get, _COMMON):
         for name, value in own.pop(key).items():
             content = json.dumps(value)
             digest = hashlib.sha256(content.encode()).hexdigest()[:32]
@@ -157,7 +157,7 @@ def _load(connection: sqlite3.Connection) -> Iterator[tuple[RunRecord, Epochs]]:
             of_columns[columns] = tuple(json.loads(columns))
         values = np.frombuffer(epochs).reshape(-1, len(of_columns[columns]))
         shared = {key: part(key, digests) for key, digests in json.loads(common).items()}
-        yield RunRecord.from_json({**json.loads(own), **shared}), Epochs(of_columns[columns], values)
+        yield forms.read(RunRecord, {**json.loads(own), **shared}), Epochs(of_columns[columns], values)
 
 
 def _all(connection: sqlite3.Connection, what: str) -> Iterable[tuple[Any, ...]]:
