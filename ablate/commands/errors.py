@@ -1,5 +1,6 @@
 """How a command ends: its exit code, and for a mistake a few lines that name it and the way out."""
 
+import errno
 import os
 import re
 import sys
@@ -10,6 +11,8 @@ from ablate.records.run_directory import RunFailed
 from ablate.sweeps.sigterm import EXIT_CODE, Terminated
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+# What no other command would mend: a disk without space, or that writes no more.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 # Options that come with a plugin of Hydra, and our extra, or the package, that has the plugin.
 _EXTRAS = {"hydra/sweeper/optuna": "optuna"}
@@ -45,7 +48,8 @@ def exit_code(command: Callable[[list[str]], int], arguments: list[str]) -> int:
         if os.environ.get("HYDRA_FULL_ERROR") == "1" or message is None:
             raise
         print(message, file=sys.stderr)
-        return FAILED if isinstance(error, RunFailed) else REFUSED
+        full = isinstance(error, OSError) and error.errno in _FULL
+        return FAILED if full or isinstance(error, RunFailed) else REFUSED
 
 
 def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
