@@ -49,10 +49,8 @@ def keep_copy(path: Path, copy: Path) -> None:
 
 def _create(part: Path, mode: str) -> IO[Any]:
     # Never a file that is there already: it may be another's, or a link to one.
-    binary = "b" in mode
-    return open(
-        os.open(part, _NEW, 0o666), mode, encoding=None if binary else "utf-8", newline=None if binary else "\n"
-    )
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    return os.fdopen(os.open(part, _NEW, 0o666), mode, **text)  # type: ignore[call-overload,no-any-return]
 
 
 def _part(path: Path) -> Path:

@@ -1,6 +1,7 @@
-"""Names near a mistyped one, for error messages."""
+"""Texts for a terminal: names near a mistyped one, times, tables, and addresses without their secrets."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -18,6 +19,11 @@ def nearest(word: str, names: Iterable[str], most: int = 3) -> str:
         return f"choose from {', '.join(names[:40])}{', …' if len(names) > 40 else ''}"
     others = f" (choose from {', '.join(names)})" if len(close) < len(names) <= 8 else ""
     return f"did you mean {' or '.join(close)}?{others}"
+
+
+def redact(text: str) -> str:
+    """Returns a text whose addresses have lost the user and the password, `http://***@host`."""
+    return re.sub(r"(?<=://)[^/\s\"']+@", "***@", text)
 
 
 def duration(seconds: float | None) -> str:

@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 
-from ablate.messages import nearest
+from ablate.messages import nearest, redact
 from ablate.records.run_directory import RunFailed
 from ablate.sweeps.sigterm import EXIT_CODE, Terminated
 
@@ -29,21 +29,24 @@ def exit_code(command: Callable[[list[str]], int], arguments: list[str]) -> int:
         Exception: An error of ours; with HYDRA_FULL_ERROR=1 any.
     """
     try:
-        return command(arguments)
-    except SystemExit as end:  # argparse's, or that of a plan
-        return end.code if isinstance(end.code, int) else DONE
+        try:
+            code = command(arguments)
+        except SystemExit as end:  # argparse's, or that of a plan
+            code = end.code if isinstance(end.code, int) else DONE
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         return INTERRUPTED
     except Terminated:
         return EXIT_CODE
     except BrokenPipeError:  # a reader such as `head` has what it wanted
-        sys.stdout = None  # which Python would flush at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python flushes at its end
         return DONE
     except Exception as error:
         message = explain(error, arguments)
         if os.environ.get("HYDRA_FULL_ERROR") == "1" or message is None:
             raise
-        print(message, file=sys.stderr)
+        print(redact(message), file=sys.stderr)
         return FAILED if isinstance(error, RunFailed) else REFUSED
 
 
@@ -67,8 +70,13 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
         if match := re.match(r"Could not override '([^']+)'", text):
             from ablate.config.compose import keys
 
-            key = match[1]
-            hint = nearest(key, keys(arguments), most=1)
+            key, known = match[1], keys(arguments)
+            if key in known:  # what is in the mapping that it is given is wrong
+                cause, inner = error.__cause__, getattr(error.__cause__, "full_key", None)
+                if inner in (None, "", key) or inner in known:
+                    return f"{key}: {str(cause or text).splitlines()[0]}"
+                key = inner
+            hint = nearest(key, known, most=1)
             return f"{key}: there is no such key; {hint}\nWhere new keys can be added, +{key}=… adds one."
         if match := re.match(r"Error merging override (.*)", text):
             reason = str(error.__cause__).splitlines()[0] if error.__cause__ else text

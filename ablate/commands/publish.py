@@ -1,55 +1,77 @@
-"""`ablate publish outputs/lenet_cifar10`: sends a study's report to where its runs' loggers sent the runs."""
+"""`ablate publish outputs/lenet_cifar10 logger=mlflow`: sends a study's report to trackers.
+
+Where to is what the command line and the user's own configuration say. What runs say of it is a record, which may come
+from anybody, and the user's token would go where it leads.
+"""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from ablate.config import schema
+from ablate.config.options import config_dir
 from ablate.config.targets import check_targets, instantiate
 from ablate.records.run_directory import RunDirectory
 from ablate.trackers.base import check_loggers
 
 
-def publish(study: Path) -> list[str]:
+def publish(study: Path, overrides: Sequence[str] = (), folder: Path | None = None) -> list[str]:
     """Sends a study's report, and returns the names of the loggers that keep reports.
 
     Args:
         study: Its folder, with `report/` in it.
+        overrides: As of the sweep: which loggers, and their settings.
+        folder: A folder of config groups beside ablate's own.
 
     Raises:
-        ValueError: There is no report, the runs were sent to no tracker, or to one that is not ours.
+        ValueError: There is no report, no tracker is named, or one that is not ours.
     """
     report = study / "report"
     if not (report / "index.html").is_file():
         raise ValueError(f"{study}: has no report yet; ablate report {study} writes it")
-    loggers: dict[str, Any] = {}
-    name = study.name
-    for file in sorted(study.glob("*/*/run.json")):
-        try:
-            record = RunDirectory(file.parent).read_record() or {}
-        except ValueError:
-            continue  # the report names it
-        name = str(record.get("study", name))
-        loggers |= (record.get("config") or {}).get("logger") or {}
+    schema.register()
+    search = [] if folder is None else [f"hydra.searchpath=[file://{folder.absolute()}]"]
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = hydra.compose("config", [*search, *overrides])
+    loggers = OmegaConf.to_container(cfg.logger, resolve=True)
+    assert isinstance(loggers, dict)
     if not loggers:
         raise ValueError(
-            f"{study}: its runs were sent to no tracker; start the sweep with logger=mlflow or logger=wandb"
+            f"{study}: no tracker is named; name it and its settings as for the sweep, such as "
+            f"ablate publish {study} logger=mlflow logger.mlflow.tracking_uri=http://127.0.0.1:5000"
         )
     check_targets({"logger": loggers})
     check_loggers(loggers)
     return [
-        logger
+        str(logger)
         for logger, node in loggers.items()
-        if instantiate(f"logger.{logger}", node).publish(name, report.absolute())
+        if instantiate(f"logger.{logger}", node).publish(_name(study), report.absolute())
     ]
+
+
+def _name(study: Path) -> str:
+    """Returns the study's name in its runs' records, which trackers group them by."""
+    for file in sorted(study.glob("*/*/run.json")):
+        try:
+            return str((RunDirectory(file.parent).read_record() or {})["study"])
+        except (ValueError, KeyError):
+            continue  # the report names it
+    return study.absolute().name
 
 
 def main(arguments: Sequence[str]) -> int:
     """Sends a report."""
     parser = argparse.ArgumentParser(prog="ablate publish", description=(__doc__ or "").partition(": ")[2])
     parser.add_argument("study", type=Path, help="the study's folder, such as outputs/lenet_cifar10")
-    options = parser.parse_args(arguments)
-    kept = publish(options.study)
+    parser.add_argument("overrides", nargs="*", help="the trackers, such as logger=mlflow, and their settings")
+    parser.add_argument("--config-dir", type=Path, help="a folder of config groups beside ablate's own")
+    options = parser.parse_intermixed_args(arguments)
+    kept = publish(options.study, options.overrides, options.config_dir)
     if not kept:
         raise ValueError(f"{options.study}: none of its loggers keeps reports")
     print(f"The report was sent to {' and '.join(kept)}.")

@@ -116,7 +116,8 @@ def _configuration(record: Mapping[str, Any], allow: Sequence[str]) -> DictConfi
     plain = dict(record["config"])
     if "${" in str(plain):
         raise ValueError("run.json: its configuration holds ${…}, which the record of a run never does")
-    cfg = OmegaConf.create({"rerun": "failed", **plain, "allow": list(allow)})
+    # Nor does it go where the record says: to trackers and a store.
+    cfg = OmegaConf.create({"rerun": "failed", **plain, "allow": list(allow), "logger": {}, "store": None})
     OmegaConf.set_struct(cfg, True)
     if cfg.hardware.threads is None:  # sums over threads are rounded in another order
         cfg.hardware.threads = record["provenance"]["threads"]

@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ablate.files import atomic_write, refuse_links, remove_leftovers
+from ablate.messages import redact
 from ablate.records.epochs import Epoch
 
 FORMAT = 1  # of run.json
@@ -125,10 +126,9 @@ class RunDirectory:
         return record
 
     def write_record(self, record: dict[str, Any]) -> None:
-        """Replaces run.json."""
+        """Replaces run.json; the passwords of addresses in it are left out."""
         with atomic_write(self.record_file) as file:
-            json.dump({"format": FORMAT, **record}, file, indent=2)
-            file.write("\n")
+            file.write(redact(json.dumps({"format": FORMAT, **record}, indent=2)) + "\n")
 
     def read_epochs(self) -> list[Epoch]:
         """Returns the rows of epochs.csv; none if there is no file.
