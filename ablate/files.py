@@ -1,4 +1,4 @@
-"""Files that are either the old or the new whole one, and that stay in their folder."""
+"""Files that are replaced as a whole (a reader sees the old one or the new one), and that stay in their folder."""
 
 import os
 import secrets
@@ -28,13 +28,13 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk does not say which file
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk's error names no file
     finally:
         part.unlink(missing_ok=True)
 
 
 def keep_copy(path: Path, copy: Path) -> None:
-    """Makes `copy` the file that `path` is now, also after `path` has been replaced; both in one folder."""
+    """Makes `copy` a file with the content that `path` has now, whatever replaces it later; both in one folder."""
     part = _part(copy)
     try:
         try:
@@ -49,8 +49,10 @@ def keep_copy(path: Path, copy: Path) -> None:
 
 def _create(part: Path, mode: str) -> IO[Any]:
     # Never a file that is there already: it may be another's, or a link to one.
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-    return os.fdopen(os.open(part, _NEW, 0o666), mode, **text)  # type: ignore[call-overload,no-any-return]
+    binary = "b" in mode
+    return open(  # noqa: PTH123 (a descriptor)
+        os.open(part, _NEW, 0o666), mode, encoding=None if binary else "utf-8", newline=None if binary else "\n"
+    )
 
 
 def _part(path: Path) -> Path:
@@ -59,7 +61,7 @@ def _part(path: Path) -> Path:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what writes that were killed have left in a folder that no other process writes to."""
+    """Removes the partial files of killed writes from a folder that no other process writes to."""
     for part in folder.glob(f".*{_SUFFIX}"):
         part.unlink(missing_ok=True)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ablate.records.epochs import summarise, total_times
+from ablate.records.forms import plain
 from ablate.records.run_directory import RunDirectory
 
 EPOCHS = 50
@@ -38,14 +39,19 @@ def count(event, arguments):
         if any("/seed" in str(path) for path in arguments[:2]):
             counts[event.removeprefix("os.")] += 1
 sys.addaudithook(count)
-from ablate import cli
-sys.argv[0] = "ablate"
-try:
-    cli.main()
-except SystemExit as error:
-    assert not error.code, error
+from ablate.__main__ import run_command
+code = run_command(sys.argv[1:])
+assert code == 0, code
 print()
 print(json.dumps(counts))
+"""
+# A command whose jobs are composed by Hydra, each as often as Hydra asks for it.
+UNCACHED = """
+import sys
+from ablate.sweeps import jobs
+jobs.remember = lambda loader: None
+from ablate.__main__ import run_command
+sys.exit(run_command(sys.argv[1:]))
 """
 
 
@@ -53,6 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, nargs="+", default=[1000, 10_000, 100_000])
     parser.add_argument("--seeds", type=int, default=1000, help="runs of a variant (default: 1000)")
+    parser.add_argument("--jobs", action="store_true", help="measure the jobs of a sweep alone")
     parser.add_argument(
         "--slurm", type=int, metavar="TASKS", help="submit so many tasks to a Slurm of this machine, alone"
     )
@@ -60,6 +67,10 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
     if options.slurm is not None:
         print(of_submissions(options.slurm))
+        return
+    if options.jobs:
+        with tempfile.TemporaryDirectory() as folder:
+            print(of_a_job(Path(folder)))
         return
     with tempfile.TemporaryDirectory() as folder:
         print(f"{of_a_run(Path(folder))}\n\n{of_a_job(Path(folder))}\n", flush=True)
@@ -90,13 +101,18 @@ def of_a_run(folder: Path) -> str:
 
 
 def of_a_job(folder: Path) -> str:
-    """Returns what a job costs the command that starts a sweep, before it is run."""
-    seconds = []
-    for jobs in (100, 300):
-        sweep = ("-m", "study=demo", "model=plain,dropout", f"seed=range({jobs // 2})", "hydra/launcher=plan")
-        seconds.append(timed("-m", "ablate", *sweep, f"hydra.sweep.dir={folder}/planned")[0])
-    return (f"Composing, checking and planning the jobs of a sweep: {seconds[0]:.1f} s for 100, {seconds[1]:.1f} s for "
-            f"300, {5 * (seconds[1] - seconds[0]):.1f} ms a job.")  # fmt: skip
+    """Returns what a job costs the command that starts a sweep, before it is run, with and without the cache."""
+    lines = []
+    for name, command in {"once for all seeds": ("-m", "ablate"), "by Hydra each time": ("-c", UNCACHED)}.items():
+        seconds = []
+        for jobs in (20, 100):
+            sweep = ("-m", "study=demo", "model=plain,dropout", f"seed=range({jobs // 2})", "hydra/launcher=plan")
+            seconds.append(timed(*command, *sweep, f"hydra.sweep.dir={folder}/{name}")[0])
+        lines.append(
+            f"Composing, checking and planning the jobs of a sweep, composed {name}: {seconds[0]:.1f} s for 20, "
+            f"{seconds[1]:.1f} s for 100, {1000 * (seconds[1] - seconds[0]) / 80:.1f} ms a job."
+        )
+    return "\n".join(lines)
 
 
 def of_submissions(tasks: int) -> str:
@@ -223,7 +239,7 @@ def write_run(study: Path, variant: str, seed: int, rows: list[dict[str, float]]
             "threads": 2,
         },
         "started": "2026-01-01T00:00:00+00:00",
-        "results": summarise(rows),
+        "results": plain(summarise(rows)),
         "times": total_times(rows),
     }
     directory = RunDirectory(study / variant / f"seed{seed}-{record['id']}")

@@ -9,10 +9,11 @@ import hydra
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
+from warm import ROOT, Server
 
-from ablate.config import schema
+from ablate.config.compose import register, to_config
 from ablate.config.options import config_dir
+from ablate.config.schema import Config
 from ablate.data import digits
 from ablate.data.cifar10_sources import Arrays
 from ablate.data.images import ImageData, Split
@@ -26,16 +27,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def compose() -> Iterator[Callable[..., DictConfig]]:
+def compose() -> Iterator[Callable[..., Config]]:
     """Composes a configuration from overrides, as a job gets it."""
     GlobalHydra.instance().clear()
-    schema.register()
+    register()
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        yield lambda *overrides: hydra.compose("config", list(overrides))
+        yield lambda *overrides: to_config(hydra.compose("config", list(overrides)))
 
 
 @pytest.fixture
-def quick(compose: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
+def quick(compose: Callable[..., Config]) -> Callable[..., Config]:
     """Composes a run of a second: 300 digits, two epochs."""
     return lambda *overrides: compose(
         "study=demo", "data.subset=30", "train.epochs=2", "train.batch_size=64", "hardware=cpu", *overrides
@@ -43,7 +44,7 @@ def quick(compose: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
 
 
 @pytest.fixture
-def train_one(quick: Callable[..., DictConfig], tmp_path: Path) -> Callable[..., Path]:
+def train_one(quick: Callable[..., Config], tmp_path: Path) -> Callable[..., Path]:
     """Trains a quick run and returns its folder."""
 
     def train(*overrides: str, folder: str = "run") -> Path:
@@ -76,13 +77,22 @@ def tiny_data() -> ImageData:
     )
 
 
-@pytest.fixture
-def ablate(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """Runs `python -m ablate` in an empty folder of its own."""
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Server]:
+    """Starts commands in forks of a process that has imported torch, once for all tests."""
+    with Server() as server:
+        yield server
 
-    def call(*arguments: str, module: str = "ablate", **env: str) -> "subprocess.CompletedProcess[str]":
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **env}
-        command = [sys.executable, "-m", module, *arguments]
+
+@pytest.fixture
+def ablate(warm: Server, tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs `python -m ablate` in an empty folder of its own; `fresh` is for a process that has imported nothing yet."""
+
+    def call(*arguments: str, fresh: bool = False, **env: str) -> "subprocess.CompletedProcess[str]":
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **env}
+        if not fresh:
+            return warm.run("ablate", *arguments, cwd=tmp_path, env=environment)
+        command = [sys.executable, "-m", "ablate", *arguments]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
     return call

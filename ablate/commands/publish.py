@@ -8,19 +8,16 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import hydra
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import OmegaConf
 
-from ablate.config import schema
-from ablate.config.options import config_dir
+from ablate.config.compose import compose
 from ablate.config.targets import check_targets, instantiate
-from ablate.records.run_directory import RunDirectory
+from ablate.records.study_directory import StudyDirectory
 from ablate.trackers.base import check_loggers
 
 
 def publish(study: Path, overrides: Sequence[str] = (), folder: Path | None = None) -> list[str]:
-    """Sends a study's report, and returns the names of the loggers that keep reports.
+    """Sends a study's report, and returns the names of the loggers that store reports.
 
     Args:
         study: Its folder, with `report/` in it.
@@ -30,16 +27,12 @@ def publish(study: Path, overrides: Sequence[str] = (), folder: Path | None = No
     Raises:
         ValueError: There is no report, no tracker is named, or one that is not ours.
     """
-    report = study / "report"
+    directory = StudyDirectory(study)
+    report = directory.report
     if not (report / "index.html").is_file():
         raise ValueError(f"{study}: has no report yet; ablate report {study} writes it")
-    schema.register()
-    search = [] if folder is None else [f"hydra.searchpath=[file://{folder.absolute()}]"]
     GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        cfg = hydra.compose("config", [*search, *overrides])
-    loggers = OmegaConf.to_container(cfg.logger, resolve=True)
-    assert isinstance(loggers, dict)
+    loggers = compose(overrides, folder).logger
     if not loggers:
         raise ValueError(
             f"{study}: no tracker is named; name it and its settings as for the sweep, such as "
@@ -48,20 +41,22 @@ def publish(study: Path, overrides: Sequence[str] = (), folder: Path | None = No
     check_targets({"logger": loggers})
     check_loggers(loggers)
     return [
-        str(logger)
+        logger
         for logger, node in loggers.items()
-        if instantiate(f"logger.{logger}", node).publish(_name(study), report.absolute())
+        if instantiate(f"logger.{logger}", node).publish(_name(directory), report.absolute())
     ]
 
 
-def _name(study: Path) -> str:
+def _name(directory: StudyDirectory) -> str:
     """Returns the study's name in its runs' records, which trackers group them by."""
-    for file in sorted(study.glob("*/*/run.json")):
+    for run in directory.runs():
         try:
-            return str((RunDirectory(file.parent).read_record() or {})["study"])
-        except (ValueError, KeyError):
-            continue  # the report names it
-    return study.absolute().name
+            record = run.read_record()
+        except ValueError:
+            continue  # unreadable, which the report says
+        if record is not None:
+            return record.study
+    return directory.folder.absolute().name
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -73,6 +68,6 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_intermixed_args(arguments)
     kept = publish(options.study, options.overrides, options.config_dir)
     if not kept:
-        raise ValueError(f"{options.study}: none of its loggers keeps reports")
+        raise ValueError(f"{options.study}: none of the loggers stores reports")
     print(f"The report was sent to {' and '.join(kept)}.")
     return 0

@@ -12,18 +12,22 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from ablate.config.validation import validate
+from ablate.config.plain import plain as plain_config
+from ablate.config.schema import Config
 from ablate.records import provenance
-from ablate.records.study_directory import write_study_file
-from ablate.sweeps.jobs import compose
+from ablate.records.forms import plain
+from ablate.records.study_directory import TIMING, StudyDirectory
+from ablate.sweeps.jobs import variants_of
+
+if TYPE_CHECKING:
+    from ablate.runs.prepare import Prepared
+    from ablate.training.stopwatch import Stopwatch, Timings
 
 
 def time_variants(
-    variants: Mapping[str, DictConfig], precision: float, rounds: int, profiled_steps: int = 20
+    variants: Mapping[str, Config], precision: float, rounds: int, profiled_steps: int = 20
 ) -> dict[str, Any]:
     """Times variants, and returns what is written into the study's folder.
 
@@ -38,49 +42,26 @@ def time_variants(
     """
     from tqdm import tqdm
 
-    from ablate.data.batches import EvaluationBatches, TrainingBatches
-    from ablate.runs.other_runs import announced
-    from ablate.runs.prepare import make_step, prepare
+    from ablate.runs.other_runs import counting_other_runs
+    from ablate.runs.prepare import prepare
     from ablate.training.hardware import configured, describe
-    from ablate.training.layer_times import time_layers
-    from ablate.training.stopwatch import Block, Stopwatch, measure
+    from ablate.training.stopwatch import measure
 
     first = next(iter(variants.values()))
     baseline = first.study.baseline if first.study.baseline in variants else next(iter(variants))
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    with configured(first.hardware), announced() as other_runs:
-        here: dict[str, Any] = {**provenance.process(), "other_runs": other_runs()}
+    with configured(first.hardware), counting_other_runs() as other_runs:
+        here: dict[str, Any] = plain(provenance.process(other_runs=other_runs()))
         runs = {name: prepare(cfg) for name, cfg in variants.items()}
-        device = runs[baseline].device
-        images: dict[str, tuple[TrainingBatches, dict[str, EvaluationBatches]]] = {}  # once for all that share them
-        watches = {}
-        for name, cfg in variants.items():
-            data, seen = runs[name].data, json.dumps([_plain(cfg.data), cfg.train.batch_size, cfg.seed])
-            if seen not in images:
-                images[seen] = (
-                    TrainingBatches(
-                        data.train, cfg.train.batch_size, cfg.data.padding, cfg.data.flip, cfg.seed, device
-                    ),
-                    {split: EvaluationBatches(part, device) for split, part in data.evaluated.items()},
-                )
-            batches, evaluated = images[seen]
-            step = make_step(cfg, [runs[name]], [cfg.seed])
-            evaluations = sum(map(len, evaluated.values()))
-            watches[name] = Stopwatch(step, batches, evaluated["test"], evaluations, Block())
+        watches = _stopwatches(variants, runs)
         with tqdm(total=rounds, desc="timing", unit="round", disable=None) as bar:
             timings = measure(watches, baseline, precision, rounds, bar.update)
-        layers: dict[str, list[dict[str, Any]]] = {}
-        for name in variants if profiled_steps else ():
-            step = make_step(variants[name], [runs[name]], [variants[name].seed], graph=False)
-            step.cohort.train(True)
-            with step.cohort.noise(0):
-                times = time_layers(runs[name].trainee.model, partial(step, *watches[name].batches[0]), profiled_steps)
-            layers[name] = [
-                {"layer": time.name, "kind": time.kind, "forward": time.forward, "backward": time.backward}
-                for time in times
-            ]
+        layers = {
+            name: _layer_times(cfg, runs[name], watches[name], profiled_steps) if profiled_steps else []
+            for name, cfg in variants.items()
+        }
         here["other_runs_at_end"] = other_runs()
-        hardware = describe(device)
+        came_from = describe(provenance.collect(first.allow), runs[baseline].device)
     return {
         "started": started,
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -90,23 +71,60 @@ def time_variants(
         "disturbed": timings.disturbed,
         "precision": {"asked": precision, "reached": timings.precision(baseline)},
         "process": here,
-        "provenance": {**provenance.collect(first.allow), **hardware},
+        "provenance": plain(came_from),
         "variants": [
             {
                 "name": name,
-                "config": _plain(variants[name]),
+                "config": plain_config(cfg),
                 "seconds": timings.seconds[name],
-                "ratio": None
-                if name == baseline
-                else {
-                    part: [(ratio := timings.ratio(name, baseline, part)).estimate, ratio.low, ratio.high]
-                    for part in timings.seconds[name]
-                },
-                "layers": layers.get(name, []),
+                "ratio": None if name == baseline else _ratios(timings, name, baseline),
+                "layers": layers[name],
             }
-            for name in variants
+            for name, cfg in variants.items()
         ],
     }
+
+
+def _stopwatches(variants: Mapping[str, Config], runs: "Mapping[str, Prepared]") -> "dict[str, Stopwatch]":
+    """Returns what times each variant; those that train on the same batches share them in memory."""
+    from ablate.data.batches import EvaluationBatches, TrainingBatches
+    from ablate.runs.prepare import make_step
+    from ablate.training.stopwatch import Block, Stopwatch
+
+    images: dict[str, tuple[TrainingBatches, dict[str, EvaluationBatches]]] = {}
+    watches = {}
+    for name, cfg in variants.items():
+        data, device = runs[name].data, runs[name].device
+        shared = json.dumps([plain_config(cfg.data), cfg.train.batch_size, cfg.seed])
+        if shared not in images:
+            images[shared] = (
+                TrainingBatches(data.train, cfg.train.batch_size, cfg.data.padding, cfg.data.flip, cfg.seed, device),
+                {split: EvaluationBatches(part, device) for split, part in data.evaluated.items()},
+            )
+        batches, evaluated = images[shared]
+        step = make_step(cfg, [runs[name]], [cfg.seed])
+        watches[name] = Stopwatch(step, batches, evaluated["test"], sum(map(len, evaluated.values())), Block())
+    return watches
+
+
+def _layer_times(cfg: Config, run: "Prepared", watch: "Stopwatch", steps: int) -> list[dict[str, Any]]:
+    """Returns the times of a variant's layers in seconds a step, as they are written."""
+    from ablate.runs.prepare import make_step
+    from ablate.training.layer_times import time_layers
+
+    step = make_step(cfg, [run], [cfg.seed], graph=False)
+    step.cohort.train(True)
+    with step.cohort.noise(0):
+        times = time_layers(run.trainee.model, partial(step, *watch.batches[0]), steps)
+    return [
+        {"layer": time.name, "kind": time.kind, "forward": time.forward, "backward": time.backward} for time in times
+    ]
+
+
+def _ratios(timings: "Timings", name: str, baseline: str) -> dict[str, list[float]]:
+    """Returns a variant's times over the baseline's, by part: the estimate, and both ends of its interval."""
+    ratios = {part: timings.ratio(name, baseline, part) for part in timings.seconds[name]}
+    return {part: [ratio.estimate, ratio.low, ratio.high] for part, ratio in ratios.items()}
 
 
 def pin(threads: int | None) -> None:
@@ -123,7 +141,7 @@ def pin(threads: int | None) -> None:
 
 def show(timing: Mapping[str, Any]) -> str:
     """Returns a timing as tables for people."""
-    machine, found = timing["provenance"]["machine"], timing["variants"]
+    machine, variants = timing["provenance"]["machine"], timing["variants"]
     lines = [
         f"{timing['rounds']} rounds on {timing['provenance']['accelerator']} with {timing['provenance']['threads']} "
         f"threads ({machine['cpu']}), {timing['disturbed']} more left out as disturbed",
@@ -132,7 +150,7 @@ def show(timing: Mapping[str, Any]) -> str:
         f"{timing['baseline']} | 95 % interval |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for variant in found:
+    for variant in variants:
         parts = ("train_seconds", "eval_seconds", "total_seconds")
         seconds = [f"{statistics.median(variant['seconds'][part]):.3f}" for part in parts]
         ratios = ["1", "–", "1", "–"]
@@ -145,29 +163,23 @@ def show(timing: Mapping[str, Any]) -> str:
                 "{:.3f} to {:.3f}".format(*others),
             ]
         lines.append(f"| {' | '.join([variant['name'], *seconds, *ratios])} |")
-    names = dict.fromkeys(layer["layer"] for variant in found for layer in variant["layers"])
+    names = dict.fromkeys(layer["layer"] for variant in variants for layer in variant["layers"])
     if names:
         lines += [
             "",
             "Layers, forward + backward, milliseconds a training step, the profiler's own cost included:",
             "",
-            f"| layer | {' | '.join(variant['name'] for variant in found)} |",
-            f"| --- |{' --- |' * len(found)}",
+            f"| layer | {' | '.join(variant['name'] for variant in variants)} |",
+            f"| --- |{' --- |' * len(variants)}",
         ]
         for name in names:
             cells = [
                 next((f"{1000 * layer['forward']:.2f} + {1000 * layer['backward']:.2f}" for layer in variant["layers"]
                       if layer["layer"] == name), "")
-                for variant in found
+                for variant in variants
             ]  # fmt: skip
             lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _plain(cfg: DictConfig) -> dict[str, Any]:
-    plain = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -184,18 +196,16 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     if options.rounds < 2 or not options.precision > 0:
         parser.error("--rounds must be 2 or more, and --precision above 0")
-    variants, study = compose(options.overrides, options.config_dir)
+    variants, study = variants_of(options.overrides, options.config_dir)
     if len(variants) < 2:
         raise ValueError("there is one variant, and nothing to compare; name several: model=plain,dropout")
-    hardware = {json.dumps(_plain(cfg.hardware), sort_keys=True) for cfg in variants.values()}
+    hardware = {json.dumps(plain_config(cfg.hardware), sort_keys=True) for cfg in variants.values()}
     if len(hardware) > 1:
         raise ValueError("the variants differ in hardware; time them with one setting after another")
-    for cfg in variants.values():
-        validate(cfg)
     pin(next(iter(variants.values())).hardware.threads)
     timing = time_variants(variants, options.precision, options.rounds, 0 if options.no_layers else 20)
     print(show(timing))
-    file = write_study_file(study, "timing", timing["started"], timing)
+    file = StudyDirectory(study).write(TIMING, timing["started"], timing)
     print(f"\nWritten to {file}; the report of {study} prefers it for times.")
     reached = timing["precision"]["reached"]
     if reached > options.precision:

@@ -14,10 +14,10 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from ablate.config import schema
-from ablate.config.design import settle
+from ablate.config.compose import register, to_config
 from ablate.config.hydra_node import check_hydra
 from ablate.config.options import config_dir
+from ablate.config.schema import Config
 from ablate.files import atomic_write
 from ablate.messages import redact
 from ablate.records.run_directory import Busy, RunFailed
@@ -25,17 +25,17 @@ from ablate.sweeps.preflight import Refused, failures, say_what_next
 from ablate.sweeps.session import session
 from ablate.sweeps.sigterm import Terminated, terminable
 
-schema.register()
+register()
 
 log = logging.getLogger(__name__)
 
 
 @hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")
-def train(cfg: DictConfig) -> float:
+def train(composed: DictConfig) -> float:
     """Runs one job; what it returns is what Hydra's sweepers optimise."""
     from ablate.runs.run import run  # imports torch, which --help and shell completion do without
 
-    settle(cfg)
+    cfg = to_config(composed)
     hydra_config = HydraConfig.get()
     if hydra_config.job.chdir:
         # Relative paths in the configuration are from where the command was typed, as for jobs trained in a cohort, and
@@ -63,7 +63,7 @@ def _without_passwords(file: Path) -> None:
                 new.write(redact(text))
 
 
-def _run_deferred(cfg: DictConfig, folder: Path, overrides: list[str], logs: Any) -> None:
+def _run_deferred(cfg: Config, folder: Path, overrides: list[str], logs: Any) -> None:
     from ablate.runs.run import run
 
     logging.config.dictConfig(logs)

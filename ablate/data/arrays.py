@@ -37,9 +37,9 @@ def from_arrays(arrays: Mapping[str, Any], name: str, where: str | None = None) 
     Args:
         arrays: NumPy arrays or tensors. `train_images` and `test_images`: uint8, with 1 or 3 channels, shape (images,
             height, width), (images, height, width, channels) or (images, channels, height, width). `train_labels` and
-            `test_labels`: whole numbers from 0, shape (images,). `classes`, if there: a name for each label.
+            `test_labels`: whole numbers from 0, shape (images,). `classes` (optional): a name for each label.
         name: Of the data set.
-        where: What messages call it, if not by its name.
+        where: How messages name the data set, if not by its name.
 
     Raises:
         ValueError: An array is missing or has the wrong form; the message names it.
@@ -69,7 +69,7 @@ def normalisation(images: Tensor, where: str) -> tuple[tuple[float, ...], tuple[
 
     Args:
         images: The training images: uint8, shape (images, channels, height, width).
-        where: What messages call the data set.
+        where: How messages name the data set.
 
     Raises:
         ValueError: The images are constant.
@@ -79,14 +79,14 @@ def normalisation(images: Tensor, where: str) -> tuple[tuple[float, ...], tuple[
 
 
 def of_counts(counts: Tensor, where: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The same from how often each value occurs, shape (channels, 256).
+    """Returns the same as `normalisation`, from counts of the pixel values, shape (channels, 256).
 
-    A channel of one value has no deviation to divide by: it gets 1.
+    A channel with a single value, whose deviation is 0, gets a deviation of 1.
     """
     if bool((counts.count_nonzero(1) <= 1).all()):
         value = ", ".join(str(int(channel.argmax())) for channel in counts)
         raise ValueError(
-            f"{where}: all pixels of all training images are {value}, so nothing can be learnt from them; look at how "
+            f"{where}: all pixels of all training images are {value}, so nothing can be learnt from them; check how "
             "the images were made"
         )
     values = torch.arange(256, dtype=torch.float64) / 255
@@ -113,17 +113,19 @@ def _tensor(where: str, raw: Any) -> Tensor:
     try:
         return torch.as_tensor(raw)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{where}: is no array of numbers: {error}") from error
+        raise ValueError(f"{where}: is not an array of numbers: {error}") from error
 
 
 def _labels(where: str, raw: Any, images: int) -> Tensor:
     labels = _tensor(where, raw).squeeze()
     labels = labels.unsqueeze(0) if images == 1 and labels.ndim == 0 else labels
     if labels.is_floating_point() or labels.is_complex() or labels.shape != (images,):
-        raise ValueError(f"{where}: must be whole numbers, one an image; shape {tuple(labels.shape)}, {labels.dtype}")
+        raise ValueError(
+            f"{where}: must be whole numbers, one for each image, not {tuple(labels.shape)} {labels.dtype}"
+        )
     labels = labels.long()
     if int(labels.min()) < 0:
-        raise ValueError(f"{where}: {int(labels.min())} is not a label; they count from 0")
+        raise ValueError(f"{where}: {int(labels.min())} is not a label; labels count from 0")
     return labels
 
 

@@ -1,4 +1,4 @@
-"""Data sets as folders of image files, a folder a class, in memory or streamed."""
+"""Data sets of image files, with a folder for each class, in memory or streamed."""
 
 import hashlib
 import json
@@ -23,20 +23,26 @@ from ablate.data.images import ImageData, Split, StreamedSplit
 from ablate.files import atomic_write
 
 _PARTS = {"train": ("train",), "test": ("test", "val")}
-_NO_DATA = ("__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN")  # what systems leave beside hidden files
-_READER = 2  # which pixels files are read as: with another number, what was cached of them is computed anew
+_NO_DATA = (
+    "__MACOSX",
+    "Thumbs.db",
+    "desktop.ini",
+    "@eaDir",
+    "$RECYCLE.BIN",
+)  # from operating systems; hidden files beside
+_READER = 2  # the version of how files become pixels: with another number, cached values are computed again
 
 
 def load(path: str, size: int = 32, stream: bool = False, workers: int = 2) -> ImageData:
     """Returns the images under `path/train/CLASS` and `path/test/CLASS` (or `path/val/CLASS`), in three channels.
 
-    Hidden files and folders are no data. 16-bit grey becomes 8-bit, and what is transparent stands on white.
-    Mean and deviation of the training images are computed once and kept in the user's cache folder.
+    Hidden files and folders are left out. 16-bit grey becomes 8-bit, and transparent pixels are put on white. Mean and
+    standard deviation of the training images are computed once and kept in the user's cache folder.
 
     Args:
         path: The folder.
-        size: Height and width; an image's shorter side is brought to it, and its middle cut out.
-        stream: Whether to read the files as they are needed, for sets larger than the memory.
+        size: Height and width; an image is scaled until its shorter side has it, and its middle cut out.
+        stream: Whether to read the files as they are needed, for data sets larger than the memory.
         workers: Processes that read files.
 
     Raises:
@@ -60,22 +66,22 @@ def load(path: str, size: int = 32, stream: bool = False, workers: int = 2) -> I
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Listing:
     paths: list[str]
     targets: list[int]
     classes: list[str]
 
 
-def _files(root: Path, part: str) -> _Found:
+def _files(root: Path, part: str) -> _Listing:
     folders = [root / name for name in _PARTS[part] if (root / name).is_dir()]
     if not folders:
         names = " or ".join(f"{root / name}" for name in _PARTS[part])
         raise ValueError(f"data.path={root}: there is no {names}; images are expected in {part}/CLASS/FILE")
     try:
-        found = _Folder(str(folders[0]), is_valid_file=_is_image)
+        folder = _Folder(str(folders[0]), is_valid_file=_is_image)
     except (FileNotFoundError, OSError) as error:
         raise ValueError(f"data.path={root}: {error}") from error
-    return _Found([path for path, _ in found.samples], list(found.targets), found.classes)
+    return _Listing([path for path, _ in folder.samples], list(folder.targets), folder.classes)
 
 
 class _Folder(ImageFolder):
@@ -106,7 +112,7 @@ class Files(StreamedSplit):
     Attributes:
         paths: Of the files.
         labels: int64, shape (images,).
-        size: Height and width that images are brought to.
+        size: Height and width that images are scaled to.
         workers: Processes that read.
     """
 
@@ -222,8 +228,8 @@ def _normalisation(files: Files, where: str) -> tuple[tuple[float, ...], tuple[f
     for images in files.chunks():
         for channel, values in enumerate(images.unbind(1)):
             counts[channel] += torch.from_numpy(np.bincount(values.numpy().ravel(), minlength=256))
-    found = of_counts(counts, where)
+    normalisation = of_counts(counts, where)
     cached.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(cached) as file:
-        json.dump(found, file)
-    return found
+        json.dump(normalisation, file)
+    return normalisation

@@ -46,7 +46,7 @@ class Split:
 
     @property
     def key(self) -> str | None:
-        """None: what is in memory is hashed itself."""
+        """None: images in memory are hashed themselves."""
         return None
 
     def chunks(self) -> Iterator[Tensor]:
@@ -77,7 +77,7 @@ class StreamedSplit(ABC):
     @property
     @abstractmethod
     def key(self) -> str:
-        """Stays the same while the images do, and is told without reading them."""
+        """Stays the same as long as the images do, and is computed without reading them."""
 
     @abstractmethod
     def batches(self, order: Tensor | None, batch_size: int) -> Iterable[Tensor]:
@@ -96,13 +96,13 @@ class ImageData:
     """A data set: its splits, class names and normalisation.
 
     Attributes:
-        name: What messages call it.
+        name: The name in messages.
         train: The images to learn from.
         test: The images to report on.
         classes: A name for each label.
         mean: Per channel, on the scale 0 to 1.
         std: Per channel, on the scale 0 to 1.
-        validation: Training images held out to choose on.
+        validation: Training images held out for choosing hyperparameters.
     """
 
     name: str
@@ -123,7 +123,7 @@ class ImageData:
         """Returns the first `per_class` images of each class, of the training and of the test images.
 
         Raises:
-            ValueError: A class has fewer training images. (Of fewer test images all are taken.)
+            ValueError: A class has fewer training images. (If it has fewer test images, all of them are taken.)
         """
         smallest = int(torch.bincount(self.train.labels, minlength=len(self.classes)).min())
         if per_class > smallest:
@@ -166,7 +166,7 @@ class ImageData:
 
     @cached_property
     def digest(self) -> str:
-        """The SHA-256 of all that a run sees of the data: the images and labels of every split, in order."""
+        """The SHA-256 of all data that a run uses: the images and labels of every split, in order."""
         splits = {"train": self.train, **self.evaluated}
         keys = [split.key for split in splits.values()]
         if None in keys:

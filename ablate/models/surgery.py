@@ -4,19 +4,25 @@ Layers are addressed by the dotted names of `named_modules()`, or by patterns of
 and so those of the parameters, as they were:
 
 - An insertion stands in the order of an `nn.Sequential`; elsewhere the new layer becomes a sibling of its anchor and
-  runs through a hook on it, each time the anchor runs.
+  runs through a hook on it, each time the anchor runs. Of several at one anchor, the last one made is next to it.
 - A replacement takes over the name of the layer it replaces.
 - A removal leaves an `nn.Identity` under the old name.
+
+A module that has several names, because several places of the model share it, is edited at those that are named: the
+places get modules of their own, with the same weights. `freeze` and `reinit` are about weights, so about all places.
 """
 
+import copy
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from ablate.config.edits import Edit
 from ablate.config.targets import instantiate, locate
@@ -25,8 +31,28 @@ from ablate.messages import nearest
 Stream = Callable[[str], AbstractContextManager[None]]
 
 
+@dataclass(frozen=True)
+class Made:
+    """What an edit did at one place.
+
+    Attributes:
+        key: The edit's, for messages.
+        edit: The edit.
+        path: The name of the layer that it was about.
+        module: What stands there since, or the inserted layer.
+    """
+
+    key: str
+    edit: Edit
+    path: str
+    module: nn.Module
+
+
 def edit_model(
-    model: nn.Module, edits: Mapping[str, Edit], stream: Stream = lambda _: nullcontext()
+    model: nn.Module,
+    edits: Mapping[str, Edit],
+    stream: Stream = lambda _: nullcontext(),
+    on_made: Callable[[Made], object] = lambda _: None,
 ) -> dict[str, nn.Module]:
     """Makes the edits in place, in their order.
 
@@ -35,6 +61,7 @@ def edit_model(
         edits: By name; the name of an insertion is that of its layer, beside its anchor. Of an insertion by a pattern,
             the name of the anchor stands after it: `drop_relu1`.
         stream: Makes the stream of a name, such as `drop3`, the source of random numbers.
+        on_made: Is told of each place that an edit changes.
 
     Returns:
         The layers that came in: by the name of the edit, and for patterns by `<edit>/<place>`.
@@ -42,21 +69,40 @@ def edit_model(
     Raises:
         ValueError: An edit names a layer that is not there, a new name that is taken, or arguments that do not fit; the
             message names its key.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 2), nn.ReLU())
+        >>> drop = {"_target_": "torch.nn.Dropout", "p": 0.2}
+        >>> edit_model(model, {"drop": Edit(insert="after", at="0", layer=drop)})
+        {'drop': Dropout(p=0.2, inplace=False)}
+        >>> [name for name, _ in model.named_children()]
+        ['0', 'drop', '1']
     """
     layers: dict[str, nn.Module] = {}
     for name, edit in edits.items():
         key = f"model.edits.{name}"
-        for path in matches(model, key, edit):
-            place = f"{name}/{path}" if edit.is_pattern else name
+        for paths in _units(model, key, edit):
+            place = f"{name}/{paths[0]}" if edit.is_pattern else name
             with stream(place):
+                anchor = model.get_submodule(paths[0])
                 if edit.kind in ("insert", "replace"):
-                    layers[place] = _new_layer(key, edit, model.get_submodule(path))
-                _make(model, key, name, edit, path, layers.get(place))
+                    layers[place] = _new_layer(key, edit, anchor)
+                module = _make(model, key, name, edit, paths, layers.get(place))
+            for path in paths:
+                on_made(Made(key, edit, path, module))
     return layers
 
 
+def all_names(model: nn.Module) -> dict[nn.Module, list[str]]:
+    """Returns all names of each module, of which one that is used in several places has several."""
+    names: dict[nn.Module, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        names.setdefault(module, []).append(name)
+    return names
+
+
 def matches(model: nn.Module, key: str, edit: Edit) -> list[str]:
-    """Returns the names of the layers that an edit is about, in the model's order; none within another.
+    """Returns all names of the layers that an edit is about, in the model's order; none within another.
 
     Args:
         model: Any module.
@@ -67,25 +113,25 @@ def matches(model: nn.Module, key: str, edit: Edit) -> list[str]:
         ValueError: There is none.
     """
     part = "at" if edit.kind in ("insert", "set") else edit.kind
-    names = [name for name, _ in model.named_modules() if name]
+    names = [name for name, _ in model.named_modules(remove_duplicate=False) if name]
     if not edit.is_pattern:
         if edit.where not in names:
             raise ValueError(f"{key}.{part}={edit.where}: the model has no such layer; {nearest(edit.where, names)}")
         return [edit.where]
     pattern = _pattern(edit.where)
-    found = [name for name in names if pattern.fullmatch(name)]
-    if not found:
+    fitting = [name for name in names if pattern.fullmatch(name)]
+    if not fitting:
         raise ValueError(f"{key}.{part}={edit.where}: no layer's name fits; {nearest(edit.where, names)}")
     if edit.type is not None:
         kind = locate(f"{key}.type", edit.type)
         if not isinstance(kind, type):
             raise ValueError(f"{key}.type={edit.type}: is not a class")
-        there = sorted({type(model.get_submodule(name)).__name__ for name in found})
-        found = [name for name in found if isinstance(model.get_submodule(name), kind)]
-        if not found:
+        there = sorted({type(model.get_submodule(name)).__name__ for name in fitting})
+        fitting = [name for name in fitting if isinstance(model.get_submodule(name), kind)]
+        if not fitting:
             raise ValueError(f"{key}.type={edit.type}: no layer is one; there are {', '.join(there)}")
     outermost: list[str] = []
-    for name in found:  # parents come before their children
+    for name in fitting:  # parents come before their children
         if not any(name.startswith(f"{above}.") for above in outermost):
             outermost.append(name)
     return outermost
@@ -122,108 +168,281 @@ def _attribute(key: str, module: nn.Module, name: str) -> Any:
     return value
 
 
-def _make(model: nn.Module, key: str, name: str, edit: Edit, path: str, new: nn.Module | None) -> None:
-    module = model.get_submodule(path)
+def _units(model: nn.Module, key: str, edit: Edit) -> Iterator[list[str]]:
+    """Yields the names that an edit changes at once: those of one module, or of one place of a sequence.
+
+    The places come apart from others that they share modules with and that the edit does not name.
+    """
+    chosen = matches(model, key, edit)
+    if edit.kind in ("freeze", "reinit"):
+        yield from _by(lambda path: model.get_submodule(path), chosen)
+        return
+    for path in chosen:
+        _separate(model, key, path, chosen)
+    if edit.kind == "insert":
+        in_sequences = [path for path in chosen if _sequence_of(model, path) is not None]
+        for paths in _by(lambda path: (_sequence_of(model, path), path.rpartition(".")[2]), in_sequences):
+            yield paths[:1]
+        chosen = [path for path in chosen if path not in in_sequences]
+    yield from _by(lambda path: model.get_submodule(path), chosen)
+
+
+def _by(key: Callable[[str], Any], paths: Sequence[str]) -> list[list[str]]:
+    groups: dict[Any, list[str]] = {}
+    for path in paths:
+        groups.setdefault(key(path), []).append(path)
+    return list(groups.values())
+
+
+def _separate(model: nn.Module, key: str, path: str, chosen: Sequence[str]) -> None:
+    """Gives the modules above a layer to its place alone, where places that are not chosen share them."""
+    parts = path.split(".")
+    names = all_names(model)
+    leaf, parent = parts[-1], model.get_submodule(".".join(parts[:-1]))
+    if all(f"{name}.{leaf}".lstrip(".") in chosen for name in names[parent]):
+        return
+    for depth in range(1, len(parts)):
+        above = ".".join(parts[:depth])
+        if len(others := names[model.get_submodule(above)]) > 1:
+            model.set_submodule(above, _twin(key, above, model.get_submodule(above), others))
+
+
+def _own(model: nn.Module, key: str, paths: Sequence[str]) -> nn.Module:
+    """Returns the module of some places, made theirs alone where it has others."""
+    module = model.get_submodule(paths[0])
+    names = all_names(model)[module]
+    if set(names) <= set(paths):
+        return module
+    twin = _twin(key, paths[0], module, names)
+    for path in paths:
+        model.set_submodule(path, twin)
+    return twin
+
+
+def _twin(key: str, path: str, module: nn.Module, names: Sequence[str]) -> nn.Module:
+    """Returns a module with the same weights and children, to stand in another place.
+
+    Raises:
+        ValueError: It has buffers, such as running statistics, which two modules cannot share on every device.
+    """
+    if any(buffer is not None for buffer in module._buffers.values()):
+        others = " and ".join(name for name in names if name != path)
+        raise ValueError(
+            f"{key}: {path} ({type(module).__name__}) is one module with {others}, and its running statistics are "
+            "theirs too; edit all of them with a pattern, or give the model a module for each place"
+        )
+    twin = module.__new__(type(module))
+    attributes = vars(module).items()
+    twin.__dict__ = {name: copy.copy(value) if isinstance(value, dict) else value for name, value in attributes}
+    return twin
+
+
+def _make(model: nn.Module, key: str, name: str, edit: Edit, paths: Sequence[str], new: nn.Module | None) -> nn.Module:
+    """Makes an edit in the places of one module, and returns what stands there since."""
+    module = model.get_submodule(paths[0])
     match edit.kind:
         case "insert":
             assert new is not None
-            _insert(model, key, f"{name}_{path.rpartition('.')[2]}" if edit.is_pattern else name, edit, path, new)
+            _insert(model, key, name, edit, paths, new)
+            return new
         case "replace":
             assert new is not None
-            model.set_submodule(path, new)
         case "remove":
-            model.set_submodule(path, nn.Identity())
+            new = nn.Identity()
+        case "set":
+            assert edit.set is not None
+            new = _rebuilt(f"{key}.set", paths[0], module, edit.set)
         case "bypass":
+            module = _own(model, key, paths)
             module.forward = _first
         case "freeze":
             module.requires_grad_(False)
         case "reinit":
-            _draw_anew(key, path, module)
-        case "set":
-            assert edit.set is not None
-            model.set_submodule(path, _rebuilt(f"{key}.set", path, module, edit.set))
+            _draw_anew(key, paths[0], module)
+    if new is None:
+        return module
+    _carry_insertions(module, new)
+    for path in paths:
+        model.set_submodule(path, new)
+    return new
 
 
 def _first(x: Tensor, *_: Any, **__: Any) -> Tensor:
     return x
 
 
-def _insert(model: nn.Module, key: str, name: str, edit: Edit, path: str, layer: nn.Module) -> None:
-    anchor = model.get_submodule(path)
-    parent_path, _, leaf = path.rpartition(".")
+def is_bypassed(module: nn.Module) -> bool:
+    """Whether a module passes its input on, by an edit."""
+    return vars(module).get("forward") is _first
+
+
+def _sequence_of(model: nn.Module, path: str) -> nn.Sequential | None:
+    """Returns the sequence in whose order a layer runs, if it is in one."""
+    parent = model.get_submodule(path.rpartition(".")[0])
+    runs_in_order = isinstance(parent, nn.Sequential) and type(parent).forward is nn.Sequential.forward
+    return parent if runs_in_order else None  # type: ignore[return-value]
+
+
+def _insert(model: nn.Module, key: str, name: str, edit: Edit, paths: Sequence[str], layer: nn.Module) -> None:
+    parent_path, _, leaf = paths[0].rpartition(".")
+    if edit.is_pattern:
+        name = f"{name}_{leaf}"
+    sequence = _sequence_of(model, paths[0])
     parent = model.get_submodule(parent_path)
-    in_sequence = isinstance(parent, nn.Sequential) and type(parent).forward is nn.Sequential.forward
     while isinstance(parent, nn.ModuleList | nn.ModuleDict):  # what iterates over one would run the new layer too
         parent_path = parent_path.rpartition(".")[0]
         parent = model.get_submodule(parent_path)
     if hasattr(parent, name):
         where = f"{parent_path}.{name}" if parent_path else name
         raise ValueError(f"{key}: the model already has {where}; choose another name for the new layer")
-    if in_sequence:
-        children = list(parent.named_children())
+    if sequence is not None:
+        children = list(sequence._modules.items())
         place = [child for child, _ in children].index(leaf) + (edit.insert == "after")
         children.insert(place, (name, layer))
-        for child, _ in list(parent.named_children()):
-            delattr(parent, child)
-        for child, module in children:
-            parent.add_module(child, module)
+        sequence._modules.clear()
+        sequence._modules.update(children)
+        return
+    anchor = _own(model, key, paths)
+    parent.add_module(name, layer)
+    _insertions(anchor, _After if edit.insert == "after" else _Before).add(layer)
+
+
+def _insertions(anchor: nn.Module, kind: "type[_After] | type[_Before]") -> "_After | _Before":
+    """Returns the hook that runs the layers inserted on one side of an anchor."""
+    hooks = anchor._forward_hooks if kind is _After else anchor._forward_pre_hooks
+    for hook in hooks.values():
+        if isinstance(hook, kind):
+            return hook
+    made = kind()
+    if isinstance(made, _After):
+        anchor.register_forward_hook(made)  # after the anchor's own hooks, which are a part of it
     else:
-        parent.add_module(name, layer)
-        if edit.insert == "after":
-            anchor.register_forward_hook(_After(layer))
-        else:
-            anchor.register_forward_pre_hook(_Before(layer))
+        anchor.register_forward_pre_hook(made, prepend=True)
+    return made
+
+
+def _carry_insertions(old: nn.Module, new: nn.Module) -> None:
+    """Inserts before and after a layer what was inserted before and after the one whose place it takes."""
+    for hooks in (old._forward_hooks, old._forward_pre_hooks):
+        for hook in hooks.values():
+            if isinstance(hook, _After | _Before):
+                _insertions(new, type(hook)).layers.extend(hook.layers)
 
 
 def _draw_anew(key: str, path: str, module: nn.Module) -> None:
     drawn = False
     for name, part in module.named_modules(prefix=path):
+        own = [parameter for parameter in part.parameters(recurse=False) if not is_lazy(parameter)]
         if callable(draw := getattr(part, "reset_parameters", None)):
+            with torch.no_grad():
+                for parameter in own:
+                    parameter.fill_(torch.nan)
             draw()
+            if any(bool(parameter.isnan().any()) for parameter in own):
+                raise ValueError(
+                    f"{key}.reinit: {name} ({type(part).__name__}) computes its weights of others, which its "
+                    "reset_parameters() does not draw; use replace instead"
+                )
             drawn = True
-        elif any(True for _ in part.parameters(recurse=False)):
+        elif own:
             raise ValueError(f"{key}.reinit: {name} ({type(part).__name__}) has weights and no reset_parameters()")
     if not drawn:
         raise ValueError(f"{key}.reinit: {path} ({type(module).__name__}) has no weights to draw anew")
 
 
 def _rebuilt(key: str, path: str, module: nn.Module, changes: Mapping[str, Any]) -> nn.Module:
-    """Returns a layer made anew with some arguments changed; weights whose shape stays are kept.
+    """Returns a layer made anew with some arguments changed; weights whose shape stays are kept, as are frozen ones.
 
     What a layer was made with is read from its attributes, which have the arguments' names.
     """
     kind = type(module)
     arguments: dict[str, Any] = {"_target_": f"{kind.__module__}.{kind.__qualname__}"}
+    if nn.utils.parametrize.is_parametrized(module):
+        raise ValueError(f"{key}: {path} ({kind.__name__}) computes its weights of others; use replace instead")
+    kept: dict[str, Any] = {}
     for name, parameter in inspect.signature(kind).parameters.items():
-        if name in changes or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         if hasattr(module, name):
             value = getattr(module, name)
-            arguments[name] = value is not None if name in module._parameters else value  # bias=True, for one
-        elif name not in ("device", "dtype"):
+            kept[name] = value is not None if name in module._parameters else value  # bias=True, for one
+        elif name not in ("device", "dtype", *changes):
             raise ValueError(f"{key}: {path} ({kind.__name__}) does not keep its argument {name}; use replace instead")
-    new: nn.Module = instantiate(key, {**arguments, **changes})
-    old = module.state_dict()
+    with torch.random.fork_rng(devices=[]):
+        same: nn.Module = instantiate(key, {**arguments, **kept})
+    if _form(same) != _form(module):
+        raise ValueError(
+            f"{key}: {path} ({kind.__name__}) was changed after it was made, or by an edit within it, and would be "
+            "made anew without that; use replace instead"
+        )
+    new: nn.Module = instantiate(key, {**arguments, **kept, **changes})
+    _keep_weights(module, new)
+    if is_bypassed(module):
+        new.forward = _first  # type: ignore[method-assign]
+    return new.train(module.training)
+
+
+def _form(module: nn.Module) -> list[Any]:
+    """Returns what tells whether a layer is as its class makes it."""
+    return [
+        (name, type(part), part.extra_repr(), part.state_dict().keys(), _hooks(part), name and "forward" in vars(part))
+        for name, part in module.named_modules(remove_duplicate=False)
+    ]
+
+
+def _hooks(module: nn.Module) -> int:
+    hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
+    return sum(not isinstance(hook, _After | _Before) for hook in hooks)
+
+
+def _keep_weights(old: nn.Module, new: nn.Module) -> None:
+    parameters, buffers = dict(old.named_parameters()), dict(old.named_buffers())
+    frozen = bool(parameters) and not any(parameter.requires_grad for parameter in parameters.values())
+    for name, parameter in list(new.named_parameters()):
+        before = parameters.get(name)
+        if before is None:
+            parameter.requires_grad_(not frozen)
+        elif is_lazy(before) or is_lazy(parameter) or before.shape != parameter.shape:
+            parameter.requires_grad_(before.requires_grad)
+        else:  # itself: other layers may have the same weights
+            part, _, leaf = name.rpartition(".")
+            setattr(new.get_submodule(part), leaf, before)
     with torch.no_grad():
-        for name, values in new.state_dict().items():
-            if name in old and old[name].shape == values.shape:
-                values.copy_(old[name])
-    return new
+        for name, values in new.named_buffers():
+            known = name in buffers and not is_lazy(values) and not is_lazy(buffers[name])
+            if known and buffers[name].shape == values.shape:
+                values.copy_(buffers[name])
 
 
-# Classes, not closures: a copy of the model then calls its own copy of the layer.
+# Classes, not closures: a copy of the model then calls its own copies of the layers.
 class _After:
-    def __init__(self, layer: nn.Module) -> None:
-        self.layer = layer
+    """Runs inserted layers on the output of their anchor."""
 
-    def __call__(self, module: nn.Module, args: Any, output: Tensor) -> Tensor:
-        result: Tensor = self.layer(output)
-        return result
+    def __init__(self) -> None:
+        self.layers: list[nn.Module] = []
+
+    def add(self, layer: nn.Module) -> None:
+        self.layers.insert(0, layer)
+
+    def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
+        for layer in self.layers:
+            output = layer(output)
+        return output
 
 
 class _Before:
-    def __init__(self, layer: nn.Module) -> None:
-        self.layer = layer
+    """Runs inserted layers on the first input of their anchor."""
 
-    def __call__(self, module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (self.layer(args[0]), *args[1:])
+    def __init__(self) -> None:
+        self.layers: list[nn.Module] = []
+
+    def add(self, layer: nn.Module) -> None:
+        self.layers.append(layer)
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not args:
+            raise TypeError(f"{type(module).__name__} is given its input by name, where no layer can be inserted")
+        x = args[0]
+        for layer in self.layers:
+            x = layer(x)
+        return (x, *args[1:])

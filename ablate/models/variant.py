@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ablate.config.edits import Edit
 from ablate.config.targets import instantiate, locate
 from ablate.models.surgery import edit_model
+from ablate.records.record import ModelFacts, Size
 from ablate.seeding import LayerStreams, generator, global_stream
 
 _SAMPLE = 8  # images of the trial batch
@@ -33,7 +34,7 @@ class Variant:
 
     model: nn.Module
     layers: Mapping[str, nn.Module]
-    record: dict[str, Any]
+    record: ModelFacts
 
 
 def build(
@@ -75,11 +76,11 @@ def build(
             "edit the layers around them to match"
         )
     _refuse_without_effect(original, edits, seed, sample, model, layers)
-    record = {
-        "before": _size(original, sample),
-        "after": _size(model, sample),
-        "layers": {name: str(layer) for name, layer in layers.items()},
-    }
+    record = ModelFacts(
+        before=_size(original, sample),
+        after=_size(model, sample),
+        layers={name: str(layer) for name, layer in layers.items()},
+    )
     return Variant(model, layers, record)
 
 
@@ -194,15 +195,15 @@ def _behaviour(model: nn.Module, layers: Mapping[str, nn.Module], seed: int, sam
     return [evaluated, trained.detach(), *gradients, *model.buffers()]
 
 
-def _size(model: nn.Module, sample: Tensor) -> dict[str, int]:
+def _size(model: nn.Module, sample: Tensor) -> Size:
     with FlopCounterMode(display=False) as counter, torch.no_grad(), _mode(model, training=False):
         model(sample)
     leaves = itertools.filterfalse(lambda module: any(module.children()), model.modules())
-    return {
-        "layers": sum(not isinstance(leaf, nn.Identity) for leaf in leaves),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "flops": counter.get_total_flops() // len(sample),
-    }
+    return Size(
+        layers=sum(not isinstance(leaf, nn.Identity) for leaf in leaves),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        flops=counter.get_total_flops() // len(sample),
+    )
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from filelock import FileLock, Timeout
 
 
 @contextmanager
-def announced() -> Iterator[Callable[[], int | None]]:
-    """Lets others see that this process has a run, and yields what counts theirs.
+def counting_other_runs() -> Iterator[Callable[[], int | None]]:
+    """Yields a function that counts the runs of other processes on this machine, and lets them count this one.
 
     Every run holds the lock of a file of its own in one folder of the machine; files that nobody holds are leftovers.
     Where that folder cannot be written, or is not the user's own, the count is None.

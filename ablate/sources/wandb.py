@@ -10,8 +10,10 @@ from ablate.sources.logged_run import LoggedRun, flatten, tag_fields
 
 _STATUS = {"finished": "complete", "running": "running", "pending": "running", "killed": "interrupted"}
 
-# A file begins with these bytes. Blocks follow, in the format of LevelDB's log: chunks that do not cross the border of
-# a block, each with a checksum of four bytes, its length in two, and its place in its record in one.
+# The format of LevelDB's log. It is read here because wandb has no reader in Python any more: up to 0.19 that was
+# wandb.sdk.internal.datastore; since then its compiled program alone reads such a file, and only to upload it.
+# A file begins with these bytes. Blocks follow, of chunks that do not cross the border of a block; each chunk has a
+# checksum of four bytes, its length in two, and in one whether it is a whole record or which part of one.
 _MAGIC, _START = b":W&B", 7
 _BLOCK, _HEADER = 32768, 7
 _WHOLE, _FIRST, _LAST = 1, 2, 4
@@ -82,7 +84,7 @@ def _records(file: Path) -> Iterator[bytes]:
     """Yields the records of an offline file, up to where it was cut off."""
     content = file.read_bytes()
     if not content.startswith(_MAGIC):
-        raise ValueError(f"{file}: is no file of W&B")
+        raise ValueError(f"{file}: is not a file of W&B")
     at, record = _START, b""
     while at + _HEADER <= len(content):
         left = _BLOCK - at % _BLOCK
@@ -100,4 +102,8 @@ def _records(file: Path) -> Iterator[bytes]:
 
 
 def _numbers(row: dict[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in row.items() if isinstance(value, int | float) and name[:1] != "_"}
+    return {
+        name: float(value)
+        for name, value in row.items()
+        if name[:1] != "_" and (isinstance(value, int | float) or value in ("NaN", "Infinity", "-Infinity"))
+    }

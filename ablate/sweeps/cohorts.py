@@ -1,39 +1,38 @@
 """Runs of a sweep trained in lock-step: those that agree in their data, their order of images and their base model."""
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from ablate.records.run_directory import Busy, RunDirectory
-from ablate.records.uploads import HURRY, PATIENCE, RunStore, StoreFailed, store_of
-from ablate.runs.other_runs import announced
+from ablate.config.identity import fingerprint
+from ablate.config.plain import plain
+from ablate.config.schema import Config
+from ablate.records.record import RunRecord, Status
+from ablate.records.run_directory import Busy, RunDirectory, RunFailed
+from ablate.runs.other_runs import counting_other_runs
 from ablate.runs.prepare import Prepared, assemble, prepare
 from ablate.runs.recorder import Diverged, Recorder
-from ablate.runs.resume import Action, look
-from ablate.sweeps.jobs import Member
+from ablate.runs.resume import Action, inspect_run
+from ablate.sweeps.jobs import Job
 from ablate.training.hardware import configured
 from ablate.training.loop import fit
 
 log = logging.getLogger(__name__)
 
 
-def plan(members: Sequence[Member], most: int, processes: int = 1, across_seeds: bool = False) -> list[list[Member]]:
-    """Returns the cohorts of a sweep; a run that is alike to no other is one of its own.
+def plan(jobs: Sequence[Job], most: int, processes: int = 1, across_seeds: bool = False) -> list[list[Job]]:
+    """Returns the cohorts of a sweep; a run that can share none is a cohort of one.
 
     Args:
-        members: The jobs.
+        jobs: Of the sweep.
         most: Runs of a cohort.
-        processes: That train cohorts at the same time; none should be without work.
+        processes: That train cohorts at the same time; each should have work.
         across_seeds: Whether a cohort may have runs of several seeds, whose batches are their own.
     """
-    alike: dict[str, list[Member]] = {}
-    for member in members:
-        alike.setdefault(_likeness(member.cfg, across_seeds), []).append(member)
+    alike: dict[str, list[Job]] = {}
+    for job in jobs:
+        alike.setdefault(_in_common(job.cfg, across_seeds), []).append(job)
     cohorts = [group[start : start + most] for group in alike.values() for start in range(0, len(group), most)]
     left_over = len(cohorts) % processes
     if left_over and processes > 1:  # the last round would leave processes without work
@@ -42,19 +41,14 @@ def plan(members: Sequence[Member], most: int, processes: int = 1, across_seeds:
     return [cohort for cohort in cohorts if cohort]
 
 
-def _likeness(cfg: DictConfig, across_seeds: bool) -> str:
+def _in_common(cfg: Config, across_seeds: bool) -> str:
     """Returns what the runs of a cohort have in common."""
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    common = {
-        key: plain[key]
-        for key in ("data", "train", "hardware", "allow", "metrics", *([] if across_seeds else ["seed"]))
-    }
-    return json.dumps({**common, "base": plain["model"]["base"]}, sort_keys=True)
+    return fingerprint(plain(cfg), lambda meaning: meaning.cohort and not (meaning.repeats and across_seeds))
 
 
 @dataclass
 class _Run:
-    cfg: DictConfig
+    cfg: Config
     prepared: Prepared
     recorder: Recorder
 
@@ -63,79 +57,67 @@ class _Run:
         return len(self.recorder.rows)
 
 
-def train_cohort(members: Sequence[Member], since: str, on_progress: Callable[[float], object]) -> None:
+def train_cohort(jobs: Sequence[Job], since: str, on_progress: Callable[[float], object]) -> None:
     """Trains jobs in lock-step and records them as if each had been trained alone.
 
-    What is complete, what another process works on and what is not wanted is left out. A run whose loss is not finite
-    leaves the cohort; any other failure ends it, and its runs stay as they are, for each to go on alone.
+    Runs that are complete, that another process works on, or that `rerun` leaves as they are do not take part. A run
+    whose loss is not finite leaves the cohort; any other failure ends it, and each of its runs is then trained alone.
 
     Args:
-        members: Jobs of one plan.
+        jobs: Those of a cohort.
         since: When the command started.
         on_progress: Called with the share of a run that has been trained.
     """
     with ExitStack() as stack:
-        stack.enter_context(configured(members[0].cfg.hardware))
-        other_runs = stack.enter_context(announced())
+        stack.enter_context(configured(jobs[0].cfg.hardware))
+        other_runs = stack.enter_context(counting_other_runs())
         runs: list[_Run] = []
-        stores: list[RunStore] = []
-        patience = PATIENCE
         try:
-            wanted = [pair for member in members if (pair := _wanted(member, since, stack)) is not None]
-            for member, earlier in wanted:
+            wanted = [found for job in jobs if (found := _wanted(job, since, stack)) is not None]
+            for job, directory, earlier in wanted:
                 # What fits all members of a cohort is rewritten as they are merged.
-                prepared = prepare(member.cfg, rewrite=len(wanted) == 1)
-                directory = RunDirectory(member.folder)
-                store = store_of(member.cfg, directory)
-                recorder = Recorder(member.cfg, prepared, directory, member.overrides, earlier, other_runs, store)
-                if store is not None:
-                    stores.append(store)
-                runs.append(_Run(member.cfg, prepared, recorder))
+                prepared = prepare(job.cfg, rewrite=len(wanted) == 1)
+                recorder = Recorder(job.cfg, prepared, directory, job.overrides, earlier, other_runs)
+                runs.append(_Run(job.cfg, prepared, recorder))
             for run in runs:
-                if len(runs) > 1:
-                    run.recorder.record["cohort"] = len(runs)
-                run.recorder.started()
+                run.recorder.started(cohort=len(runs) if len(runs) > 1 else None)
                 run.recorder.restore(run.prepared.trainee)
             if runs:
                 _train(runs, on_progress)
         except Exception as error:
             names = ", ".join(run.recorder.name for run in runs)
-            log.warning("a cohort failed, and its runs go on alone (%s): %s", names, error, exc_info=error)
+            log.warning("a cohort failed; its runs are trained alone (%s): %s", names, error, exc_info=error)
         except BaseException as error:
-            patience = HURRY
             for run in runs:
-                if run.recorder.record["status"] == "running":
+                if run.recorder.record.status is Status.RUNNING:
                     run.recorder.fail(error)
             raise
         finally:
             for run in runs:
                 with suppress(Exception):  # what is being saved is saved before the runs' locks go
                     run.recorder.settle()
-            for store in stores:
-                with suppress(StoreFailed):  # which the run's job says, after it has tried again
-                    store.finish(patience)
 
 
-def _wanted(member: Member, since: str, stack: ExitStack) -> tuple[Member, dict[str, Any] | None] | None:
-    """Locks a member's run, as long as the stack lasts; returns it with the record that it goes on from, if any."""
-    directory = RunDirectory(member.folder)
-    member.folder.mkdir(parents=True, exist_ok=True)
+def _wanted(job: Job, since: str, stack: ExitStack) -> tuple[Job, RunDirectory, RunRecord | None] | None:
+    """Locks a job's run as long as the stack lasts, if it is to be trained.
+
+    Returns:
+        The job, its directory, and the record of the run if it is resumed; None if it is not to be trained.
+    """
+    directory = job.directory
+    directory.folder.mkdir(parents=True, exist_ok=True)
+    stack.enter_context(suppress(RunFailed))  # a store that stays away: the run's own job tries again, and says it
     try:
         stack.enter_context(directory.lock())
     except Busy:
         return None
-    store = store_of(member.cfg, directory)
-    if store is not None:
-        store.pull()
-    found = look(member.cfg, directory, since)
-    if found.decision.action in (Action.KEEP, Action.LEAVE):
+    earlier = inspect_run(job.cfg, directory, since)
+    if earlier.decision.action in (Action.KEEP, Action.LEAVE):
         return None
-    if found.decision.action is Action.START:
-        if store is not None:
-            store.forget()
+    if earlier.decision.action is Action.START:
         directory.forget()
-        return member, None
-    return member, found.record
+        return job, directory, None
+    return job, directory, earlier.record
 
 
 def _train(runs: list[_Run], on_progress: Callable[[float], object]) -> None:
@@ -161,7 +143,7 @@ def _lock_step(runs: Sequence[_Run], until: int, on_progress: Callable[[float], 
     training = assemble(cfg, [run.prepared for run in runs], [run.cfg.seed for run in runs])
     if len(runs) > 1:
         for run in runs:
-            run.recorder.record["model"]["rewrites"] = training.step.cohort.rewrites
+            run.recorder.rewritten(training.step.cohort.rewrites)
     share = len(runs) / (len(training.batches[0]) * cfg.train.epochs)
     for rows in fit(training, range(runs[0].done, until), lambda: on_progress(share)):
         diverged = []

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from ablate.config.validation import validate
+from ablate.config.plain import plain
 from ablate.files import refuse_links
 from ablate.messages import aligned
 from ablate.records.run_directory import RunDirectory
@@ -73,13 +73,12 @@ def check(jobs: Iterable[Job]) -> None:
 
     fitting, stores = set(), set()
     for job in jobs:
-        validate(job.cfg)
         if job.cfg.store is not None and job.cfg.store not in stores:
             Store(job.cfg.store).check()
             stores.add(job.cfg.store)
         if job.folder is not None:
             _check_folder(job.folder)
-        but_seed = json.dumps({**OmegaConf.to_container(job.cfg, resolve=True), "seed": None})  # type: ignore[dict-item]
+        but_seed = json.dumps({**plain(job.cfg), "seed": None})
         if but_seed not in fitting:  # what fits together with one seed does with all
             prepare(job.cfg)
             fitting.add(but_seed)
@@ -91,14 +90,17 @@ def failures(jobs: Sequence[Job]) -> str:
     for job in jobs:
         if job.folder is None:
             continue
+        status, epoch, cause = "not started", "–", ""
         try:
-            record = RunDirectory(job.folder).read_record() or {"status": "not started"}
-        except ValueError as unreadable:
-            record = {"status": "unreadable", "error": {"message": str(unreadable)}}
-        if record["status"] != "complete":
-            error = record.get("error") or {}
-            cause = str(error.get("message", "")).split("\n")[0]
-            rows.append((str(job.folder), record["status"], str(error.get("epoch", "–")), cause))
+            record = RunDirectory(job.folder).read_record()
+        except ValueError as error:
+            record, status, cause = None, "unreadable", str(error)
+        if record is not None:
+            status, cause = record.status.value, record.cause
+            if record.error is not None and record.error.epoch is not None:
+                epoch = str(record.error.epoch)
+        if record is None or not record.is_complete:
+            rows.append((str(job.folder), status, epoch, cause))
     if not rows:
         return ""
     table = [("run", "status", "epoch", "cause"), *rows]

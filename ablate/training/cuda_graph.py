@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import Enum, auto
 
 import torch
 from torch import Tensor
@@ -15,11 +16,19 @@ from ablate.training.step import Step
 log = logging.getLogger(__name__)
 
 
+class _State(Enum):
+    """How far a step is on its way to a CUDA graph."""
+
+    WARMING_UP = auto()  # the first steps run kernel by kernel, which readies memory and optimizers
+    READY = auto()  # the next step is captured
+    CAPTURED = auto()  # steps are replayed
+    REFUSED = auto()  # the step cannot be captured, and runs kernel by kernel
+
+
 class GraphedStep(Step):
     """The same on a CUDA GPU, whose many small kernels one call starts again: a CUDA graph.
 
-    The first steps run as they are, which readies memory and optimizers; so does a batch of another size. What cannot
-    be captured goes on that way.
+    A batch of another size than the captured one runs kernel by kernel.
 
     Args:
         cohort: As for `Step`.
@@ -28,44 +37,52 @@ class GraphedStep(Step):
         capture: Records the kernels of a call, and returns what starts them again.
     """
 
-    WARM_UP = 3
+    WARM_UP = 3  # steps
 
     def __init__(self, cohort: Cohort, normalise: Normalise, precision: str, capture: "Capture | None" = None) -> None:
         super().__init__(cohort, normalise, precision)
         self._capture = capture or capture_cuda_graph
-        self._to_warm_up = self.WARM_UP
-        self._images: list[Tensor] = []  # what the graph reads
-        self._target: Tensor | None = None
-        self._replay: Callable[[], object] | None = None
+        self._state = _State.WARMING_UP
+        self._warmed_up = 0
+        self._read: list[Tensor] = []  # the images, and then the labels, that the graph reads
 
     def __call__(self, images: Sequence[Tensor], target: Tensor) -> None:
         """Makes a step; the arguments are those of `Step`."""
-        if self._to_warm_up:
-            self._to_warm_up -= 1
-            with warnings.catch_warnings(), _side_stream(self.cohort.device):
-                # That the optimizer is ready for a graph and runs without one.
-                warnings.filterwarnings("ignore", message=".*capturable=True")
-                super().__call__(images, target)
-            if self._to_warm_up == 0:
-                self._images, self._target = [part.clone() for part in images], target.clone()
-        elif self._target is None or len(self._target) != len(target):
+        batch = [*images, target]
+        if self._state is _State.WARMING_UP:
+            self._warm_up(batch)
+        elif self._state is _State.REFUSED or len(self._read[-1]) != len(target):
             super().__call__(images, target)
         else:
-            for own, part in zip([*self._images, self._target], [*images, target], strict=True):
+            for own, part in zip(self._read, batch, strict=True):
                 own.copy_(part)
-            if self._replay is None:
-                try:
-                    self._replay = self._capture(self._step_on_own, self.cohort)
-                except RuntimeError as error:
-                    log.warning("the training step cannot be a CUDA graph and goes on without: %s", error)
-                    self._target = None
-                    super().__call__(images, target)
-                    return
-            self._replay()
+            if self._state is _State.READY:
+                self._try_to_capture()
+            if self._state is _State.CAPTURED:
+                self._replay()
+            else:
+                self._step_on_own()
+
+    def _warm_up(self, batch: Sequence[Tensor]) -> None:
+        with warnings.catch_warnings(), _side_stream(self.cohort.device):
+            # That the optimizer is ready for a graph and runs without one.
+            warnings.filterwarnings("ignore", message=".*capturable=True")
+            super().__call__(batch[:-1], batch[-1])
+        self._warmed_up += 1
+        if self._warmed_up == self.WARM_UP:
+            self._read = [part.clone() for part in batch]
+            self._state = _State.READY
+
+    def _try_to_capture(self) -> None:
+        try:
+            self._replay = self._capture(self._step_on_own, self.cohort)
+            self._state = _State.CAPTURED
+        except RuntimeError as error:
+            log.warning("the training step cannot be a CUDA graph and runs without one: %s", error)
+            self._state = _State.REFUSED
 
     def _step_on_own(self) -> None:
-        assert self._target is not None
-        super().__call__(self._images, self._target)
+        super().__call__(self._read[:-1], self._read[-1])
 
 
 Capture = Callable[[Callable[[], None], Cohort], Callable[[], object]]

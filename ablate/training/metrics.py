@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ablate.config.targets import instantiate
+from ablate.messages import install_hint
 from ablate.training.meters import is_meter
 
 _OURS = ("loss", "accuracy")  # which every evaluation has
@@ -32,9 +33,7 @@ class Metrics:
     def __init__(self, config: Mapping[str, Any], classes: Sequence[str], device: torch.device) -> None:
         config = {name: node for name, node in config.items() if not is_meter(node)}
         if config and importlib.util.find_spec("torchmetrics") is None:
-            raise ValueError(
-                f"metrics.{next(iter(config))}: torchmetrics is not installed; pip install 'ablate[metrics]'"
-            )
+            raise ValueError(f"metrics.{next(iter(config))}: torchmetrics is not installed; {install_hint('metrics')}")
         for name in config:
             if name in _OURS or not str(name).isidentifier():
                 raise ValueError(f"metrics.{name}: choose another name, such as top5_accuracy")

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from reading_runs import record_of
+from warm import Server
 
 from ablate.__main__ import run_command
 from ablate.records.run_directory import RunDirectory
@@ -154,7 +156,7 @@ def test_a_failed_run_ends_the_sweep_badly_but_not_early(ablate: Ablate, tmp_pat
     assert table[2].endswith("the loss is not finite after epoch 1; a smaller optimizer.lr may help")
     assert "Traceback" not in done.stderr
     assert "type: ablate report outputs/demo" in done.stdout
-    records = [RunDirectory(path.parent).read_record() for path in tmp_path.rglob("run.json")]
+    records = [record_of(path.parent) for path in tmp_path.rglob("run.json")]
     assert sorted(record["status"] for record in records if record) == ["complete", "complete", "complete"] + 3 * [
         "diverged"
     ]
@@ -197,12 +199,12 @@ def test_a_folder_that_cannot_be_written_to(ablate: Ablate, tmp_path: Path) -> N
     assert done.stderr.startswith(f"{folder}: cannot be written to; choose another folder with hydra.sweep.dir=")
 
 
-def test_a_reader_that_goes_away_stops_no_run(tmp_path: Path) -> None:
-    command = f"{sys.executable} -m ablate {' '.join(QUICK)} | head -0"
+def test_a_reader_that_goes_away_stops_no_run(warm: Server, tmp_path: Path) -> None:
+    command = f"{warm.shims(tmp_path / 'bin')}/python -m ablate {' '.join(QUICK)} | head -0"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     subprocess.run(command, shell=True, cwd=tmp_path, env=environment, check=True)
     (path,) = tmp_path.rglob("run.json")
-    record = RunDirectory(path.parent).read_record()
+    record = record_of(path.parent)
     assert record is not None and record["status"] == "complete"
 
 
@@ -210,7 +212,7 @@ def test_help_names_the_groups_without_torch(ablate: Ablate, tmp_path: Path) -> 
     poison = tmp_path / "poison"
     poison.mkdir()
     (poison / "torch.py").write_text("raise ImportError('torch was imported')")
-    done = ablate("--help", PYTHONPATH=f"{poison}:{Path(__file__).parents[2]}")
+    done = ablate("--help", fresh=True, PYTHONPATH=f"{poison}:{Path(__file__).parents[2]}")
     assert done.returncode == 0, done.stderr
     assert "optimizer: adam, adamw, sgd\n" in done.stdout
     assert "scheduler: constant, cosine, one_cycle\n" in done.stdout

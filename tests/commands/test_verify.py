@@ -69,7 +69,7 @@ def test_other_weights_and_conditions_are_named(train_one: Train, capsys: pytest
     ("change", "message"),
     [
         (lambda record: record.update(format=99), "is not a run's record"),
-        (lambda record: record.update(config={}), "no usable configuration"),
+        (lambda record: record.update(config={}), "no usable config.model"),
         (lambda record: record["config"].pop("train"), "no usable configuration"),
         (lambda record: record["config"]["train"].update(epochs="many"), "no usable configuration"),
         (lambda record: record["config"]["model"]["base"].update(num_classes="${oc.env:HOME}"), "holds ${…}"),

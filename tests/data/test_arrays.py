@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from omegaconf import DictConfig
 
+from ablate.config.schema import Config
 from ablate.data import arrays
 from ablate.data.images import Split
 from ablate.runs.prepare import load_data
@@ -68,10 +68,10 @@ def test_constant_training_images_are_refused(value: tuple[int, ...], given: Arr
         ({"train_images": np.zeros((20, 4, 4))}, "mine: train_images: must be uint8, 0 to 255; it is float64"),
         ({"train_images": np.zeros((20, 2, 4, 4), np.uint8)}, r"mine: train_images: shape \(20, 2, 4, 4\) is not"),
         ({"train_labels": np.zeros(20)}, "mine: train_labels: must be whole numbers"),
-        ({"train_labels": np.zeros(19, int)}, "mine: train_labels: must be whole numbers, one an image"),
+        ({"train_labels": np.zeros(19, int)}, "mine: train_labels: must be whole numbers, one for each image"),
         ({"train_labels": np.full(20, -1)}, "mine: train_labels: -1 is not a label"),
-        ({"train_labels": np.array(["a"] * 20)}, "mine: train_labels: is no array of numbers"),
-        ({"train_images": np.array([None] * 20)}, "mine: train_images: is no array of numbers"),
+        ({"train_labels": np.array(["a"] * 20)}, "mine: train_labels: is not an array of numbers"),
+        ({"train_images": np.array([None] * 20)}, "mine: train_images: is not an array of numbers"),
         ({"classes": ["a", "b", "a", "c"]}, "mine: two of its classes are called 'a'"),
         ({"classes": [1, "1", 2, 3]}, "mine: two of its classes are called '1'"),
         ({"classes": ["a", "b"]}, "mine: classes names 2, and there are labels up to 3"),
@@ -97,7 +97,7 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 def test_a_function_of_the_users(
-    given: Arrays, compose: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    given: Arrays, compose: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "my_arrays.py").write_text(
         "import numpy as np\n"

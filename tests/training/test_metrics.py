@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from reading_runs import record_of
 from sklearn.metrics import confusion_matrix, f1_score, recall_score
 
 from ablate.__main__ import run_command
@@ -59,7 +60,7 @@ def test_metrics_are_those_of_scikit_learn(scores: tuple[torch.Tensor, torch.Ten
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
-    return [RunDirectory(path.parent).read_record() or {} for path in sorted(folder.glob("*/run.json"))]
+    return [record_of(path.parent) for path in sorted(folder.glob("*/run.json"))]
 
 
 def test_they_are_recorded_each_epoch_and_reported(train_one: Callable[..., Path], tmp_path: Path) -> None:
@@ -117,7 +118,7 @@ def test_metrics_change_neither_a_run_nor_its_identity(train_one: Callable[..., 
         RunDirectory(train_one("model=dropout", *overrides, folder=str(number)))
         for number, overrides in enumerate([(), (ALL,)])
     )
-    records = [directory.read_record() or {} for directory in (plain, more)]
+    records = [record_of(directory.folder) for directory in (plain, more)]
     assert records[0]["id"] == records[1]["id"]
     assert records[0]["final_weights"] == records[1]["final_weights"]
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from omegaconf import DictConfig
 from torch import nn
 
+from ablate.config.schema import Config
 from ablate.records.run_directory import RunDirectory
 from ablate.runs.prepare import Prepared, prepare
 from ablate.training.checkpoint import resume, save_checkpoint, snapshot
@@ -16,7 +16,7 @@ from ablate.training.loop import Training, fit
 from ablate.training.optimization import build_optimizer, build_scheduler
 from ablate.training.step import Step
 
-Compose = Callable[..., DictConfig]
+Compose = Callable[..., Config]
 CPU = torch.device("cpu")
 
 
@@ -34,7 +34,7 @@ class Capture:
         return replay
 
 
-def assembled(cfgs: list[DictConfig]) -> tuple[list[Prepared], Training]:
+def assembled(cfgs: list[Config]) -> tuple[list[Prepared], Training]:
     from ablate.runs.prepare import assemble
 
     runs = [prepare(cfg, rewrite=False) for cfg in cfgs]
@@ -72,7 +72,7 @@ def test_a_step_that_cannot_be_captured_is_made_as_it_is(quick: Compose, caplog:
     graphed = GraphedStep(other.step.cohort, other.step.normalise, "fp32", refuse)
     rows = list(fit(Training(graphed, other.batches, other.evaluated), range(2), lambda: None))
     assert [row["train_loss"] for (row,) in rows] == expected
-    assert caplog.text.count("cannot be a CUDA graph and goes on without: operation not permitted") == 1
+    assert caplog.text.count("cannot be a CUDA graph and runs without one: operation not permitted") == 1
 
 
 def test_what_a_graph_reads_stays_where_it_is(tmp_path: "object", quick: Compose) -> None:
