@@ -120,7 +120,7 @@ def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     plain = OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
     if isinstance(plain, dict) and plain:
         for key, value in plain.items():
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from _leaves(value, f"{prefix}{key!s}.")
     elif isinstance(plain, list) and any(isinstance(item, dict | list) for item in plain):
         for number, value in enumerate(plain):
             yield from _leaves(value, f"{prefix}{number}.")

@@ -188,7 +188,7 @@ def test_a_cohort_leaves_it_to_its_jobs_to_say_that_a_store_stays_away(
     quick: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cohort = [
-        Member(quick(f"model={name}", f"store={tmp_path}/store"), tmp_path / name / "seed0", ())
+        Job(quick(f"model={name}", f"store={tmp_path}/store"), tmp_path / name / "seed0", ())
         for name in ("plain", "dropout")
     ]
     monkeypatch.setattr(run_directory, "PATIENCE", 0.2)
