@@ -87,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
         for run in session.deferred:
             failed += _failure(run)
     except Refused as refused:
-        raise refused.error from None
+        raise refused.error from refused.error.__cause__
     except (KeyboardInterrupt, Terminated) as error:
         word = "Interrupted" if isinstance(error, KeyboardInterrupt) else "Terminated"
         print(f"{word}. The same command again resumes where this one stopped.", file=sys.stderr)

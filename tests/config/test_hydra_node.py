@@ -103,7 +103,7 @@ def test_nor_where_nothing_is_to_be_run(
     assert not (tmp_path / "executed").exists()
 
 
-@pytest.mark.filterwarnings("ignore:(?s:.*)validated against ConfigStore:UserWarning")
+@pytest.mark.filterwarnings(r"ignore:\s.*validated against ConfigStore:UserWarning")
 def test_an_option_of_hydras_own_groups_is_not_theirs(
     theirs: Callable[[str], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
