@@ -1,6 +1,7 @@
-"""Text for a terminal: what to type instead, what to install, times, columns."""
+"""Texts for a terminal: names near a mistyped one, times, tables, and addresses without their secrets."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 
@@ -37,6 +38,11 @@ def install_hint(extra: str) -> str:
         extra: One of `project.optional-dependencies`.
     """
     return f"pip install '{distribution()}[{extra}]'"
+
+
+def redact(text: str) -> str:
+    """Returns a text whose addresses have lost the user and the password, `http://***@host`."""
+    return re.sub(r"(?<=://)[^/\s\"']+@", "***@", text)
 
 
 def duration(seconds: float | None) -> str:

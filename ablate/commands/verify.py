@@ -115,8 +115,9 @@ def _configuration(record: RunRecord, allow: Sequence[str]) -> Config:
     plain = dict(record.config)
     if "${" in str(plain):
         raise ValueError("run.json: its configuration holds ${…}, which the record of a run never does")
+    # Nor does it go where the record says: to trackers and a store.
     try:
-        cfg = read_config({**plain, "allow": list(allow)})
+        cfg = read_config({**plain, "allow": list(allow), "logger": {}, "store": None})
     except ValueError as error:
         raise ValueError(f"run.json has no usable configuration: {error}") from error
     validate(cfg)

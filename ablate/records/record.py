@@ -273,11 +273,6 @@ class RunRecord:
         return self._config_part("study")
 
     @property
-    def loggers(self) -> Config:
-        """`_target_` and arguments of its trackers, by name."""
-        return self._config_part("logger")
-
-    @property
     def newest_start(self) -> Start:
         """The newest start; an empty one if none is recorded."""
         return self.starts[-1] if self.starts else Start()

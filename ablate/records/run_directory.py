@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ablate.files import atomic_write, keep_copy, refuse_links, remove_leftovers
+from ablate.messages import redact
 from ablate.records.epochs import EPOCHS_FILE, Epoch
 from ablate.records.record import RECORD_FILE, RunRecord
 from ablate.records.uploads import HURRY, PATIENCE, RunStore, StoreFailed
@@ -174,10 +175,9 @@ class RunDirectory:
         return RunRecord.from_json(content)
 
     def write_record(self, record: RunRecord) -> None:
-        """Replaces run.json."""
+        """Replaces run.json; the passwords of addresses in it are left out."""
         with atomic_write(self.record_file) as file:
-            json.dump(record.to_json(), file, indent=2)
-            file.write("\n")
+            file.write(redact(json.dumps(record.to_json(), indent=2)) + "\n")
         self._push(self.record_file)
 
     def write_checkpoint(self, content: bytes | memoryview) -> None:
