@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 
-from ablate.messages import install_hint, nearest
+from ablate.messages import install_hint, nearest, say
 from ablate.records.run_directory import RunFailed
 from ablate.sweeps.sigterm import EXIT_CODE, Terminated
 
@@ -44,7 +44,7 @@ def exit_code(command: Callable[[list[str]], int], arguments: list[str]) -> int:
         message = explain(error, arguments)
         if os.environ.get("HYDRA_FULL_ERROR") == "1" or message is None:
             raise
-        print(message, file=sys.stderr)
+        say(message, file=sys.stderr)
         return FAILED if isinstance(error, RunFailed) else REFUSED
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.config.targets import check_targets, instantiate
+from ablate.messages import say
 from ablate.records.study_directory import StudyDirectory
 from ablate.trackers.base import check_loggers
 
@@ -54,5 +55,5 @@ def main(arguments: Sequence[str]) -> int:
     kept = publish(options.study)
     if not kept:
         raise ValueError(f"{options.study}: no logger of its runs stores reports")
-    print(f"The report was sent to {' and '.join(kept)}.")
+    say(f"The report was sent to {' and '.join(kept)}.")
     return 0

@@ -18,6 +18,7 @@ from ablate.config.compose import register, to_config
 from ablate.config.hydra_node import check_hydra
 from ablate.config.options import config_dir
 from ablate.config.schema import Config
+from ablate.messages import say
 from ablate.records.run_directory import Busy, RunFailed
 from ablate.sweeps.preflight import Refused, failures, say_what_next
 from ablate.sweeps.session import session
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
         raise refused.error from None
     except (KeyboardInterrupt, Terminated) as error:
         word = "Interrupted" if isinstance(error, KeyboardInterrupt) else "Terminated"
-        print(f"{word}. The same command again resumes where this one stopped.", file=sys.stderr)
+        say(f"{word}. The same command again resumes where this one stopped.", file=sys.stderr)
         raise
     finally:
         session.progress.end_sweep()
@@ -90,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
         table = failures(session.jobs)
         failed = [table] if table else failed
     if failed:
-        print("\n".join(failed), file=sys.stderr)
+        say("\n".join(failed), file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -17,6 +17,7 @@ Schema = dict[str, Any]  # a JSON schema, or a part of one
 _Field = Field[Any]
 _Reader = Callable[[object, str], object]  # of a value, and where it stands, for the message
 WRITTEN = {"written": True}  # metadata of a field that is written whatever its value
+_TOO_LARGE = 2**63  # for a whole number in a table
 _NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", types.NoneType: "null"}
 
 
@@ -90,7 +91,9 @@ def _reader(kind: Hashable) -> _Reader:
     if kind is float:
         return _checked(_is_number)
     if kind is int:
-        return _checked(lambda value: isinstance(value, int) and not isinstance(value, bool))
+        return _checked(
+            lambda value: isinstance(value, int) and not isinstance(value, bool) and abs(value) < _TOO_LARGE
+        )
     assert kind in (str, bool), f"no field is of the kind {kind}"
     return _checked(lambda value: isinstance(value, str if kind is str else bool))
 

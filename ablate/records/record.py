@@ -5,20 +5,19 @@ an empty text), where readers of format 1 expect a value.
 """
 
 import math
-import re
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ablate.files import FOLDER_NAME
 from ablate.records import forms
 from ablate.records.epochs import TIMES, Result
 from ablate.records.forms import WRITTEN, unknown
 
 RECORD_FILE, FORMAT = "run.json", 1
 Config = Mapping[str, Any]  # a part of a configuration, as plain data
-_NAME = re.compile(r"[\w.+-]{1,100}")  # of a variant
 _IMAGES: dict[str, object] = {"sha256": "", "images": {}}
 
 
@@ -345,7 +344,7 @@ class _Config:
 
 def _check(record: RunRecord) -> None:
     """Raises ValueError where the values of a record, each of the right kind, do not go together."""
-    if not _NAME.fullmatch(record.variant):
+    if not FOLDER_NAME.fullmatch(record.variant):
         raise ValueError(f"has no usable variant: {record.variant!r} is not a name")
     if not record.is_complete:
         return
