@@ -19,7 +19,7 @@ from ablate.config.hydra_node import check_hydra
 from ablate.config.options import config_dir
 from ablate.config.schema import Config
 from ablate.files import atomic_write
-from ablate.messages import redact
+from ablate.messages import redact, say
 from ablate.records.run_directory import Busy, RunFailed
 from ablate.sweeps.preflight import Refused, failures, say_what_next
 from ablate.sweeps.session import session
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
         raise refused.error from refused.error.__cause__
     except (KeyboardInterrupt, Terminated) as error:
         word = "Interrupted" if isinstance(error, KeyboardInterrupt) else "Terminated"
-        print(f"{word}. The same command again resumes where this one stopped.", file=sys.stderr)
+        say(f"{word}. The same command again resumes where this one stopped.", file=sys.stderr)
         raise
     finally:
         session.progress.end_sweep()
@@ -103,7 +103,7 @@ def main(arguments: Sequence[str]) -> int:
         table = failures(session.jobs)
         failed = [table] if table else failed
     if failed:
-        print(redact("\n".join(failed)), file=sys.stderr)
+        say("\n".join(failed), file=sys.stderr)
     return 1 if failed else 0
 
 

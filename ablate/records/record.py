@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ablate.files import FOLDER_NAME
 from ablate.records import forms
 from ablate.records.epochs import TIMES, Result
 from ablate.records.forms import WRITTEN
 
 RECORD_FILE, FORMAT = "run.json", 1
 Config = Mapping[str, Any]  # a part of a configuration, as plain data
-_NAME = re.compile(r"[\w.+-]{1,100}")  # of a variant
-
 # What run.json holds where a value is not known, by its dotted key: the first is written, each is read as None.
 _IMAGES: dict[str, object] = {"sha256": "", "images": {}}
 _PLACEHOLDERS: dict[str, tuple[object, ...]] = {
@@ -377,7 +376,7 @@ class _Config:
 
 def _check(record: RunRecord) -> None:
     """Raises ValueError where the values of a record, each of the right kind, do not go together."""
-    if not _NAME.fullmatch(record.variant):
+    if not FOLDER_NAME.fullmatch(record.variant):
         raise ValueError(f"has no usable variant: {record.variant!r} is not a name")
     if not record.is_complete:
         return
