@@ -19,7 +19,16 @@ from ablate.records.uploads import HURRY, PATIENCE, RunStore, StoreFailed
 
 
 class RunFailed(Exception):
-    """A run that started and did not end well; its record says how, its log where."""
+    """A run that started and did not end well; its record says how, its log where.
+
+    Args:
+        message: What went wrong, and where its log is.
+        diverged: Whether a loss was no longer a finite number.
+    """
+
+    def __init__(self, message: str, diverged: bool = False) -> None:
+        super().__init__(message)
+        self.diverged = diverged
 
 
 class Busy(Exception):

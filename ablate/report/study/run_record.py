@@ -40,9 +40,8 @@ def read_run(directory: RunDirectory) -> tuple[RunRecord, Epochs | None]:
 
 def _epochs(directory: RunDirectory, record: RunRecord) -> Epochs:
     columns, rows = directory.read_epoch_table()
-    expected = record.planned_epochs
-    if len(rows) != expected:
-        raise ValueError(f"{directory.epochs_file.name} has {len(rows)} of the run's {expected} epochs")
+    if len(rows) != record.epochs:
+        raise ValueError(f"{directory.epochs_file.name} has {len(rows)} of the run's {record.epochs} epochs")
     values = np.array(rows)
     own = ("train_loss", "test_loss", "test_accuracy") if record.task is None else ()
     for column in ("epoch", *own):
