@@ -86,7 +86,7 @@ def _look(directory: RunDirectory, study: Path, now: float) -> RunStatus:
     if record.status is Status.RUNNING:
         why = _stuck(directory, start, seconds, record.cohort or 1, now)
         status = "stuck" if why else status
-    return RunStatus(name, status, len(rows), record.planned_epochs, seconds, accuracy, start.host or "", why)
+    return RunStatus(name, status, len(rows), record.epochs, seconds, accuracy, start.host or "", why)
 
 
 def _seconds(rows: Iterable[Epoch]) -> list[float]:

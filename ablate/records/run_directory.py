@@ -26,7 +26,16 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON writes half a character
 
 
 class RunFailed(Exception):
-    """A run that started and did not end well; its record says how, its log where."""
+    """A run that started and did not end well; its record says how, its log where.
+
+    Args:
+        message: What went wrong, and where its log is.
+        diverged: Whether a loss was no longer a finite number.
+    """
+
+    def __init__(self, message: str, diverged: bool = False) -> None:
+        super().__init__(message)
+        self.diverged = diverged
 
 
 class Busy(Exception):

@@ -96,10 +96,9 @@ def _refuse(reasons: Iterator[str]) -> None:
 
 
 def _epochs(directory: RunDirectory, record: RunRecord) -> Epochs:
-    expected = record.planned_epochs
-    columns, rows = directory.read_epoch_table(expected)
-    if len(rows) != expected:
-        raise ValueError(f"{directory.epochs_file.name} has {len(rows)} of the run's {expected} epochs")
+    columns, rows = directory.read_epoch_table(record.planned_epochs)
+    if len(rows) != record.epochs:
+        raise ValueError(f"{directory.epochs_file.name} has {len(rows)} of the run's {record.epochs} epochs")
     values = np.array(rows)
     own = ("train_loss", "test_loss", "test_accuracy") if record.task is None else ()
     for column in ("epoch", *own):
