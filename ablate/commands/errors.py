@@ -33,10 +33,10 @@ def exit_code(command: Callable[[list[str]], int], arguments: list[str]) -> int:
         return command(arguments)
     except SystemExit as end:  # raised by argparse, or at the end of a plan
         return end.code if isinstance(end.code, int) else DONE
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except Terminated:
         return EXIT_CODE
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
         sys.stdout = None  # else Python flushes it at its end, and fails again
         return DONE

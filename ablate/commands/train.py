@@ -21,7 +21,7 @@ from ablate.config.schema import Config
 from ablate.records.run_directory import Busy, RunFailed
 from ablate.sweeps.preflight import Refused, failures, say_what_next
 from ablate.sweeps.session import session
-from ablate.sweeps.sigterm import Terminated, terminable
+from ablate.sweeps.sigterm import Terminated, stop_workers, terminable
 
 register()
 
@@ -42,7 +42,7 @@ def train(composed: DictConfig) -> float:
     folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
     with terminable():
         try:
-            return run(cfg, folder, session.progress, overrides, wait=not session.defers, since=session.started)
+            return run(cfg, folder, session.progress, overrides, wait=not session.defers, command=session.id)
         except Busy:
             log.info("%s seed %d is being run by another process; it is left for the end", cfg.model.name, cfg.seed)
             logs = OmegaConf.to_container(hydra_config.job_logging, resolve=True)
@@ -70,14 +70,19 @@ def main(arguments: Sequence[str]) -> int:
     sys.argv[1:] = arguments
     try:
         check_hydra(arguments)
-        failed = _failure(train)
-        for run in session.deferred:
-            failed += _failure(run)
+        with terminable(_stop_workers):
+            failed = _failure(train)
+            for run in session.deferred:
+                failed += _failure(run)
     except Refused as refused:
         raise refused.error from None
-    except (KeyboardInterrupt, Terminated) as error:
-        word = "Interrupted" if isinstance(error, KeyboardInterrupt) else "Terminated"
+    except KeyboardInterrupt as error:
+        word = "Terminated" if isinstance(error, Terminated) else "Interrupted"
         print(f"{word}. The same command again resumes where this one stopped.", file=sys.stderr)
+        raise
+    except Exception:  # of a run that was refused later than the others were checked
+        if session.folder is not None:
+            print(failures(session.jobs), file=sys.stderr)
         raise
     finally:
         session.progress.end_sweep()
@@ -92,6 +97,11 @@ def main(arguments: Sequence[str]) -> int:
     if failed:
         print("\n".join(failed), file=sys.stderr)
     return 1 if failed else 0
+
+
+def _stop_workers() -> None:
+    if session.folder is not None:
+        stop_workers(Path(session.folder))
 
 
 def _failure(call: Callable[[], object]) -> list[str]:

@@ -187,6 +187,10 @@ class RunDirectory:
         with atomic_write(self.checkpoint_file, "wb") as file:
             file.write(content)
 
+    def take_back(self) -> None:
+        """Makes the checkpoint of the epoch before the newest one."""
+        self.previous_checkpoint_file.replace(self.checkpoint_file)
+
     def read_epochs(self) -> list[Epoch]:
         """Returns the rows of epochs.csv; none if there is no file.
 

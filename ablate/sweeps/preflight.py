@@ -1,14 +1,17 @@
 """Jobs checked before the first one starts, and looked at after the last."""
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from ablate.config.plain import plain
 from ablate.files import refuse_links
@@ -17,6 +20,8 @@ from ablate.records.run_directory import RunDirectory
 from ablate.records.store import Store
 from ablate.sweeps.jobs import Job, single, swept
 from ablate.sweeps.session import session
+
+log = logging.getLogger(__name__)
 
 
 class Refused(BaseException):
@@ -80,7 +85,12 @@ def check(jobs: Iterable[Job]) -> None:
             _check_folder(job.folder)
         but_seed = json.dumps({**plain(job.cfg), "seed": None})
         if but_seed not in fitting:  # what fits together with one seed does with all
-            prepare(job.cfg)
+            try:
+                prepare(job.cfg)
+            except (ValueError, OSError, HydraException, OmegaConfBaseException, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # of full memory, for example: the run itself fails and records it
+                log.warning("%s cannot be prepared: %s: %s", job.name, type(error).__name__, error)
             fitting.add(but_seed)
 
 
