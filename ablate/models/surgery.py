@@ -8,8 +8,8 @@ and so those of the parameters, as they were:
 - A replacement takes over the name of the layer it replaces.
 - A removal leaves an `nn.Identity` under the old name.
 
-A module that has several names, because several places of the model share it, is edited at those that are named: the
-places get modules of their own, with the same weights. `freeze` and `reinit` are about weights, and so about all places.
+A module with several names, because several places of the model share it, is edited at those that are named: the places
+get modules of their own, with the same weights. `freeze` and `reinit` are about weights, and so about all places.
 """
 
 import copy
@@ -351,7 +351,7 @@ def _draw_anew(key: str, path: str, module: nn.Module) -> None:
 
 
 def _rebuilt(key: str, path: str, module: nn.Module, changes: Mapping[str, Any]) -> nn.Module:
-    """Returns a layer made anew with some arguments changed; weights whose shape stays are kept, and frozen ones frozen.
+    """Returns a layer made anew with some arguments changed; weights whose shape stays are kept, also frozen.
 
     What a layer was made with is read from its attributes, which have the arguments' names.
     """
@@ -409,9 +409,9 @@ def _keep_weights(old: nn.Module, new: nn.Module) -> None:
             setattr(new.get_submodule(part), leaf, before)
     with torch.no_grad():
         for name, values in new.named_buffers():
-            if name in buffers and not is_lazy(values) and not is_lazy(buffers[name]):
-                if buffers[name].shape == values.shape:
-                    values.copy_(buffers[name])
+            before = buffers.get(name)
+            if before is not None and not is_lazy(before) and not is_lazy(values) and before.shape == values.shape:
+                values.copy_(before)
 
 
 # Classes, not closures: a copy of the model then calls its own copies of the layers.

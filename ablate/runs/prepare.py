@@ -9,18 +9,18 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from ablate.config.schema import loader_arguments
 from ablate.config.targets import check_targets, resolve
 from ablate.config.validation import model_edits, validate
 from ablate.data.arrays import NAMES, from_arrays
-from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches
+from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches, pad
 from ablate.data.images import ImageData
 from ablate.messages import nearest
-from ablate.models.variant import Variant, build
+from ablate.models.variant import SAMPLE, Variant, build, prove_batch, rewrite_exactly
 from ablate.records.epochs import TIMES
 from ablate.seeding import CPU
-from ablate.stacking.rewrites import rewrite as make_rewrites
 from ablate.trackers.base import check_loggers
 from ablate.training.cohort import Cohort, Trainee
 from ablate.training.cuda_graph import GraphedStep
@@ -73,14 +73,39 @@ def prepare(cfg: DictConfig, rewrite: bool = True) -> Prepared:
     if cfg.study.metric not in metrics:
         raise ValueError(f"study.metric={cfg.study.metric}: no such metric; {nearest(cfg.study.metric, metrics)}")
     base: dict[str, Any] = _container(cfg.model.base)
-    variant = build(base, model_edits(cfg.model), cfg.seed, data.train.shape, len(data.classes))
-    variant.record["rewrites"] = make_rewrites(variant.model) if rewrite and cfg.hardware.rewrite else []
+    images = first_images(data, min(SAMPLE, cfg.train.batch_size))
+    variant = build(base, model_edits(cfg.model), cfg.seed, data.train.shape, len(data.classes), images)
+    _prove_last_batch(cfg.train.batch_size, len(data.train), variant, cfg.seed, images)
+    wanted = rewrite and cfg.hardware.rewrite
+    variant.record["rewrites"] = rewrite_exactly(variant, cfg.seed, images) if wanted else []
     memory_format = torch.channels_last if cfg.hardware.channels_last else torch.contiguous_format
     model = variant.model.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
     optimizer = build_optimizer(_container(cfg.optimizer), model, _graphed(cfg, device))
     steps = cfg.train.epochs * math.ceil(len(data.train) / cfg.train.batch_size)
     scheduler = build_scheduler(_container(cfg.scheduler), optimizer, steps)
     return Prepared(data, variant, Trainee(model, variant.layers, optimizer, scheduler), device)
+
+
+def first_images(data: ImageData, count: int) -> Tensor:
+    """Returns the first training images as a model takes them, on the CPU: shape (count, channels, height, width)."""
+    return Normalise(data, CPU, channels_last=False)(pad(next(data.train[slice(0, count)].chunks()), 0))
+
+
+def _prove_last_batch(size: int, images: int, variant: Variant, seed: int, sample: Tensor) -> None:
+    """Trains on as many images as the last batch of an epoch has, if those are few.
+
+    Raises:
+        ValueError: That fails, as it does for one image under batch normalisation.
+    """
+    last = images % size
+    if not 0 < last < len(sample):
+        return
+    fitting = next((other for other in range(size - 1, 0, -1) if images % other == 0 or images % other >= SAMPLE), 1)
+    key = (
+        f"train.batch_size={size}: the last batch of {images} training images has {last}; take another size, such as "
+        f"{fitting}"
+    )
+    prove_batch(variant, seed, sample[:last], key)
 
 
 def assemble(cfg: DictConfig, runs: Sequence[Prepared], seeds: Sequence[int]) -> Training:
