@@ -1,10 +1,10 @@
-# Every target that needs the environment makes it: nothing has to be installed first but Python and make.
+# Every target makes the environment if it needs it: only Python and make have to be installed before.
 PYTHON ?= python3
 BIN := .venv/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
-# What is published in docs/results; a pilot of one epoch lets the plan say how long it takes here.
+# The studies of docs/results; from a pilot of one epoch the plan knows how long they take on this machine.
 STUDY := model=plain,dropout,bn_dropout,bn 'seed=range(6)'
 TIMED := model=plain,dropout,bn_dropout,bn hardware.threads=1
 REASONS := dropout_kind dropout_rate dropout_place bn_place weight_decay optimizers
@@ -12,23 +12,23 @@ SHORT := 'seed=range(6)' train.epochs=10
 PILOT = $(BIN)/python -m ablate study.name=pilot train.epochs=1 hardware.threads=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo study studies report test test-faults test-slurm test-ray test-store slurm chromium docs lint format bench clean
+.PHONY: help demo study studies report test test-faults test-slurm test-ray test-store slurm chromium latex docs lint format bench clean
 
-help: ## Say what can be made
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/installed ## Sweep three variants over three seeds on embedded data, and report (about a minute)
 	$(BIN)/python -m ablate -m study=demo
 	$(BIN)/ablate report outputs/demo
 
-study: .venv/installed ## Repeat docs/results/lenet_cifar10: four variants, six seeds, 50 epochs, and the time of layers
+study: .venv/installed ## Repeat docs/results/lenet_cifar10: four variants, six seeds, 50 epochs, and the cost of layers in time
 	$(PILOT)
 	$(BIN)/python -m ablate -m $(STUDY) hydra/launcher=plan
 	$(BIN)/python -m ablate -m $(STUDY)
 	-$(BIN)/ablate timing $(TIMED)
 	$(BIN)/ablate report outputs/lenet_cifar10
 
-studies: study ## Repeat all of docs/results: the first study, and those of its reasons
+studies: study ## Repeat all of docs/results: the first study, and those that test its reasons
 	for name in $(REASONS); do $(BIN)/python -m ablate -m study=$$name $(SHORT) hydra/launcher=plan; done
 	for name in $(REASONS); do $(BIN)/python -m ablate -m study=$$name $(SHORT); done
 	-$(BIN)/ablate timing study=bn_place hardware.threads=1
@@ -41,7 +41,7 @@ report: .venv/installed ## Write tables and plots of every study in outputs/
 test: .venv/installed-dev ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-test-faults: .venv/installed-dev ## Kill sweeps at 40 random instants, fill disks, and compare results (about ten minutes)
+test-faults: .venv/installed-dev ## Kill sweeps at 40 random instants, fill a disk, and compare results (about ten minutes)
 	ABLATE_KILLS=40 $(BIN)/python -m pytest tests/test_faults.py
 
 test-slurm: .venv/installed-dev slurm ## Start Slurm on this machine, sweep on it, and stop it
@@ -58,6 +58,9 @@ slurm: ## Install Slurm (Debian; as root or with sudo)
 
 chromium: ## Install the browser that the tests of the page drive (Debian; as root or with sudo)
 	@command -v chromium > /dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium; }
+
+latex: ## Install the pdflatex that the tests of tables compile them with (Debian; as root or with sudo)
+	@command -v pdflatex > /dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends texlive-latex-base texlive-latex-recommended; }
 
 lint: .venv/installed-dev ## Check style and types
 	$(BIN)/ruff check .

@@ -22,19 +22,27 @@ def load_runs(path: str | Path) -> Runs:
         path: The study's folder, or one that holds studies.
 
     Returns:
-        A pair of frames. `runs` has a row a run: study, run, variant, seed, and a column for each metric (accuracies as
-        shares, times in seconds). `epochs` has a row an epoch: study, run, variant, seed, and those of epochs.csv.
+        A pair of frames. `runs` has a row for each run: study, run, variant, seed, and a column for each metric
+        (accuracies as shares, times in seconds). `epochs` has a row for each epoch: the columns of epochs.csv beside
+        study, run, variant and seed.
 
     Raises:
         ValueError: There is no complete run.
+
+    Example:
+        >>> runs, epochs = load_runs("outputs/demo")
+        >>> runs.groupby("variant")["seed"].apply(list).to_dict()
+        {'bn_dropout': [1], 'dropout': [0, 1], 'plain': [0, 1]}
+        >>> list(epochs.columns)[:4]
+        ['study', 'epoch', 'lr', 'train_loss']
     """
-    from ablate.report.study.collect import load_runs  # pandas, which nobody else's import of ablate waits for
+    from ablate.report.study.collect import load_runs  # imports pandas, which training does without
 
     return load_runs(Path(path))
 
 
 def __getattr__(name: str) -> Any:
-    """Imports `task` and `Run` as they are asked for: Hydra, which they need, is not for every import of ablate."""
+    """Imports `task` and `Run` when they are asked for, since they import Hydra."""
     if name == "task":
         from ablate.tasks.task import task
 

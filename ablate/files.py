@@ -1,6 +1,9 @@
-"""Files that are either the old or the new whole one."""
+"""Files that are replaced as a whole (a reader sees the old one or the new one), and that stay in their folder."""
 
+import functools
+import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 _SUFFIX = ".part"
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 @contextmanager
@@ -15,41 +19,85 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Opens a file whose content takes the place of `path` when the block ends without an error.
 
     Args:
-        path: The file to write or replace; its folder exists.
+        path: The file to write or replace; its folder exists. A link is replaced, not followed.
         mode: "w" for UTF-8 text, "wb" for bytes.
     """
     part = _part(path)
     try:
-        with part.open(mode, encoding=None if "b" in mode else "utf-8", newline=None if "b" in mode else "\n") as file:
+        with _create(part, mode) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk does not say which file
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk's error names no file
     finally:
         part.unlink(missing_ok=True)
 
 
+def file_digest(path: Path) -> str:
+    """Returns the SHA-256 of a file's content; read once as long as the file stays as it is.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    return _file_digest(path, file_state(path))
+
+
+def file_state(path: Path) -> tuple[int, ...]:
+    """Returns what changes when a file's content does, as the file system tells: also if its time was set back."""
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
+
+
+@functools.lru_cache(maxsize=1024)
+def _file_digest(path: Path, _state: tuple[int, ...]) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def keep_copy(path: Path, copy: Path) -> None:
-    """Makes `copy` the file that `path` is now, also after `path` has been replaced; both in one folder."""
+    """Makes `copy` a file with the content that `path` has now, whatever replaces it later; both in one folder."""
     part = _part(copy)
     try:
         try:
             os.link(path, part)
         except OSError:  # a file system without links
-            shutil.copyfile(path, part)
+            with path.open("rb") as source, _create(part, "wb") as target:
+                shutil.copyfileobj(source, target)
         part.replace(copy)
     finally:
         part.unlink(missing_ok=True)
 
 
+def _create(part: Path, mode: str) -> IO[Any]:
+    # Never a file that is there already: it may be another's, or a link to one.
+    binary = "b" in mode
+    return open(  # noqa: PTH123 (a descriptor)
+        os.open(part, _NEW, 0o666), mode, encoding=None if binary else "utf-8", newline=None if binary else "\n"
+    )
+
+
 def _part(path: Path) -> Path:
-    # Hidden, in the same folder (so that the replacement is one rename), and one's own to each process.
-    return path.with_name(f".{path.name}.{os.getpid()}{_SUFFIX}")
+    # Hidden, in the same folder (so that the replacement is one rename), and under a name that nobody can guess.
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}{_SUFFIX}")
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what writes that were killed have left in a folder that no other process writes to."""
+    """Removes the partial files of killed writes from a folder that no other process writes to."""
     for part in folder.glob(f".*{_SUFFIX}"):
         part.unlink(missing_ok=True)
+
+
+def refuse_links(*paths: Path) -> None:
+    """Refuses to write to what is a link: a folder that somebody else has sent may lead anywhere.
+
+    Raises:
+        ValueError: One of the paths is a link; the message says where to.
+    """
+    for path in paths:
+        if path.is_symlink():
+            raise ValueError(
+                f"{path}: is a link to {path.readlink()}, and would be written to; take it away, or name the folder "
+                "that it leads to"
+            )

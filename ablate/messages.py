@@ -1,7 +1,10 @@
-"""Names near a mistyped one, for error messages."""
+"""Text for a terminal: what to type instead, what to install, times, columns."""
 
 import difflib
 from collections.abc import Iterable, Sequence
+from importlib import metadata
+
+_NAME = "hydra-ablate"
 
 
 def nearest(word: str, names: Iterable[str], most: int = 3) -> str:
@@ -18,6 +21,22 @@ def nearest(word: str, names: Iterable[str], most: int = 3) -> str:
         return f"choose from {', '.join(names[:40])}{', …' if len(names) > 40 else ''}"
     others = f" (choose from {', '.join(names)})" if len(close) < len(names) <= 8 else ""
     return f"did you mean {' or '.join(close)}?{others}"
+
+
+def distribution() -> str:
+    """Returns the name under which pip knows this package: that of the installed distribution whose script is ours."""
+    scripts = metadata.entry_points(group="console_scripts", name="ablate")
+    ours = [script.dist for script in scripts if script.value == "ablate.__main__:main"]
+    return ours[0].name if ours and ours[0] is not None else _NAME  # a checkout on PYTHONPATH is not installed
+
+
+def install_hint(extra: str) -> str:
+    """Returns the command that installs what an optional part of ablate needs.
+
+    Args:
+        extra: One of `project.optional-dependencies`.
+    """
+    return f"pip install '{distribution()}[{extra}]'"
 
 
 def duration(seconds: float | None) -> str:

@@ -5,7 +5,8 @@ variant, or on the engine that trains. The names in use:
 
 - `init`: the base model's weights; `init/<edit>`: those of a layer an edit brings in
 - `order`: the order of the training images; `augment`: their crops and flips
-- `noise`: what the base model draws while it trains; `noise/<edit>`: what a layer of an edit draws
+- `validation`, of seed 0 always: which training images are held out
+- `noise`: what the base model draws during training; `noise/<edit>`: what a layer of an edit draws
 """
 
 import hashlib
@@ -32,7 +33,7 @@ def generator(seed: int, name: str, epoch: int = 0) -> torch.Generator:
 
 @contextmanager
 def global_stream(seed: int, name: str, epoch: int = 0, device: torch.device = CPU) -> Iterator[None]:
-    """Makes a stream the source of torch's global generators, and restores them after.
+    """Makes torch's global generators draw from a stream, and restores them afterwards.
 
     For code that takes no generator: the initialisation of weights, dropout.
     """
@@ -45,15 +46,15 @@ def global_stream(seed: int, name: str, epoch: int = 0, device: torch.device = C
 class LayerStreams:
     """Gives each layer's forward pass a stream of its own, `<name>/<key>`; all else draws from the stream `name`.
 
-    So a layer's noise does not shift when another layer is inserted before it.
+    So the noise of a layer does not change when another layer is inserted before it.
 
     Args:
         layers: The layers by the last part of their streams' names.
         seed: The run's seed.
-        name: The stream of everything but the layers.
+        name: The stream of everything except the layers.
         device: Where the layers compute.
-        base: Layers that draw from the stream `name` whatever the global generators are, for models that run among
-            others; none of them runs inside another.
+        base: Layers that draw from the stream `name` whatever the global generators are, for a model that is stacked
+            with others; none of them runs inside another.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class LayerStreams:
 
     @property
     def generators(self) -> list[torch.Generator]:
-        """The generators of the streams on a CUDA GPU, which a graph that draws from them has to know."""
+        """The generators of the streams on a CUDA GPU; a graph that draws from them has to know them."""
         return [swap.own for _, swap, _ in self._swaps if isinstance(swap, _GeneratorSwap)]
 
     @contextmanager
@@ -81,7 +82,7 @@ class LayerStreams:
             for name, swap, layers in self._swaps:
                 swap.start(stream_seed(self._seed, name, epoch))
                 for layer in layers:
-                    # First of all hooks: a lazy layer draws its weights in one.
+                    # Before all other hooks: a lazy layer draws its weights in one.
                     hooks.callback(layer.register_forward_pre_hook(swap.enter, prepend=True).remove)
                     hooks.callback(layer.register_forward_hook(swap.leave).remove)
             yield
@@ -107,7 +108,7 @@ class _StateSwap:
 
 
 class _GeneratorSwap:
-    """The same on a CUDA GPU, without waiting for it, and in a way that holds while a graph is captured."""
+    """The same on a CUDA GPU, without waiting for it, and in a way that a captured graph repeats."""
 
     def __init__(self, device: torch.device) -> None:
         self._global: Any = torch.cuda.default_generators[device.index or 0]

@@ -1,7 +1,7 @@
 """Statistics of paired runs: pure functions from arrays to numbers.
 
 Runs are paired by seed: `differences[i]` is the difference between two variants trained from seed i. NaN stands for a
-run that is missing; a pair with one is left out.
+missing run; a pair with one is left out.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,13 +16,13 @@ ALPHA = 0.05
 POWER = 0.8
 _EXACT = 20  # pairs up to which all sign patterns are counted: 2**20 of them
 _SAMPLED = 20_000  # sign patterns beyond that
-_BLOCK = 2**15  # sign patterns at a time, to bound the memory
-_MOST_SEEDS = 10_000  # beyond which more seeds are no answer
+_BLOCK = 2**15  # sign patterns held in memory at a time
+_MOST_SEEDS = 10_000  # nobody trains more
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence or prediction interval, its bounds NaN where there are too few values for one or all are equal."""
+    """A confidence or prediction interval; its bounds are NaN if there are too few values, or all values are equal."""
 
     low: float
     high: float
@@ -33,19 +33,19 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What paired runs say of the difference between two variants, the first minus the second.
+    """What paired runs say about the difference between two variants, the first minus the second.
 
     Attributes:
-        pairs: Seeds that both have.
+        pairs: Number of seeds that both variants have.
         mean: Mean difference.
         interval: 95 % t-interval of the mean difference.
         p_t: Two-sided p-value of the paired t-test.
         p_sign_flip: Two-sided p-value of the exact sign-flip test.
-        p_smallest: The smallest p-value that so many pairs could give the sign-flip test.
-        superiority: Share of pairs in which the first is higher, ties counted half.
-        wins: Pairs in which the first is higher.
-        ties: Pairs that are equal.
-        standardised: Mean difference in standard deviations of the differences.
+        p_smallest: The smallest p-value that the sign-flip test can give for this number of pairs.
+        superiority: Share of pairs in which the first is higher; ties count half.
+        wins: Number of pairs in which the first is higher.
+        ties: Number of pairs that are equal.
+        standardised: Mean difference divided by the standard deviation of the differences.
     """
 
     pairs: int
@@ -60,7 +60,7 @@ class Comparison:
     standardised: float
 
     def reversed(self) -> "Comparison":
-        """Returns the same of the second variant against the first."""
+        """Returns the comparison of the second variant with the first."""
         return replace(
             self,
             mean=-self.mean,
@@ -75,16 +75,23 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
     """Compares paired runs of two variants.
 
     Args:
-        first: Shape (seeds,), a value for each seed; NaN where there is none.
+        first: Shape (seeds,), a value for each seed; NaN for a missing run.
         second: The same for the other variant, in the same order of seeds.
 
     Returns:
-        The comparison of the first with the second. With less than two pairs all that needs a spread is NaN. Where all
-        differences are equal, as happens to accuracies on few images, there is no interval, and the t-test, which would
-        be certain of any difference, gives way to the exact test.
+        The comparison of the first with the second. With fewer than two pairs, everything that needs a spread is NaN.
+        If all differences are equal, as happens with accuracies on few images, there is no interval, and the exact test
+        takes the place of the t-test, which would call any difference certain.
 
     Raises:
         ValueError: The two have different shapes.
+
+    Example:
+        >>> found = compare([0.81, 0.78, 0.84, 0.80], [0.79, 0.77, 0.80, float("nan")])
+        >>> found.pairs, round(found.mean, 4), found.wins
+        (3, 0.0233, 3)
+        >>> round(found.p_t, 3), found.p_sign_flip, found.p_smallest
+        (0.118, 0.25, 0.25)
     """
     differences = paired_differences(first, second)
     pairs = len(differences)
@@ -108,10 +115,18 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
 
 
 def paired_differences(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
-    """Returns first minus second for the pairs that have both.
+    """Returns first minus second for the pairs that are complete.
+
+    Args:
+        first: Shape (seeds,), NaN for a missing run.
+        second: The same for the other variant.
 
     Raises:
         ValueError: The two have different shapes.
+
+    Example:
+        >>> paired_differences([3.0, 5.0, float("nan")], [1.0, 2.0, 3.0]).tolist()
+        [2.0, 3.0]
     """
     one, other = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     if one.shape != other.shape or one.ndim != 1:
@@ -122,7 +137,13 @@ def paired_differences(first: ArrayLike, second: ArrayLike) -> NDArray[np.float6
 
 
 def mean_interval(values: ArrayLike) -> Interval:
-    """Returns the 95 % t-interval of the mean of values, shape (n,)."""
+    """Returns the 95 % t-interval of the mean of values, shape (n,).
+
+    Example:
+        >>> interval = mean_interval([1.0, 2.0, 3.0])
+        >>> round(interval.low, 3), round(interval.high, 3)
+        (-0.484, 4.484)
+    """
     return _t_interval(values, lambda n: 1 / n)
 
 
@@ -130,6 +151,11 @@ def prediction_interval(values: ArrayLike) -> Interval:
     """Returns the 95 % prediction interval for one new value, given values of shape (n,).
 
     Source: G. Hahn and W. Meeker, "Statistical Intervals", 1991, section 4.7: mean ± t s sqrt(1 + 1/n).
+
+    Example:
+        >>> interval = prediction_interval([1.0, 2.0, 3.0])
+        >>> 6.9 in interval, 7.0 in interval
+        (True, False)
     """
     return _t_interval(values, lambda n: 1 + 1 / n)
 
@@ -137,10 +163,14 @@ def prediction_interval(values: ArrayLike) -> Interval:
 def sign_flip_test(differences: ArrayLike) -> float:
     """Returns the two-sided p-value of the sign-flip test that differences are symmetric about 0.
 
-    All sign patterns are counted for up to 20 differences, and a fixed sample of 20,000 beyond.
+    All sign patterns are counted for up to 20 differences, and a fixed sample of 20,000 for more.
 
     Args:
         differences: Shape (n,).
+
+    Example:
+        >>> sign_flip_test([1.0, 2.0, 3.0])  # 2 of 8 sign patterns have a sum at least as far from 0
+        0.25
     """
     values = np.asarray(differences, dtype=float)
     if len(values) == 0:
@@ -173,10 +203,16 @@ def equivalence_test(differences: ArrayLike, margin: float) -> tuple[float, floa
 
     Args:
         differences: Shape (n,).
-        margin: Above 0, in the differences' unit.
+        margin: Above 0, in the unit of the differences.
 
     Returns:
-        The p-value that speaks for a mean inside the margin, and the two-sided one that speaks for a mean outside.
+        Two p-values: a small first one is evidence for a mean inside the margin, a small second one, which is
+        two-sided, for a mean outside.
+
+    Example:
+        >>> inside, outside = equivalence_test([0.1, -0.1, 0.05, -0.05], margin=0.5)
+        >>> inside < 0.01, outside
+        (True, 1.0)
     """
     values = np.asarray(differences, dtype=float)
     if len(values) < 2:
@@ -187,10 +223,14 @@ def equivalence_test(differences: ArrayLike, margin: float) -> tuple[float, floa
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Returns p-values adjusted for being a family, by S. Holm's step-down method (1979); NaN stays and does not count.
+    """Returns p-values adjusted for a family of tests, by the step-down method of S. Holm (1979).
 
     Args:
-        p_values: Of all comparisons of a family.
+        p_values: One for each comparison of the family; NaN stays NaN and does not count.
+
+    Example:
+        >>> holm([0.01, 0.25, 0.125])
+        [0.03, 0.25, 0.25]
     """
     p = np.asarray(p_values, dtype=float)
     adjusted = np.full_like(p, np.nan)
@@ -202,15 +242,20 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def seeds_needed(differences: ArrayLike, alpha: float = ALPHA, power: float = POWER) -> int | None:
-    """Returns how many pairs a two-sided paired t-test would need if the differences went on as they are.
+    """Returns how many pairs a two-sided paired t-test would need if mean and spread are those of these differences.
 
     Args:
         differences: Shape (n,), from the seeds so far.
-        alpha: The level of the test; divide it by the size of a family.
-        power: The chance to find the difference.
+        alpha: The level of the test; divide it by the size of the family.
+        power: The probability to find the difference.
 
     Returns:
-        The number of pairs, at least 2; None where there is no spread to go by, or over 10,000 would be needed.
+        The number of pairs, at least 2; None if the differences have no spread or a mean of 0, or if more than 10,000
+        pairs would be needed.
+
+    Example:
+        >>> seeds_needed([1.0, 2.0, 3.0])
+        5
     """
     values = np.asarray(differences, dtype=float)
     deviation = values.std(ddof=1) if len(values) > 1 else 0.0
@@ -220,7 +265,7 @@ def seeds_needed(differences: ArrayLike, alpha: float = ALPHA, power: float = PO
 
     def reached(pairs: int) -> float:
         critical = stats.t.ppf(1 - alpha / 2, pairs - 1)
-        # The chance of a significant difference in the wrong direction is too small to count.
+        # The probability of a significant difference in the wrong direction is negligible.
         return float(stats.nct.sf(critical, pairs - 1, effect * np.sqrt(pairs)))
 
     low, high = 2, 2
@@ -235,7 +280,7 @@ def seeds_needed(differences: ArrayLike, alpha: float = ALPHA, power: float = PO
 
 
 def _p_greater(values: NDArray[np.float64]) -> float:
-    if np.ptp(values) == 0:  # the exact test's
+    if np.ptp(values) == 0:  # the p-value of the exact test
         return 0.5 ** len(values) if values[0] > 0 else 1.0
     return float(stats.ttest_1samp(values, 0, alternative="greater").pvalue)
 
@@ -259,7 +304,7 @@ def _t_interval(values: ArrayLike, spread: Callable[[int], float]) -> Interval:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as long one thing takes as another, with its 95 % interval."""
+    """A ratio of times with its 95 % interval."""
 
     estimate: float
     low: float
@@ -267,16 +312,21 @@ class Ratio:
 
     @property
     def precision(self) -> float:
-        """Half the interval's width on the logarithm: 0.01 is about a percent."""
+        """Half the width of the interval of the logarithm: 0.01 is about a percent."""
         return float(np.log(self.high / self.low) / 2)
 
 
 def ratio(first: ArrayLike, second: ArrayLike) -> Ratio:
-    """Returns the ratio of paired times: their geometric mean ratio, with a t-interval on logarithms.
+    """Returns the geometric mean of the ratios of paired times, with a t-interval on logarithms.
 
     Args:
         first: Seconds above 0, shape (rounds,); two rounds or more.
-        second: The other's in the same rounds.
+        second: The seconds of the other variant in the same rounds.
+
+    Example:
+        >>> found = ratio([2.0, 4.0, 3.0], [1.0, 2.0, 1.5])
+        >>> round(found.estimate, 3), round(found.precision, 3)
+        (2.0, 0.0)
     """
     logs = np.log(np.asarray(first, dtype=float)) - np.log(np.asarray(second, dtype=float))
     half = stats.t.ppf((1 + LEVEL) / 2, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))

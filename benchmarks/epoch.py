@@ -178,7 +178,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3, help="counted epochs of each (default: 3)")
     parser.add_argument("--precisions", default="fp32,bf16", help="default: fp32,bf16")
-    parser.add_argument("overrides", nargs="*", help="Hydra overrides of ours, such as hardware=cuda")
+    parser.add_argument("overrides", nargs="*", help="overrides of ablate's configuration, such as hardware=cuda")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     disable_possible_user_warnings()
@@ -200,7 +200,7 @@ def main() -> None:
     machine = provenance.machine()
     with configured(cfg.hardware) as device:
         name = torch.cuda.get_device_name() if device.type == "cuda" else device.type
-        print(f"{machine['cpu']}, {machine['cores']} cores; on {name}; torch {torch.__version__}, ", end="")
+        print(f"{machine.cpu}, {machine.cores} cores; on {name}; torch {torch.__version__}, ", end="")
         print(f"torchvision {torchvision.__version__}, lightning {lightning.__version__}")
         by_count = {}
         for count in sorted({0, 1, 2, min(cores, 8)}):

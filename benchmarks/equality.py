@@ -1,6 +1,6 @@
 """Trains a sweep in cohorts and run by run, and compares the accuracies: are they statistically the same?
 
-Pairs are runs of one variant and seed, which differ by rounding alone. Repeating the command goes on with its folder.
+Pairs are runs of one variant and seed, which differ only by rounding. The same command resumes in its folder.
 """
 
 import argparse

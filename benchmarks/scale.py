@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ablate.records.epochs import summarise, total_times
+from ablate.records.forms import plain
 from ablate.records.run_directory import RunDirectory
 
 EPOCHS = 50
@@ -238,7 +239,7 @@ def write_run(study: Path, variant: str, seed: int, rows: list[dict[str, float]]
             "threads": 2,
         },
         "started": "2026-01-01T00:00:00+00:00",
-        "results": summarise(rows),
+        "results": plain(summarise(rows)),
         "times": total_times(rows),
     }
     directory = RunDirectory(study / variant / f"seed{seed}-{record['id']}")

@@ -184,7 +184,7 @@ def main() -> None:
     options = parser.parse_args()
     machine = provenance.machine()
     runs = options.seeds * len(options.models.split(","))
-    print(f"{machine['cpu']}, {machine['cores']} cores, torch {torch.__version__}; {options.seeds} seeds of ", end="")
+    print(f"{machine.cpu}, {machine.cores} cores, torch {torch.__version__}; {options.seeds} seeds of ", end="")
     print(f"{options.models}, {options.epochs} epochs\n")
 
     hardware = [item for item in options.overrides if item.startswith("hardware")]

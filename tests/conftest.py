@@ -10,6 +10,7 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
+from warm import ROOT, Server
 
 from ablate.config import schema
 from ablate.config.options import config_dir
@@ -76,13 +77,22 @@ def tiny_data() -> ImageData:
     )
 
 
-@pytest.fixture
-def ablate(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """Runs `python -m ablate` in an empty folder of its own."""
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Server]:
+    """Starts commands in forks of a process that has imported torch, once for all tests."""
+    with Server() as server:
+        yield server
 
-    def call(*arguments: str, module: str = "ablate", **env: str) -> "subprocess.CompletedProcess[str]":
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **env}
-        command = [sys.executable, "-m", module, *arguments]
+
+@pytest.fixture
+def ablate(warm: Server, tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs `python -m ablate` in an empty folder of its own; `fresh` is for a process that has imported nothing yet."""
+
+    def call(*arguments: str, fresh: bool = False, **env: str) -> "subprocess.CompletedProcess[str]":
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **env}
+        if not fresh:
+            return warm.run("ablate", *arguments, cwd=tmp_path, env=environment)
+        command = [sys.executable, "-m", "ablate", *arguments]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
     return call

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hold import HOLDING
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,7 +39,7 @@ class Slurm:
     def __init__(self, folder: Path, largest_array: int = 2) -> None:
         self.folder, self.largest_array = folder, largest_array
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.env = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), "PYTHONPATH": str(ROOT)}
+        self.env = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), "PYTHONPATH": f"{ROOT}:{HOLDING}"}
 
     def start(self) -> None:
         key = self.folder / "munge.key"
@@ -55,7 +56,7 @@ class Slurm:
         self._start("slurmctld", "slurmctld", "-D", "-i")
         for node in self.NODES:
             self.start_node(node)
-        wait_for(lambda: self.run("sinfo", "-h", "-t", "idle", "-o", "%D").stdout.strip() == "2", 30, "Slurm's nodes")
+        wait_for(lambda: self.idle() == len(self.NODES), 30, "Slurm's nodes")
 
     def start_node(self, node: str) -> None:
         self._start(node, "slurmd", "-D", "-N", node)
@@ -74,6 +75,10 @@ class Slurm:
 
     def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(command, env=self.env, capture_output=True, text=True, check=False)
+
+    def idle(self) -> int:
+        """How many nodes have no work and answer."""
+        return int(self.run("sinfo", "-h", "-t", "idle", "-o", "%D").stdout.strip() or 0)
 
     def stop(self) -> None:
         self.run("scancel", "--user=root")

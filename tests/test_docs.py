@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from test_architecture import FLOORS
 
 from ablate.__main__ import run_command
 from ablate.data.cifar10_sources import Arrays
 from ablate.training import stopwatch
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 # What a user fills in, what a service of theirs is needed for, and what other tests run.
 ELSEWHERE = ("…", "--cfg", "--help", "hydra/launcher=slurm", "s3://", "logger=", "dropout_search")
 MISTAKE = "python -m ablate model=dropout model.edits.drop3.at=relu9"
@@ -27,7 +28,7 @@ def commands() -> Iterator[str]:
         for block in re.findall(r"^```\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
             for line in block.splitlines():
                 command = line.removeprefix("$ ").partition("   #")[0].strip()
-                if re.match(r"python -m ablate |ablate (timing|tree) ", command) and not any(
+                if re.match(r"python -m ablate |ablate (timing|tree|plan)\b", command) and not any(
                     e in command for e in ELSEWHERE
                 ):
                     yield command
@@ -72,7 +73,7 @@ def test_a_command_does_all_but_train(
         with pytest.raises(RuntimeError, match="measured"):
             run_command(words)
         return
-    words = [word for word in words if word != "-m" and not word.startswith("hydra/launcher=")]
+    words = [word for word in words if word not in ("plan", "-m") and not word.startswith("hydra/launcher=")]
     monkeypatch.setattr(sys, "argv", ["ablate"])
     assert run_command(["plan", *words]) == 0
     assert "Nothing was started." in capsys.readouterr().out
@@ -89,6 +90,26 @@ def test_every_page_with_blocks_for_bash_is_run_to_the_letter() -> None:
     run = {page for test in tests for page in re.findall(r'"(\w+\.md)"', test.read_text(encoding="utf-8"))}
     having = {page.name for page in PAGES if "```bash\n" in page.read_text(encoding="utf-8")}
     assert len(having) > 8 and having == run
+
+
+def test_the_map_is_that_of_the_rooms() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d|–) \| (.*?) \|", text, re.MULTILINE)
+    assert 7 < len(rows) <= 15
+    places = {room: len(FLOORS) - number for number, floor in enumerate(FLOORS) for room in floor}
+    for room, floor in places.items():
+        path = room.removeprefix("ablate.").replace(".", "/")
+        (found,) = {number for number, named in rows if re.search(rf"[`/]{path}[/`.]", named)}
+        assert found == str(floor), room
+
+
+def test_the_files_that_contributors_are_sent_to_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = {name for name in re.findall(r"`([\w./]+)`", text) if "/" in name and not name.startswith(".")}
+    assert len(paths) > 25
+    # In the wheel alone; a path below a folder that its row names.
+    paths -= {"ablate/conf", "launchers/", "analysis/", "output/", "sections/"}
+    assert not {path for path in paths if not (ROOT / path).exists()}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -8,12 +8,15 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hold import HOLDING, held
+from reading_runs import record_of
+from warm import ROOT, Popen, Server
 
 from ablate.__main__ import run_command
 from ablate.records.epochs import TIMES
@@ -27,23 +30,25 @@ SWEEP = (
 PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
 
-def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "ablate", *SWEEP, *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # so that a kill reaches its workers too
-    )
+ENV = {**os.environ, "PYTHONPATH": f"{ROOT}:{HOLDING}"}
+Start = Callable[..., Popen]
 
 
-def finish(folder: Path, *arguments: str) -> str:
-    process = start(folder, *arguments)
-    out, errors = process.communicate()
-    assert process.returncode == 0, errors
-    return out
+@pytest.fixture
+def start(warm: Server) -> Start:
+    """Starts the sweep in a folder, in a session of its own, so that a kill reaches its workers too."""
+    return lambda folder, *arguments: warm.popen("ablate", *SWEEP, *arguments, cwd=folder, env=ENV)
+
+
+@pytest.fixture
+def finish(start: Start) -> Callable[..., str]:
+    def call(folder: Path, *arguments: str) -> str:
+        process = start(folder, *arguments)
+        out, errors = process.communicate()
+        assert process.returncode == 0, errors
+        return out
+
+    return call
 
 
 def untimed(folder: Path) -> dict[str, Any]:
@@ -65,8 +70,8 @@ def runs(folder: Path) -> dict[str, tuple[list[dict[str, float]], Any]]:
     found = {}
     for path in sorted(folder.rglob("run.json")):
         directory = RunDirectory(path.parent)
-        record = directory.read_record()
-        assert record is not None and record["status"] == "complete"
+        record = record_of(directory.folder)
+        assert record["status"] == "complete"
         rows = [
             {key: value for key, value in row.items() if key not in (*TIMES, "images_per_second")}
             for row in directory.read_epochs()
@@ -80,10 +85,14 @@ def epochs_of(folder: Path) -> int:
     return sum(len(RunDirectory(path.parent).read_epochs()) for path in folder.rglob("run.json"))
 
 
-def test_kills_at_random_instants_lose_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_kills_at_random_instants_lose_nothing(
+    start: Start, finish: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
+    began = time.monotonic()
     finish(undisturbed)
+    whole = time.monotonic() - began
     expected, results = runs(undisturbed), untimed(undisturbed)
     assert len(expected) == 4
     draw = random.Random(SEED)
@@ -99,7 +108,7 @@ def test_kills_at_random_instants_lose_nothing(tmp_path: Path, capsys: pytest.Ca
                 while process.poll() is None and epochs_of(killed) == before:
                     time.sleep(0.01)
             try:
-                process.communicate(timeout=draw.uniform(0, 3))
+                process.communicate(timeout=draw.uniform(0, whole / 2))
                 assert process.returncode == 0
                 break  # it was done before it could be killed
             except subprocess.TimeoutExpired:
@@ -124,8 +133,12 @@ def test_kills_at_random_instants_lose_nothing(tmp_path: Path, capsys: pytest.Ca
         )
 
 
-def test_two_identical_sweeps_share_the_work(tmp_path: Path) -> None:
-    both = [start(tmp_path), start(tmp_path)]
+def test_two_identical_sweeps_share_the_work(start: Start, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    both = [start(tmp_path, *held(gate, after=2)), start(tmp_path, *held(gate, after=2))]
+    for process in both:  # each is at a run of its own
+        wait_for(lambda: epochs_of(tmp_path) == 4, process)
+    gate.unlink()
     outputs = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert all("% after 6 epochs" in out for out, _ in outputs), outputs
@@ -135,29 +148,30 @@ def test_two_identical_sweeps_share_the_work(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.lock"))
 
 
-def wait_for(condition: Any, process: "subprocess.Popen[str]") -> None:
+def wait_for(condition: Callable[[], bool], process: Popen) -> None:
     while not condition():
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
 
 
-def test_sigterm_is_recorded_and_gone_on_from(tmp_path: Path) -> None:
-    process = start(tmp_path)
-    wait_for(lambda: epochs_of(tmp_path) >= 2, process)
+def test_sigterm_is_recorded_and_gone_on_from(start: Start, finish: Callable[..., str], tmp_path: Path) -> None:
+    hold = held(tmp_path / "gate", after=2)
+    process = start(tmp_path, *hold)
+    wait_for(lambda: epochs_of(tmp_path) == 2, process)
     process.terminate()
     _, errors = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM
     assert "Terminated. The same command again goes on" in errors
-    (record,) = [RunDirectory(path.parent).read_record() for path in tmp_path.rglob("run.json")]
-    assert record is not None
+    (record,) = [record_of(path.parent) for path in tmp_path.rglob("run.json")]
     assert record["status"] == "interrupted"
     assert record["error"]["type"] == "Terminated"
-    assert 1 < record["error"]["epoch"] <= 6
-    assert "goes on after epoch" in finish(tmp_path, "model=plain", "seed=0")
+    assert record["error"]["epoch"] == 3
+    (tmp_path / "gate").unlink()
+    assert "resumes after epoch 2" in finish(tmp_path, *hold, "model=plain", "seed=0")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small disk has to be mounted, which takes root")
-def test_a_full_disk_is_a_failure_that_says_so(tmp_path: Path) -> None:
+def test_a_full_disk_is_a_failure_that_says_so(start: Start, finish: Callable[..., str], tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
@@ -173,7 +187,7 @@ def test_a_full_disk_is_a_failure_that_says_so(tmp_path: Path) -> None:
         assert "Traceback" not in errors and "Logging error" not in errors
         directories = [RunDirectory(path.parent) for path in disk.rglob("run.json")]
         records = [directory.read_record() for directory in directories]
-        statuses = [record["status"] for record in records if record is not None]
+        statuses = [record.status for record in records if record is not None]
         assert len(statuses) == len(directories) and "failed" in statuses
         for directory in directories:  # whatever is there is whole
             assert all(row["epoch"] == number for number, row in enumerate(directory.read_epochs(), start=1))
@@ -185,7 +199,7 @@ def test_a_full_disk_is_a_failure_that_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", [300, 3_000, 100_000])
-def test_a_write_of_any_size_that_fails(limit: int, tmp_path: Path) -> None:
+def test_a_write_of_any_size_that_fails(limit: int, warm: Server, tmp_path: Path) -> None:
     """The operating system refuses files over a size: first of the table, then of the record, then of the state."""
     code = (
         "import resource, signal, sys; from ablate.__main__ import main\n"
@@ -194,14 +208,8 @@ def test_a_write_of_any_size_that_fails(limit: int, tmp_path: Path) -> None:
         "main()"
     )
     arguments = ("study=demo", "train.epochs=2", "hardware=cpu", "hydra.run.dir=run")
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    (tmp_path / "limited.py").write_text(code)
+    done = warm.run("limited.py", *arguments, cwd=tmp_path, env=ENV)
     assert done.returncode == 1
     assert "File too large" in done.stderr
     assert "Traceback" not in done.stderr, done.stderr
@@ -209,7 +217,7 @@ def test_a_write_of_any_size_that_fails(limit: int, tmp_path: Path) -> None:
     assert not [name for name in left if name.endswith((".part", ".lock"))]
     record = RunDirectory(tmp_path / "run").read_record()
     if limit == 100_000:
-        assert record is not None and record["status"] == "failed"
-        assert record["error"]["type"] == "OSError" and record["error"]["epoch"] == 1
+        assert record is not None and record.status == "failed"
+        assert record.error is not None and record.error.type == "OSError" and record.error.epoch == 1
     else:
         assert record is None  # it could not be written either

@@ -96,8 +96,8 @@ def test_the_page_says_what_the_makefile_runs() -> None:
     (reasons,) = re.findall("^REASONS := (.*)$", made, re.MULTILINE)
     for study in reasons.split():
         assert f"python -m ablate -m study={study} {short}\n" in page
-    timed = re.findall(r"-m (ablate\.timing study=\w+ .*)$", made, re.MULTILINE)
-    assert timed and re.findall(r"-m (ablate\.timing study=\w+ .*)$", page, re.MULTILINE) == sorted(timed, reverse=True)
+    timed = re.findall(r"ablate (timing study=\w+ .*)$", made, re.MULTILINE)
+    assert timed and re.findall(r"^ablate (timing study=\w+ .*)$", page, re.MULTILINE) == sorted(timed, reverse=True)
 
 
 def test_there_is_a_first_study() -> None:

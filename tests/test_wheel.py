@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from guides import to_the_letter
+from warm import Server
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,6 +29,16 @@ def test_the_wheel_carries_the_configuration(wheel: Path) -> None:
     options = {path.relative_to(ROOT / "conf").as_posix() for path in (ROOT / "conf").rglob("*.yaml")}
     assert {f"ablate/conf/{option}" for option in options} <= set(names)
     assert not [name for name in names if name.startswith(("tests", "outputs", "docs"))]
+
+
+def test_the_source_distribution_leaves_out_what_was_run(tmp_path: Path) -> None:
+    code = "import sys; from hatchling.build import build_sdist; print(build_sdist(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(tmp_path / done.stdout.split()[-1]) as archive:
+        folders = {Path(name).parts[1] for name in archive.getnames()}
+    assert {"ablate", "conf", "tests", "pyproject.toml"} <= folders
+    assert "outputs" not in folders
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +74,18 @@ def test_a_sweep_and_its_report_away_from_the_checkout(environment: Path, tmp_pa
     assert (tmp_path / "outputs" / "demo" / "report" / "report.md").is_file()
 
 
+@pytest.fixture(scope="module")
+def shims(environment: Path) -> Iterator[Path]:
+    """`ablate` and `python` of that environment, which need not import torch each time."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    with Server(str(environment / "bin" / "python"), {**env, "OMP_NUM_THREADS": "1"}) as server:
+        yield server.shims(environment / "shims")
+
+
 @pytest.fixture
-def letter(environment: Path, tmp_path: Path) -> Callable[[str], list[str]]:
+def letter(environment: Path, shims: Path, tmp_path: Path) -> Callable[[str], list[str]]:
     """Runs a page's commands in an empty folder, with what is installed there first on the path."""
-    path = f"{environment / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    path = f"{shims}:{environment / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     return lambda page: to_the_letter(page, tmp_path, {"PATH": path, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"})
 
 

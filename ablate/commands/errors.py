@@ -5,39 +5,40 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 
-from ablate.messages import nearest
+from ablate.messages import install_hint, nearest
 from ablate.records.run_directory import RunFailed
 from ablate.sweeps.sigterm import EXIT_CODE, Terminated
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
-# Plugins of Hydra that bring an option, and what installs them.
-_PLUGINS = {"hydra/sweeper/optuna": "'ablate[optuna]'", "hydra/launcher/joblib": "hydra-joblib-launcher"}
+# Options that come with a plugin of Hydra, and our extra, or the package, that has the plugin.
+_EXTRAS = {"hydra/sweeper/optuna": "optuna"}
+_PACKAGES = {"hydra/launcher/joblib": "hydra-joblib-launcher"}
 
 
 def exit_code(command: Callable[[list[str]], int], arguments: list[str]) -> int:
-    """Runs a command, and prints what it was refused for.
+    """Runs a command, and prints the message of an error that the user can mend.
 
     Args:
-        command: Returns 0 when it is done and 1 where a run or a claim failed.
+        command: Returns 0 if all went well and 1 if a run or a claim failed.
         arguments: What was typed after its name.
 
     Returns:
-        Those, or 2 where the command was wrong, 130 after Ctrl-C, 143 after SIGTERM.
+        What the command returns; 2 if the command was wrong, 130 after Ctrl-C, 143 after SIGTERM.
 
     Raises:
-        Exception: An error of ours; with HYDRA_FULL_ERROR=1 any.
+        Exception: The error is a mistake in ablate, or HYDRA_FULL_ERROR=1 asks for the traceback of any error.
     """
     try:
         return command(arguments)
-    except SystemExit as end:  # argparse's, or that of a plan
+    except SystemExit as end:  # raised by argparse, or at the end of a plan
         return end.code if isinstance(end.code, int) else DONE
     except KeyboardInterrupt:
         return INTERRUPTED
     except Terminated:
         return EXIT_CODE
-    except BrokenPipeError:  # a reader such as `head` has what it wanted
-        sys.stdout = None  # which Python would flush at its end
+    except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
+        sys.stdout = None  # else Python flushes it at its end, and fails again
         return DONE
     except Exception as error:
         message = explain(error, arguments)
@@ -48,7 +49,7 @@ def exit_code(command: Callable[[list[str]], int], arguments: list[str]) -> int:
 
 
 def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
-    """Returns the message for an error that the user can mend, None for one of ours.
+    """Returns the message for an error that the user can mend, None for a mistake in ablate.
 
     Args:
         error: What a command ended with.
@@ -59,7 +60,9 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
 
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        if (package := _PLUGINS.get(error.missing_cfg_file)) is not None:
+        if (extra := _EXTRAS.get(error.missing_cfg_file)) is not None:
+            return f"{group}={option}: its plugin is not installed; {install_hint(extra)}"
+        if (package := _PACKAGES.get(error.missing_cfg_file)) is not None:
             return f"{group}={option}: its plugin is not installed; pip install {package}"
         return f"{group}={option}: there is no such option; {nearest(option, error.options)}"
     if isinstance(error, HydraException):

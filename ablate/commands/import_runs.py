@@ -1,13 +1,13 @@
-"""`ablate import mlflow|wandb|csv …`: brings runs of other tools in, for the report to judge them."""
+"""`ablate import mlflow|wandb|csv …`: reads runs of other tools, for the report to judge them."""
 
 import argparse
 import importlib.util
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ablate.messages import install_hint
 from ablate.sources import csv_table, mlflow, wandb
-from ablate.sources.into_records import NAME, bring_in
+from ablate.sources.into_records import NAME, into_records, metric_names, write_records
 from ablate.sources.logged_run import LoggedRun
 
 
@@ -25,9 +25,12 @@ def read(options: argparse.Namespace, metrics: Mapping[str, str]) -> list[Logged
         if getattr(options, name) and options.tool != tool:
             raise ValueError(f"--{name} is for {tool}")
     if options.tool == "csv":
-        return csv_table.read(Path(options.address), [options.variant, options.seed, *options.setting], options.epoch)
+        theirs = list(metrics.values())
+        return csv_table.read(
+            Path(options.address), options.variant, options.seed, theirs, options.setting, options.epoch
+        )
     if importlib.util.find_spec(options.tool) is None:
-        raise ValueError(f"{options.tool} is not installed; pip install 'ablate[{options.tool}]'")
+        raise ValueError(f"{options.tool} is not installed; {install_hint(options.tool)}")
     if options.tool == "mlflow":
         return mlflow.read(options.address, options.experiment, list(metrics.values()))
     return wandb.read(options.address)
@@ -60,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Brings runs in, or writes nothing."""
     options = parser().parse_args(arguments)
-    metrics = dict(_metrics(options.metric))
+    metrics = metric_names(options.metric)
     study = options.out / options.study
     if not NAME.fullmatch(options.study):
         raise ValueError(f"--study {options.study}: is no name of letters, digits and . _ + -")
@@ -68,18 +71,13 @@ def main(arguments: Sequence[str]) -> int:
     if not runs:
         raise ValueError(f"{options.address}: there are no runs")
     known = [run for run in runs if {options.variant, options.seed} <= run.fields.keys()] or runs
-    folders = bring_in(
-        known, study, tool=options.tool, variant=options.variant, seed=options.seed, metrics=metrics,
+    imported = into_records(
+        known, study.name, tool=options.tool, variant=options.variant, seed=options.seed, metrics=metrics,
         settings=options.setting, baseline=options.baseline,
     )  # fmt: skip
+    folders = write_records(imported, study)
     print(f"{len(folders)} runs are in {study}.")
     if len(known) < len(runs):
         print(f"Left out: {len(runs) - len(known)} runs without {options.variant} or {options.seed}.")
     print(f"ablate report {study} judges them.")
     return 0
-
-
-def _metrics(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for text in texts:
-        name, _, theirs = text.partition("=")
-        yield (name, theirs) if theirs else (re.sub(r"\W+", "_", name), name)

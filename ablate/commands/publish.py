@@ -1,4 +1,4 @@
-"""`ablate publish outputs/lenet_cifar10`: sends a study's report to where its runs' loggers sent the runs."""
+"""`ablate publish outputs/lenet_cifar10`: sends the report of a study to the trackers that have its runs."""
 
 import argparse
 from collections.abc import Sequence
@@ -6,31 +6,33 @@ from pathlib import Path
 from typing import Any
 
 from ablate.config.targets import check_targets, instantiate
-from ablate.records.run_directory import RunDirectory
+from ablate.records.study_directory import StudyDirectory
 from ablate.trackers.base import check_loggers
 
 
 def publish(study: Path) -> list[str]:
-    """Sends a study's report, and returns the names of the loggers that keep reports.
+    """Sends the report of a study, and returns the names of the loggers that store reports.
 
     Args:
         study: Its folder, with `report/` in it.
 
     Raises:
-        ValueError: There is no report, the runs were sent to no tracker, or to one that is not ours.
+        ValueError: There is no report, or no tracker has the runs, or a tracker is not one of ablate's.
     """
-    report = study / "report"
+    directory = StudyDirectory(study)
+    report = directory.report
     if not (report / "index.html").is_file():
         raise ValueError(f"{study}: has no report yet; ablate report {study} writes it")
     loggers: dict[str, Any] = {}
     name = study.name
-    for file in sorted(study.glob("*/*/run.json")):
+    for run in directory.runs():
         try:
-            record = RunDirectory(file.parent).read_record() or {}
+            record = run.read_record()
         except ValueError:
-            continue  # the report names it
-        name = str(record.get("study", name))
-        loggers |= (record.get("config") or {}).get("logger") or {}
+            continue  # unreadable, which the report says
+        if record is not None:
+            name = record.study
+            loggers |= record.loggers
     if not loggers:
         raise ValueError(
             f"{study}: its runs were sent to no tracker; start the sweep with logger=mlflow or logger=wandb"
@@ -51,6 +53,6 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     kept = publish(options.study)
     if not kept:
-        raise ValueError(f"{options.study}: none of its loggers keeps reports")
+        raise ValueError(f"{options.study}: no logger of its runs stores reports")
     print(f"The report was sent to {' and '.join(kept)}.")
     return 0

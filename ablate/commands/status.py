@@ -1,4 +1,4 @@
-"""`ablate status outputs/<study>`: all runs of a study, from their records alone, whatever launched them."""
+"""`ablate status outputs/<study>`: how far the runs of a study are, read from their records, whatever launched them."""
 
 import argparse
 import os
@@ -7,20 +7,21 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from ablate.messages import aligned, duration
 from ablate.records.epochs import TIMES, Epoch
+from ablate.records.record import Start, Status
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import is_address, mirror
+from ablate.records.study_directory import StudyDirectory
 
-_PATIENCE = 5  # epochs' time without a new one, after which a run is said to be stuck
+_PATIENCE = 5  # a run is stuck if no epoch has ended for the time of so many
 _LEAST_PATIENCE = 120.0  # seconds
-_FIRST_EPOCH = 1800.0  # seconds, of which nothing is known yet
+_FIRST_EPOCH = 1800.0  # seconds: the patience before the first epoch, whose time is not known
 _CLEAR = "\x1b[H\x1b[2J"
 
 
@@ -30,13 +31,13 @@ class RunStatus:
 
     Attributes:
         run: Its folder below the study's.
-        status: Of its record; `stuck` if it is running and nothing has come of it for long, or its process is gone.
-        done: Complete epochs.
-        epochs: All epochs.
-        seconds: An epoch's, the median of the last five; None before the first.
+        status: As in its record; `stuck` if it should be running, but has written nothing for long or has no process.
+        done: Number of complete epochs.
+        epochs: Number of epochs of the whole run.
+        seconds: Of an epoch, the median of the last five; None before the first.
         accuracy: On the test images after the last epoch; None before the first.
         place: The host that it runs on, or ran on last.
-        why: Of what is stuck or failed.
+        why: The reason, if it is stuck or failed.
     """
 
     run: str
@@ -50,7 +51,7 @@ class RunStatus:
 
     @property
     def left(self) -> float | None:
-        """Seconds until its last epoch at its present speed; None if that cannot be told."""
+        """Seconds until its last epoch at its present speed; None if that is not known."""
         return None if self.seconds is None or self.status != "running" else self.seconds * (self.epochs - self.done)
 
 
@@ -59,15 +60,15 @@ def look(study: Path, now: float | None = None) -> list[RunStatus]:
 
     Args:
         study: The folder.
-        now: The time to hold against that of the newest writes, in seconds since 1970; the clock's if None.
+        now: The present time in seconds since 1970, by which the age of files is told; None for the clock.
 
     Raises:
         ValueError: There is no run.
     """
-    files = sorted(study.glob("*/*/run.json"))
-    if not files:
+    runs = StudyDirectory(study).runs()
+    if not runs:
         raise ValueError(f"{study}: there are no runs in it; give the folder of a study, such as outputs/lenet_cifar10")
-    return [_look(RunDirectory(file.parent), study, time.time() if now is None else now) for file in files]
+    return [_look(run, study, time.time() if now is None else now) for run in runs]
 
 
 def _look(directory: RunDirectory, study: Path, now: float) -> RunStatus:
@@ -76,31 +77,28 @@ def _look(directory: RunDirectory, study: Path, now: float) -> RunStatus:
         record, rows = directory.read_record(), directory.read_epochs()
         if record is None:
             raise ValueError("run.json is gone")
-        epochs = int(record["config"]["train"]["epochs"])
-        starts = record.get("starts") or [{}]
         seconds = statistics.median(_seconds(rows[-5:])) if rows else None
-        accuracy = rows[-1].get("test_accuracy") if rows else None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError) as error:
         return RunStatus(name, "unreadable", 0, 0, None, None, "", str(error))
-    status, why = record["status"], str((record.get("error") or {}).get("message", "")).split("\n")[0]
-    if status == "running":
-        why = _stuck(directory, starts[-1], seconds, record.get("cohort") or 1, now)
+    status, why, start = record.status.value, record.cause, record.newest_start
+    accuracy = rows[-1].get("test_accuracy") if rows else None
+    if record.status is Status.RUNNING:
+        why = _stuck(directory, start, seconds, record.cohort or 1, now)
         status = "stuck" if why else status
-    return RunStatus(name, status, len(rows), epochs, seconds, accuracy, str(starts[-1].get("host", "")), why)
+    return RunStatus(name, status, len(rows), record.planned_epochs, seconds, accuracy, start.host or "", why)
 
 
 def _seconds(rows: Iterable[Epoch]) -> list[float]:
     return [sum(row[part] for part in TIMES) for row in rows]
 
 
-def _stuck(directory: RunDirectory, start: Mapping[str, Any], seconds: float | None, runs: int, now: float) -> str:
-    """Returns why a run that should be going on is not; empty if it may be."""
-    pid = start.get("pid")
-    if start.get("host") == platform.node() and isinstance(pid, int) and not _alive(pid):
-        return "its process is gone; the sweep's command goes on with it"
+def _stuck(directory: RunDirectory, start: Start, seconds: float | None, runs: int, now: float) -> str:
+    """Returns why a run whose status is running seems not to run; empty if it may be running."""
+    if start.host == platform.node() and start.pid is not None and not _alive(start.pid):
+        return "its process is gone; the command of the sweep resumes it"
     files = [file for file in (directory.record_file, directory.epochs_file) if file.exists()]
     quiet = now - max(file.stat().st_mtime for file in files)
-    # The seconds of a cohort's run are its share of an epoch that all take together.
+    # The seconds of a run in a cohort are its share of an epoch that its members train together.
     patience = _FIRST_EPOCH if seconds is None else max(_LEAST_PATIENCE, _PATIENCE * runs * seconds)
     return f"nothing new for {duration(quiet)}" if quiet > patience else ""
 
@@ -137,8 +135,8 @@ def table(runs: Sequence[RunStatus]) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Shows the runs of a study, once or again and again."""
-    parser = argparse.ArgumentParser(prog="ablate status", description="How far the runs of a study are.")
+    """Shows how far the runs of a study are, once or repeatedly."""
+    parser = argparse.ArgumentParser(prog="ablate status", description="Shows how far the runs of a study are.")
     parser.add_argument("study", help="the study's folder or its address in a store: outputs/lenet_cifar10")
     parser.add_argument("--watch", type=float, nargs="?", const=5.0, metavar="SECONDS",
                         help="show it again every so many seconds (default: 5), until all runs have ended")  # fmt: skip

@@ -18,7 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from ablate.config.validation import validate
 from ablate.records import provenance
-from ablate.records.study_directory import write_study_file
+from ablate.records.forms import plain
+from ablate.records.study_directory import TIMING, StudyDirectory
 from ablate.sweeps.jobs import compose
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def time_variants(
     """
     from tqdm import tqdm
 
-    from ablate.runs.other_runs import announced
+    from ablate.runs.other_runs import counting_other_runs
     from ablate.runs.prepare import prepare
     from ablate.training.hardware import configured, describe
     from ablate.training.stopwatch import measure
@@ -50,8 +51,8 @@ def time_variants(
     first = next(iter(variants.values()))
     baseline = first.study.baseline if first.study.baseline in variants else next(iter(variants))
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    with configured(first.hardware), announced() as other_runs:
-        here: dict[str, Any] = {**provenance.process(), "other_runs": other_runs()}
+    with configured(first.hardware), counting_other_runs() as other_runs:
+        here: dict[str, Any] = plain(provenance.process(other_runs=other_runs()))
         runs = {name: prepare(cfg) for name, cfg in variants.items()}
         watches = _stopwatches(variants, runs)
         with tqdm(total=rounds, desc="timing", unit="round", disable=None) as bar:
@@ -61,7 +62,7 @@ def time_variants(
             for name, cfg in variants.items()
         }
         here["other_runs_at_end"] = other_runs()
-        hardware = describe(runs[baseline].device)
+        came_from = describe(provenance.collect(first.allow), runs[baseline].device)
     return {
         "started": started,
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -71,7 +72,7 @@ def time_variants(
         "disturbed": timings.disturbed,
         "precision": {"asked": precision, "reached": timings.precision(baseline)},
         "process": here,
-        "provenance": {**provenance.collect(first.allow), **hardware},
+        "provenance": plain(came_from),
         "variants": [
             {
                 "name": name,
@@ -213,7 +214,7 @@ def main(arguments: Sequence[str]) -> int:
     pin(next(iter(variants.values())).hardware.threads)
     timing = time_variants(variants, options.precision, options.rounds, 0 if options.no_layers else 20)
     print(show(timing))
-    file = write_study_file(study, "timing", timing["started"], timing)
+    file = StudyDirectory(study).write(TIMING, timing["started"], timing)
     print(f"\nWritten to {file}; the report of {study} prefers it for times.")
     reached = timing["precision"]["reached"]
     if reached > options.precision:

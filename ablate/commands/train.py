@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ablate.config import schema
 from ablate.config.design import settle
+from ablate.config.hydra_node import check_hydra
 from ablate.config.options import config_dir
 from ablate.records.run_directory import Busy, RunFailed
 from ablate.sweeps.preflight import Refused, failures, say_what_next
@@ -34,6 +35,10 @@ def train(cfg: DictConfig) -> float:
 
     settle(cfg)
     hydra_config = HydraConfig.get()
+    if hydra_config.job.chdir:
+        # Relative paths in the configuration are from where the command was typed, as for jobs trained in a cohort, and
+        # all that a run writes goes to its folder anyway.
+        os.chdir(hydra_config.runtime.cwd)
     folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
     with terminable():
         try:
@@ -64,6 +69,7 @@ def main(arguments: Sequence[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing; what calls this prints
     sys.argv[1:] = arguments
     try:
+        check_hydra(arguments)
         failed = _failure(train)
         for run in session.deferred:
             failed += _failure(run)

@@ -26,9 +26,9 @@ class Row:
     Attributes:
         name: As in `named_modules()`.
         kind: Its class, and for a layer its arguments.
-        state: What kind and name do not say: `frozen`, `bypassed`.
-        shape: Of its output for one image; empty if it did not run or gives no tensor.
-        parameters: Its own and those of what it holds.
+        state: `frozen`, `bypassed`, both or empty.
+        shape: Of its output for one image; empty if it was not called or returns no tensor.
+        parameters: Their number, those of its parts included.
         flops: Of one image's forward pass, where torch counts them.
     """
 
@@ -92,9 +92,9 @@ def _state(module: "nn.Module") -> str:
 
 
 def difference(before: Sequence[Row], after: Sequence[Row]) -> list[tuple[str, Row]]:
-    """Returns the rows of both, each with what happened to it: nothing, `+` new, `~` other than before, or `-` gone.
+    """Returns the rows of both models, each with a sign: none if unchanged, `+` new, `~` changed, `-` removed.
 
-    What is gone stands after the part that held it.
+    A removed row stands after the part that held it.
     """
     old, new = {row.name: row for row in before}, {row.name: row for row in after}
     rows = [(_sign(old.get(row.name), row), row) for row in after]
@@ -123,7 +123,7 @@ def show(rows: Iterable[tuple[str, Row]], before: Mapping[str, Row]) -> str:
 
     Args:
         rows: With their signs.
-        before: The base's, by name, whose kind is said where it is another now.
+        before: The rows of the base by name; the old kind of a changed row is shown.
     """
     table = [("", "name", "output", "parameters", "FLOPs", "layer")]
     for sign, row in rows:
@@ -137,7 +137,7 @@ def show(rows: Iterable[tuple[str, Row]], before: Mapping[str, Row]) -> str:
 
 
 def tree(overrides: Sequence[str], folder: Path | None = None) -> str:
-    """Returns the outline of the model that overrides mean, and its difference to its base.
+    """Returns the layers of the model that overrides describe, with what differs from its base.
 
     Args:
         overrides: As of a run.
@@ -168,11 +168,9 @@ def tree(overrides: Sequence[str], folder: Path | None = None) -> str:
     sample = torch.zeros(2, *shape)
     before, after = outline(bare.model, sample), outline(variant.model, sample)
     lines = [f"{cfg.model.name}, for images of {'x'.join(map(str, shape))} and {classes} classes"]
-    for name, key in (("base", "before"), *([("with edits", "after")] if cfg.model.edits else [])):
-        size = variant.record[key]
-        lines.append(
-            f"  {name}: {size['layers']} layers, {size['parameters']:,} parameters, {size['flops']:,} FLOPs an image"
-        )
+    made = variant.record
+    for name, size in (("base", made.before), *([("with edits", made.after)] if cfg.model.edits else [])):
+        lines.append(f"  {name}: {size.layers} layers, {size.parameters:,} parameters, {size.flops:,} FLOPs an image")
     named = {row.name: row for row in before}
     return "\n".join([*lines, "", show(difference(before, after), named)])
 

@@ -1,20 +1,20 @@
 """`ablate verify RUN_DIR`: runs a finished run again, from its record, and compares.
 
-A run directory may come from anybody: only code of the packages that this command's user allows is run.
+A run directory may come from anybody: only code of packages that the user of this command allows is run.
 """
 
 import argparse
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ablate.records import provenance
 from ablate.records.epochs import COSTS, TIMES, Epoch
+from ablate.records.record import Provenance, RunRecord
 from ablate.records.run_directory import RunDirectory
 
 _NOT_COMPARED = ("images_per_second", *TIMES, *COSTS)
@@ -41,13 +41,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Verification:
-    """A run against its repetition.
+    """The comparison of a run with its repetition.
 
     Attributes:
-        epochs: How many were repeated.
+        epochs: Number of repeated epochs.
         difference: The first one; None if the epochs agree.
-        weights: Names of the layers whose final weights differ; None where only a part was repeated.
-        conditions: In what code, packages, data or hardware now differ from then, in words.
+        weights: Names of the layers whose final weights differ; None if only some epochs were repeated.
+        conditions: What has changed in code, packages, data and hardware, in words.
     """
 
     epochs: int
@@ -90,47 +90,49 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
     until = len(rows) if epochs is None else epochs
     if not 1 <= until <= len(rows):
         raise ValueError(f"--epochs {until}: the run has {len(rows)} epochs; give 1 to {len(rows)}")
-    then = record.get("provenance") or {}
     try:
         cfg = _configuration(record, allow)
         with configured(cfg.hardware), tempfile.TemporaryDirectory() as scratch:
             prepared = prepare(cfg)
             recorder = Recorder(cfg, prepared, RunDirectory(Path(scratch)))
             train(cfg, prepared, recorder, Progress(), until)
-            now = {**provenance.collect(), **describe(prepared.device)}
-            conditions = [f"trained with {record['cohort'] - 1} other runs, now alone"] if record.get("cohort") else []
-            conditions += [*provenance.stale(record, prepared.data.digest), *_hardware(then, now)]
+            now = describe(provenance.collect(), prepared.device)
+            conditions = [f"trained with {record.cohort - 1} other runs, now alone"] if record.cohort else []
+            data = prepared.data
+            conditions += provenance.stale(record, data.digest, normalisation=data.normalisation)
+            conditions += _hardware(record.provenance, now)
             weights = layer_digests(prepared.trainee.model)
     except (OmegaConfBaseException, AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"{folder}: run.json has no usable configuration: {error}") from error
-    recorded = record.get("final_weights")
+    recorded = record.final_weights
     differing = None
-    if until == len(rows) and isinstance(recorded, Mapping):
+    if until == len(rows) and recorded is not None:
         differing = tuple(name for name in {**recorded, **weights} if recorded.get(name) != weights.get(name))
     difference = next(_differences(rows, recorder.rows), None)
     return Verification(until, difference, differing, tuple(conditions))
 
 
-def _configuration(record: Mapping[str, Any], allow: Sequence[str]) -> DictConfig:
+def _configuration(record: RunRecord, allow: Sequence[str]) -> DictConfig:
     """Returns the recorded configuration as data: what it allows itself, and what would be looked up, is left out."""
-    plain = dict(record["config"])
+    plain = dict(record.config)
     if "${" in str(plain):
         raise ValueError("run.json: its configuration holds ${…}, which the record of a run never does")
     cfg = OmegaConf.create({"rerun": "failed", **plain, "allow": list(allow)})
     OmegaConf.set_struct(cfg, True)
     if cfg.hardware.threads is None:  # sums over threads are rounded in another order
-        cfg.hardware.threads = record["provenance"]["threads"]
+        cfg.hardware.threads = record.provenance.threads
     return cfg
 
 
-def _hardware(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    for name in ("accelerator", "threads"):
-        if then.get(name) != now[name]:
-            yield f"{name} {then.get(name)}, now {now[name]}"
-    machine = then.get("machine") or {}
-    for name in ("cpu", "system"):
-        if machine.get(name) != now["machine"][name]:
-            yield f"{name} {machine.get(name)}, now {now['machine'][name]}"
+def _hardware(then: Provenance, now: Provenance) -> Iterator[str]:
+    for name, before, after in (
+        ("accelerator", then.accelerator, now.accelerator),
+        ("threads", then.threads, now.threads),
+        ("cpu", then.machine.cpu, now.machine.cpu),
+        ("system", then.machine.system, now.machine.system),
+    ):
+        if before != after:
+            yield f"{name} {before}, now {after}"
 
 
 def _differences(recorded: Sequence[Epoch], repeated: Sequence[Epoch]) -> Iterator[Difference]:

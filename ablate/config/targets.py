@@ -9,22 +9,25 @@ from typing import Any
 
 from ablate.messages import nearest
 
-# The packages whose code a node of the configuration may name, by the first part of its key. What others send is read
-# as a configuration too, so naming any function there is would be running any code.
-_ALLOWED: Mapping[str, tuple[str, ...]] = {
-    "model": ("torch.nn", "torchvision.models", "torchvision.ops", "ablate.models"),
-    "optimizer": ("torch.optim",),
-    "scheduler": ("torch.optim.lr_scheduler",),
-    "data": ("ablate.data",),
-    "metrics": ("torchmetrics", "ablate.training.meters"),
-    "logger": ("ablate.trackers",),
+# What a node of the configuration may name, by the first part of its key: of each package the classes of a base. What
+# others send is read as a configuration too, so naming any callable there is would be running any code.
+_ALLOWED: Mapping[str, Mapping[str, str]] = {
+    "model": dict.fromkeys(("torch.nn", "torchvision.models", "torchvision.ops", "ablate.models"), "torch.nn.Module"),
+    "optimizer": {"torch.optim": "torch.optim.Optimizer"},
+    "scheduler": {"torch.optim.lr_scheduler": "torch.optim.lr_scheduler.LRScheduler"},
+    "data": {"ablate.data": "ablate.data.images.ImageData"},
+    "metrics": {"torchmetrics": "torchmetrics.Metric", "ablate.training.meters": "ablate.training.meters.Meter"},
+    "logger": {"ablate.trackers": "ablate.trackers.base.Tracker"},
 }
 
 _EDIT = re.compile(r"model\.edits\.[^.]+")  # beside `_target_`, the `type` of an edit names a class
 
 
 def check_targets(config: Mapping[str, Any], allow: Sequence[str] = ()) -> None:
-    """Refuses a configuration that names code outside the packages that it may run; imports nothing else.
+    """Refuses a configuration that names code which it may not run; calls nothing, and imports only what it may run.
+
+    Of the packages in `_ALLOWED` these are the classes of the base beside them, torchvision's registered builders, and
+    our own functions that return what the base is of; of a package that the user trusts, all that is defined in it.
 
     Args:
         config: The whole configuration, as plain data.
@@ -35,14 +38,33 @@ def check_targets(config: Mapping[str, Any], allow: Sequence[str] = ()) -> None:
     """
     for group, packages in _ALLOWED.items():
         for key, name in _targets(group, config.get(group)):
-            allowed = (*packages, *allow)
-            # What stands at an allowed name may come from elsewhere: a module imports others.
-            if not _within(name, allowed) or not _within(getattr(locate(key, name), "__module__", None), allowed):
+            if not _within(name, (*packages, *allow)) or not _may_run(locate(key, name), packages, allow):
                 package = name.partition(".")[0]
                 raise ValueError(
-                    f"{key}={name}: code of {', '.join(packages)} is allowed here; "
+                    f"{key}={name}: code of {', '.join(packages)} is allowed here, if it makes a "
+                    f"{' or a '.join(dict.fromkeys(packages.values()))}; "
                     f"if you trust that of {package}, add 'allow=[{package}]'"
                 )
+
+
+def _may_run(target: Any, packages: Mapping[str, str], allow: Sequence[str]) -> bool:
+    # What stands at an allowed name may come from elsewhere: a module imports others.
+    module = getattr(target, "__module__", None)
+    if _within(module, allow):
+        return True
+    bases = [base for package, base in packages.items() if _within(module, [package])]
+    if not bases or any(part.startswith("_") for part in module.split(".")):
+        return False
+    base = locate("", bases[0])
+    if inspect.isclass(target):
+        return issubclass(target, base)
+    if not inspect.isfunction(target) or target.__name__.startswith("_"):
+        return False
+    if module.startswith("torchvision."):
+        models = importlib.import_module("torchvision.models")
+        return target in map(models.get_model_builder, models.list_models())
+    made = inspect.get_annotations(target).get("return")
+    return module.startswith("ablate.") and inspect.isclass(made) and issubclass(made, base)
 
 
 def _targets(key: str, node: Any) -> Iterator[tuple[str, str]]:

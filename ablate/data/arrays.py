@@ -1,6 +1,5 @@
 """Data sets given as arrays: an `.npz` file, or what a function of the user's returns."""
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,54 +26,69 @@ def load(path: str) -> ImageData:
     try:
         with np.load(file, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError) as error:
+    except Exception as error:  # a damaged file makes NumPy raise almost anything
         raise ValueError(f"data.path={path}: cannot be read as .npz: {error}") from error
-    return from_arrays(arrays, file.stem)
+    return from_arrays(arrays, file.stem, f"data.path={path}")
 
 
-def from_arrays(arrays: Mapping[str, Any], name: str) -> ImageData:
+def from_arrays(arrays: Mapping[str, Any], name: str, where: str | None = None) -> ImageData:
     """Returns a data set of arrays, normalised by the mean and deviation of its training images.
 
     Args:
         arrays: NumPy arrays or tensors. `train_images` and `test_images`: uint8, with 1 or 3 channels, shape (images,
             height, width), (images, height, width, channels) or (images, channels, height, width). `train_labels` and
-            `test_labels`: whole numbers from 0, shape (images,). `classes`, if there: a name for each label.
-        name: What messages call it.
+            `test_labels`: whole numbers from 0, shape (images,). `classes` (optional): a name for each label.
+        name: Of the data set.
+        where: How messages name the data set, if not by its name.
 
     Raises:
         ValueError: An array is missing or has the wrong form; the message names it.
     """
+    where = name if where is None else where
     missing = [key for key in NAMES if key not in arrays]
     if missing:
-        raise ValueError(f"{name}: there is no array {missing[0]}; a data set has {', '.join(NAMES)}")
+        raise ValueError(f"{where}: there is no array {missing[0]}; a data set has {', '.join(NAMES)}")
     train, test = (
         Split(
-            _images(f"{name}: {part}_images", arrays[f"{part}_images"]), _labels(f"{name}: {part}_labels", arrays, part)
+            _images(f"{where}: {part}_images", arrays[f"{part}_images"]),
+            _labels(f"{where}: {part}_labels", arrays[f"{part}_labels"], len(arrays[f"{part}_images"])),
         )
         for part in ("train", "test")
     )
     if train.shape != test.shape:
-        raise ValueError(f"{name}: training images have shape {train.shape}, test images {test.shape}; they must agree")
-    classes = _classes(name, arrays.get("classes"), max(int(split.labels.max()) for split in (train, test)) + 1)
-    mean, std = normalisation(train.images)
+        raise ValueError(
+            f"{where}: training images have shape {train.shape}, test images {test.shape}; they must agree"
+        )
+    classes = _classes(where, arrays.get("classes"), max(int(split.labels.max()) for split in (train, test)) + 1)
+    mean, std = normalisation(train.images, where)
     return ImageData(name, train, test, classes, mean, std)
 
 
-def normalisation(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def normalisation(images: Tensor, where: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Returns mean and standard deviation of each channel, on the scale 0 to 1.
 
     Args:
-        images: uint8, shape (images, channels, height, width).
+        images: The training images: uint8, shape (images, channels, height, width).
+        where: How messages name the data set.
+
+    Raises:
+        ValueError: The images are constant.
     """
     counts = torch.stack([channel.flatten().bincount(minlength=256) for channel in images.unbind(1)]).double()
-    return of_counts(counts)
+    return of_counts(counts, where)
 
 
-def of_counts(counts: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The same from how often each value occurs, shape (channels, 256).
+def of_counts(counts: Tensor, where: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Returns the same as `normalisation`, from counts of the pixel values, shape (channels, 256).
 
-    A channel of one value has no deviation to divide by: it gets 1.
+    A channel with a single value, whose deviation is 0, gets a deviation of 1.
     """
+    if bool((counts.count_nonzero(1) <= 1).all()):
+        value = ", ".join(str(int(channel.argmax())) for channel in counts)
+        raise ValueError(
+            f"{where}: all pixels of all training images are {value}, so nothing can be learnt from them; check how "
+            "the images were made"
+        )
     values = torch.arange(256, dtype=torch.float64) / 255
     shares = counts / counts.sum(1, keepdim=True)
     mean = shares @ values
@@ -83,7 +97,7 @@ def of_counts(counts: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _images(where: str, raw: Any) -> Tensor:
-    images = torch.as_tensor(raw)
+    images = _tensor(where, raw)
     if images.dtype != torch.uint8:
         raise ValueError(f"{where}: must be uint8, 0 to 255; it is {str(images.dtype).removeprefix('torch.')}")
     if images.ndim == 3:
@@ -95,20 +109,33 @@ def _images(where: str, raw: Any) -> Tensor:
     return images.contiguous()
 
 
-def _labels(where: str, arrays: Mapping[str, Any], part: str) -> Tensor:
-    labels = torch.as_tensor(arrays[f"{part}_labels"]).squeeze()
-    if labels.is_floating_point() or labels.is_complex() or labels.shape != (len(arrays[f"{part}_images"]),):
-        raise ValueError(f"{where}: must be whole numbers, one an image; shape {tuple(labels.shape)}, {labels.dtype}")
+def _tensor(where: str, raw: Any) -> Tensor:
+    try:
+        return torch.as_tensor(raw)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{where}: is not an array of numbers: {error}") from error
+
+
+def _labels(where: str, raw: Any, images: int) -> Tensor:
+    labels = _tensor(where, raw).squeeze()
+    labels = labels.unsqueeze(0) if images == 1 and labels.ndim == 0 else labels
+    if labels.is_floating_point() or labels.is_complex() or labels.shape != (images,):
+        raise ValueError(
+            f"{where}: must be whole numbers, one for each image, not {tuple(labels.shape)} {labels.dtype}"
+        )
     labels = labels.long()
     if int(labels.min()) < 0:
-        raise ValueError(f"{where}: {int(labels.min())} is not a label; they count from 0")
+        raise ValueError(f"{where}: {int(labels.min())} is not a label; labels count from 0")
     return labels
 
 
-def _classes(name: str, given: Sequence[Any] | None, labels: int) -> tuple[str, ...]:
+def _classes(where: str, given: Sequence[Any] | None, labels: int) -> tuple[str, ...]:
     if given is None:
         return tuple(map(str, range(labels)))
     classes = tuple(str(item) for item in given)
     if len(classes) < labels:
-        raise ValueError(f"{name}: classes names {len(classes)}, and there are labels up to {labels - 1}")
+        raise ValueError(f"{where}: classes names {len(classes)}, and there are labels up to {labels - 1}")
+    twice = [name for number, name in enumerate(classes) if name in classes[:number]]
+    if twice:
+        raise ValueError(f"{where}: two of its classes are called {twice[0]!r}; give each a name of its own")
     return classes

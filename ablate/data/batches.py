@@ -13,7 +13,7 @@ from torch.nn import functional
 from ablate.data.images import ImageData, Split, StreamedSplit
 from ablate.seeding import generator
 
-# Images cropped at a time: bounds the memory of their pixel indices (4 bytes a pixel).
+# Images cropped at a time, which bounds the memory of their pixel indices (4 bytes for each pixel).
 _CHUNK = 8192
 
 
@@ -22,7 +22,7 @@ class Draw:
     """The random choices of one epoch.
 
     Attributes:
-        order: int64, shape (images,): which image stands where.
+        order: int64, shape (images,): the image at each place.
         offsets: int64, shape (images, 2): row and column of each crop in the padded image.
         flips: bool, shape (images,): which crops are mirrored.
     """
@@ -33,7 +33,7 @@ class Draw:
 
 
 def draw(images: int, padding: int, flip: bool, seed: int, epoch: int) -> Draw:
-    """Returns an epoch's choices; they depend on the arguments alone, not on the device or the variant."""
+    """Returns the choices of an epoch; they depend only on the arguments, not on the device or the variant."""
     augment = generator(seed, "augment", epoch)
     offsets = torch.randint(0, 2 * padding + 1, (images, 2), generator=augment)
     flips = torch.rand(images, generator=augment) < 0.5
@@ -70,7 +70,7 @@ def crop(padded: Tensor, choice: Draw, padding: int) -> Tensor:
     tall, wide, channels = padded.shape[1:]
     height, width = tall - 2 * padding, wide - 2 * padding
     pixels = padded.view(-1, channels)
-    kind = torch.int32 if len(pixels) < 2**31 else torch.int64  # of pixels' numbers
+    kind = torch.int32 if len(pixels) < 2**31 else torch.int64  # of pixel indices
     rows = torch.arange(height, device=padded.device, dtype=kind)
     columns = torch.arange(width, device=padded.device, dtype=kind)
     out = padded.new_empty(len(choice.order), height, width, channels)
@@ -85,7 +85,7 @@ def crop(padded: Tensor, choice: Draw, padding: int) -> Tensor:
 
 
 class Normalise:
-    """Turns uint8 pixels into what a model takes: (pixel / 255 - mean) / std, per channel."""
+    """Turns uint8 pixels into the input of a model: (pixel / 255 - mean) / std, per channel."""
 
     def __init__(self, data: ImageData, device: torch.device, channels_last: bool) -> None:
         width = data.train.shape[-1]
@@ -105,10 +105,10 @@ class Normalise:
 
 
 class StreamedEpoch:
-    """The images of an epoch that are read as they are needed.
+    """The images of an epoch, read as they are needed.
 
     Attributes:
-        waited: Seconds for which whoever takes the batches has waited for them.
+        waited: Seconds that the training has waited for batches.
     """
 
     def __init__(self, images: StreamedSplit, choice: Draw, padding: int, device: torch.device) -> None:
@@ -139,13 +139,13 @@ class TrainingBatches:
         self.batch_size, self.padding, self.flip, self.seed = batch_size, padding, flip, seed
 
     def of_seed(self, seed: int) -> Self:
-        """Returns the same images in the order of another seed, in the same memory."""
+        """Returns the same images, sharing their memory, in the order of another seed."""
         other = copy.copy(self)
         other.seed = seed
         return other
 
     def __len__(self) -> int:
-        """Batches an epoch; the last may be smaller than the others."""
+        """Number of batches of an epoch; the last may be smaller than the others."""
         return -(-len(self.labels) // self.batch_size)
 
     def draw(self, epoch: int) -> Draw:
@@ -164,7 +164,7 @@ class TrainingBatches:
 
 
 class EvaluationBatches:
-    """The images of a split to evaluate on, in their own order and unchanged."""
+    """The images of a split to evaluate on, in their stored order and unchanged."""
 
     BATCH_SIZE = 500
 
@@ -173,7 +173,7 @@ class EvaluationBatches:
         self.labels = split.labels.to(device)
 
     def __len__(self) -> int:
-        """Batches."""
+        """Number of batches."""
         return -(-len(self.labels) // self.BATCH_SIZE)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:

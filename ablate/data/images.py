@@ -13,6 +13,7 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from ablate.files import atomic_write
+from ablate.seeding import generator
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Split:
 
     @property
     def key(self) -> str | None:
-        """None: what is in memory is hashed itself."""
+        """None: images in memory are hashed themselves."""
         return None
 
     def chunks(self) -> Iterator[Tensor]:
@@ -76,7 +77,7 @@ class StreamedSplit(ABC):
     @property
     @abstractmethod
     def key(self) -> str:
-        """Stays the same while the images do, and is told without reading them."""
+        """Stays the same as long as the images do, and is computed without reading them."""
 
     @abstractmethod
     def batches(self, order: Tensor | None, batch_size: int) -> Iterable[Tensor]:
@@ -95,13 +96,13 @@ class ImageData:
     """A data set: its splits, class names and normalisation.
 
     Attributes:
-        name: What messages call it.
+        name: The name in messages.
         train: The images to learn from.
         test: The images to report on.
         classes: A name for each label.
         mean: Per channel, on the scale 0 to 1.
         std: Per channel, on the scale 0 to 1.
-        validation: Training images held out to choose on.
+        validation: Training images held out for choosing hyperparameters.
     """
 
     name: str
@@ -113,6 +114,11 @@ class ImageData:
     validation: Split | StreamedSplit | None = None
 
     @property
+    def normalisation(self) -> tuple[float, ...]:
+        """The means of the channels, and then their deviations."""
+        return (*self.mean, *self.std)
+
+    @property
     def evaluated(self) -> dict[str, Split | StreamedSplit]:
         """The splits that a run is evaluated on, by name."""
         held_out = {} if self.validation is None else {"validation": self.validation}
@@ -122,7 +128,7 @@ class ImageData:
         """Returns the first `per_class` images of each class, of the training and of the test images.
 
         Raises:
-            ValueError: A class has fewer training images. (Of fewer test images all are taken.)
+            ValueError: A class has fewer training images. (If it has fewer test images, all of them are taken.)
         """
         smallest = int(torch.bincount(self.train.labels, minlength=len(self.classes)).min())
         if per_class > smallest:
@@ -135,20 +141,37 @@ class ImageData:
         )
 
     def hold_out(self, images: int) -> Self:
-        """Returns the data set with its last training images held out for validation.
+        """Returns the data set with some of its training images held out for validation.
+
+        They are drawn stratified: of each class its share, rounded so that the number is met. The draw is the stream
+        `validation` of seed 0, not of a run's seed, so that all runs of a study hold out the same images.
 
         Raises:
-            ValueError: No training image would be left.
+            ValueError: A class would have no training image left.
         """
+        counts = torch.bincount(self.train.labels, minlength=len(self.classes)).tolist()
         if images >= len(self.train):
             raise ValueError(
                 f"data.validation={images}: {self.name} has {len(self.train)} training images, and some must be left"
             )
-        return replace(self, train=self.train[slice(0, -images)], validation=self.train[slice(-images, None)])
+        shares, left = zip(*(divmod(images * count, len(self.train)) for count in counts), strict=True)
+        rest = sorted(range(len(counts)), key=lambda label: -left[label])[: images - sum(shares)]
+        wanted = [share + (label in rest) for label, share in enumerate(shares)]
+        for label, count in enumerate(counts):
+            if count and wanted[label] == count:
+                raise ValueError(
+                    f"data.validation={images}: takes all {count} training images of {self.classes[label]}; hold out "
+                    "fewer"
+                )
+        order = torch.randperm(len(self.train), generator=generator(0, "validation"))
+        chosen = [order[self.train.labels[order] == label][:count] for label, count in enumerate(wanted)]
+        held_out = torch.zeros(len(self.train), dtype=torch.bool).index_fill(0, torch.cat(chosen), True)
+        train, validation = (self.train[mask.nonzero().flatten()] for mask in (~held_out, held_out))
+        return replace(self, train=train, validation=validation)
 
     @cached_property
     def digest(self) -> str:
-        """The SHA-256 of all that a run sees of the data: the images and labels of every split, in order."""
+        """The SHA-256 of all data that a run uses: the images and labels of every split, in order."""
         splits = {"train": self.train, **self.evaluated}
         keys = [split.key for split in splits.values()]
         if None in keys:

@@ -21,12 +21,12 @@ DIGITS = tuple(map(str, range(10)))
 
 
 def load(dataset: str, root: str | None = None, size: int | None = None) -> ImageData:
-    """Returns a data set of torchvision's.
+    """Returns one of the data sets of torchvision.
 
     Args:
         dataset: `MNIST`, `FashionMNIST`, `KMNIST`, `CIFAR100`, `SVHN` or `STL10`.
         root: A folder that holds its files as torchvision lays them out; without it they are downloaded once.
-        size: Height and width to bring the images to: smaller ones by a black border, larger ones by shrinking.
+        size: Height and width of the images: smaller ones get a black border, larger ones are shrunk.
 
     Raises:
         ValueError: There is no such data set, the folder does not hold it, or it cannot be downloaded.
@@ -35,7 +35,7 @@ def load(dataset: str, root: str | None = None, size: int | None = None) -> Imag
         raise ValueError(f"data.dataset={dataset}: choose from {', '.join((*_BY_FLAG, *_BY_NAME))}")
     train, test = _open(dataset, root)
     splits = [Split(_sized(_images(part), size), _labels(part)) for part in (train, test)]
-    mean, std = normalisation(splits[0].images)
+    mean, std = normalisation(splits[0].images, dataset)
     classes = getattr(train, "classes", DIGITS)
     return ImageData(dataset, splits[0], splits[1], tuple(map(str, classes)), mean, std)
 

@@ -26,6 +26,8 @@ from ablate.models.proof import (
     traced,
 )
 from ablate.models.surgery import Made, edit_model
+from ablate.models.weight_files import files_read
+from ablate.records.record import ModelFacts, Size
 from ablate.seeding import LayerStreams, generator, global_stream
 from ablate.stacking.rewrites import rewrite
 
@@ -44,7 +46,7 @@ class Variant:
 
     model: nn.Module
     layers: Mapping[str, nn.Module]
-    record: dict[str, Any]
+    record: ModelFacts
 
 
 def build(
@@ -76,7 +78,7 @@ def build(
     if images is None:
         images = torch.randn(SAMPLE, *image_shape, generator=generator(seed, "sample"))
     expected = (len(images), classes)
-    with global_stream(seed, "init"):
+    with global_stream(seed, "init"), files_read() as files:
         original: nn.Module = instantiate("model.base", _fitted(base, image_shape, classes))
         if not isinstance(original, nn.Module):
             raise ValueError(f"model.base._target_={base['_target_']}: is not a torch.nn.Module")
@@ -102,11 +104,12 @@ def build(
         _refuse_without_effect(original, edits, seed, images, layers, after)
         refuse_other_networks(original, model, made, before, after)
         evaluate_as_trained(model, made, after[False], images, key)
-    record = {
-        "before": _size(original, images),
-        "after": _size(model, images),
-        "layers": {name: str(layer) for name, layer in layers.items()},
-    }
+    record = ModelFacts(
+        before=_size(original, images),
+        after=_size(model, images),
+        layers={name: str(layer) for name, layer in layers.items()},
+        files=files,
+    )
     return Variant(model, layers, record)
 
 
@@ -220,15 +223,15 @@ def _behaviour(modes: Mapping[bool, Trace]) -> list[Tensor]:
     return [modes[False].output, modes[True].output.detach(), *modes[True].state]
 
 
-def _size(model: nn.Module, sample: Tensor) -> dict[str, int]:
+def _size(model: nn.Module, sample: Tensor) -> Size:
     with FlopCounterMode(display=False) as counter, torch.no_grad(), _mode(model, training=False), fused_kernels(False):
         model(sample.clone())
     leaves = itertools.filterfalse(lambda module: any(module.children()), model.modules())
-    return {
-        "layers": sum(not isinstance(leaf, nn.Identity) for leaf in leaves),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "flops": counter.get_total_flops() // len(sample),
-    }
+    return Size(
+        layers=sum(not isinstance(leaf, nn.Identity) for leaf in leaves),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        flops=counter.get_total_flops() // len(sample),
+    )
 
 
 @contextmanager

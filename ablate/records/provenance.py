@@ -6,55 +6,82 @@ import importlib.util
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+
+from ablate.files import file_digest
+from ablate.messages import distribution
+from ablate.records.record import Code, Machine, Provenance, RunRecord, Start
 
 _OF_RESULTS = ("python", "torch", "torchvision", "numpy", "scikit-learn")  # another version may mean other results
 PACKAGES = ("ablate", *_OF_RESULTS[1:], "hydra-core", "omegaconf")
+# The parts of ablate that compute results. The others launch, record, show and report them.
+_COMPUTES = ("config/", "models/", "stacking/", "data/", "training/", "runs/", "seeding.py")
 
 
-def collect(code_of: Iterable[str] = ()) -> dict[str, Any]:
+def collect(code_of: Iterable[str] = ()) -> Provenance:
     """Returns the code, the packages and the machine that a run starts with.
 
     Args:
         code_of: Packages beside ablate whose code the run uses.
     """
-    sources = {name: _sources(name) for name in ("ablate", *code_of)}
-    return {"code": {"sources": sources, **_commit()}, "packages": packages(), "machine": machine()}
+    sources = {"ablate": _digest("ablate", _COMPUTES), **{name: _digest(name) for name in code_of}}
+    commit, dirty, changes = _commit() or (None, None, None)
+    code = Code(sources=sources, commit=commit, dirty=dirty, changes=changes)
+    return Provenance(code=code, packages=packages(), machine=machine())
 
 
-def stale(record: Mapping[str, Any], data_digest: str, code_of: Iterable[str] = ()) -> list[str]:
-    """Returns in what a run differs from one that starts now, in words: code, packages, data; nothing if in none.
+def stale(
+    record: RunRecord, data_digest: str, code_of: Iterable[str] = (), normalisation: Sequence[float] = ()
+) -> list[str]:
+    """Returns in what a run differs from one that starts now, in words: code, packages, data, files; empty if in nothing.
 
     Args:
         record: The run's record.
         data_digest: Of the data as it is now.
         code_of: As for `collect`.
+        normalisation: Of the data as it is now, as it is recorded.
     """
-    found = []
-    then, now = record.get("provenance") or {}, collect(code_of)
-    sources = (then.get("code") or {}).get("sources") or {}
-    found += [f"other code of {name}" for name, digest in now["code"]["sources"].items() if sources.get(name) != digest]
-    versions = then.get("packages") or {}
+    then, now = record.provenance, collect(code_of)
+    changed = [
+        f"other code of {name}"
+        for name, digest in now.code.sources.items()
+        if then.code.sources.get(name) != digest
+    ]  # fmt: skip
     for name in _OF_RESULTS:
-        before, after = versions.get(name), now["packages"].get(name)
+        before, after = then.packages.get(name), now.packages.get(name)
         if before != after:
-            found.append(f"{name} {before}, now {after}")
-    if (record.get("data") or {}).get("sha256") != data_digest:
-        found.append("other data")
-    return found
+            changed.append(f"{name} {before}, now {after}")
+    if record.data is None or record.data.sha256 != data_digest:
+        changed.append("other data")
+    elif record.data.normalisation and record.data.normalisation != tuple(normalisation):
+        changed.append("other means and deviations of the data")
+    return changed + [f"other content of {path}" for path, digest in record.model.files.items() if _now(path) != digest]
+
+
+def _now(path: str) -> str | None:
+    """Returns the digest of a file as it is now; None if it cannot be read."""
+    try:
+        return file_digest(Path(path))
+    except OSError:
+        return None
 
 
 def code_digest() -> str:
-    """Returns the digest of ablate's own code, but for the report's."""
-    return _sources("ablate")
+    """Returns the digest of all of ablate's code but the report's: machines that share a sweep must agree in it."""
+    return _digest("ablate", without="report/")
 
 
 @functools.cache
-def _sources(package: str) -> str:
-    """Returns the digest of a package's Python files; of ablate's, those that train: the report changes no result."""
+def _digest(package: str, parts: tuple[str, ...] = ("",), without: str | None = None) -> str:
+    """Returns the digest of a package's Python files.
+
+    Args:
+        package: Its name.
+        parts: Beginnings of the paths of the files that count, from the package's folder.
+        without: The beginning of the paths of those that do not.
+    """
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         return "unknown"
@@ -63,30 +90,26 @@ def _sources(package: str) -> str:
     sha = hashlib.sha256()
     for file in files:
         path = file.relative_to(root).as_posix()
-        if package != "ablate" or not path.startswith("report/"):
+        if path.startswith(parts) and not (without is not None and path.startswith(without)):
             sha.update(f"{path}\0".encode() + file.read_bytes() + b"\0")
     return sha.hexdigest()[:16]
 
 
 @functools.cache
-def _commit() -> dict[str, Any]:
+def _commit() -> tuple[str, bool, str | None] | None:
     """Returns the git commit of the checkout that ablate runs from, whether it is changed, and the changes' digest.
 
-    Empty when ablate does not run from a checkout, or without git.
+    None when ablate does not run from a checkout, or without git.
     """
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
-        return {}
+        return None
     try:
         commit = _git(root, "rev-parse", "HEAD").decode().strip()
         changes = _git(root, "status", "--porcelain") + _git(root, "diff", "HEAD")
     except (OSError, subprocess.CalledProcessError):
-        return {}
-    return {
-        "commit": commit,
-        "dirty": bool(changes),
-        "changes": hashlib.sha256(changes).hexdigest() if changes else None,
-    }
+        return None
+    return commit, bool(changes), hashlib.sha256(changes).hexdigest() if changes else None
 
 
 def _git(root: Path, *command: str) -> bytes:
@@ -99,25 +122,28 @@ def packages() -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            versions[name] = metadata.version(name)
+            # The key stays "ablate" whatever the distribution is called: records of all times are compared by it.
+            versions[name] = metadata.version(distribution() if name == "ablate" else name)
         except metadata.PackageNotFoundError:
             continue
     return versions
 
 
 @functools.cache
-def machine() -> dict[str, Any]:
+def machine() -> Machine:
     """Returns the host's name, system, processor and number of cores."""
-    return {"host": platform.node(), "system": platform.platform(), "cpu": _cpu(), "cores": os.cpu_count()}
+    return Machine(host=platform.node(), system=platform.platform(), cpu=_cpu(), cores=os.cpu_count())
 
 
-def process() -> dict[str, Any]:
-    """Returns the host and the number of this process, and how busy the machine was over the last minute.
+def process(started: str | None = None, other_runs: int | None = None) -> Start:
+    """Returns the start of a run in this process, with how busy the machine was over the last minute.
 
-    The load is the mean number of processes that ran or waited, None where the system does not tell.
+    Args:
+        started: When, in ISO 8601 and UTC.
+        other_runs: How many other runs of ablate the machine has.
     """
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return {"host": platform.node(), "pid": os.getpid(), "load": load}
+    return Start(started=started, host=platform.node(), pid=os.getpid(), load=load, other_runs=other_runs)
 
 
 def _cpu() -> str:

@@ -9,15 +9,13 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ablate.files import atomic_write, remove_leftovers
-from ablate.records.epochs import Epoch
-
-FORMAT = 1  # of run.json
-STATUSES = ("running", "complete", "failed", "diverged", "interrupted")
+from ablate.files import atomic_write, keep_copy, refuse_links, remove_leftovers
+from ablate.records.epochs import EPOCHS_FILE, Epoch
+from ablate.records.record import RECORD_FILE, RunRecord
+from ablate.records.uploads import HURRY, PATIENCE, RunStore, StoreFailed
 
 
 class RunFailed(Exception):
@@ -29,24 +27,37 @@ class Busy(Exception):
 
 
 class RunDirectory:
-    """Owns every file name in a run directory.
+    """Owns every file name in a run directory, and keeps the run's copy in a store up to date, if it has one.
 
     Args:
         folder: The run's folder; it need not exist to be read from.
+        store: The address of a store. `lock` brings the run from there, if it is further there; what is written is
+            brought there, and the end of `lock` waits until it has arrived.
+        study: The study's name, under which the store has the run.
+
+    Raises:
+        ValueError: The store's address cannot be used.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: str | None = None, study: str = "") -> None:
         self.folder = folder
+        self._store = None if store is None else RunStore(
+            store,
+            f"{study}/{folder.parent.name}/{folder.name}",
+            folder,
+            state=[self.checkpoint_file.name, self.previous_checkpoint_file.name],
+            told=[EPOCHS_FILE, RECORD_FILE],
+        )  # fmt: skip
 
     @property
     def record_file(self) -> Path:
         """Status, identity, results, times and provenance of the run."""
-        return self.folder / "run.json"
+        return self.folder / RECORD_FILE
 
     @property
     def epochs_file(self) -> Path:
         """A row an epoch."""
-        return self.folder / "epochs.csv"
+        return self.folder / EPOCHS_FILE
 
     @property
     def checkpoint_file(self) -> Path:
@@ -80,7 +91,10 @@ class RunDirectory:
 
         Raises:
             Busy: Another process holds the lock.
+            ValueError: The folder is a link, or the run's store cannot be read.
+            RunFailed: At the end, the run's files could not be brought to its store; they are in its folder.
         """
+        refuse_links(self.folder)
         lock = FileLock(self.lock_file)
         try:
             lock.acquire(blocking=False)
@@ -91,19 +105,58 @@ class RunDirectory:
             lock.acquire()
         try:
             remove_leftovers(self.folder)
-            yield
+            with self._copied():
+                yield
         finally:
             with suppress(OSError):  # where an open file cannot be removed, it stays
                 self.lock_file.unlink(missing_ok=True)  # still held: whoever waits for it sees that it is gone
             lock.release()
 
+    @contextmanager
+    def _copied(self) -> Iterator[None]:
+        """Brings the run from its store, and at the end, however that comes, waits until its files are there."""
+        if self._store is None:
+            yield
+            return
+        try:
+            self._store.pull()
+            yield
+        except BaseException as error:
+            with suppress(StoreFailed):  # the error itself is the one to tell
+                self._store.finish(PATIENCE if isinstance(error, Exception) else HURRY)
+            raise
+        try:
+            self._store.finish(PATIENCE)
+        except StoreFailed as error:
+            raise RunFailed(str(error)) from error
+
+    def pull(self) -> None:
+        """Brings the run here without a lock, if it has a store and is further there.
+
+        Raises:
+            ValueError: The store cannot be read.
+        """
+        if self._store is not None:
+            self._store.pull()
+
+    def _push(self, *files: Path) -> None:
+        """Has files copied to the store, if there is one, in this order, without waiting."""
+        if self._store is not None:
+            self._store.push(*(file.name for file in files))
+
     def forget(self) -> None:
-        """Removes the results and the state, for the run to start anew; its log stays."""
+        """Removes the results and the state, here and in the store, for the run to restart; its log stays.
+
+        Raises:
+            ValueError: They cannot be removed from the store.
+        """
+        if self._store is not None:
+            self._store.forget()
         for file in (self.record_file, self.checkpoint_file, self.previous_checkpoint_file, self.epochs_file):
             file.unlink(missing_ok=True)
 
-    def read_record(self) -> dict[str, Any] | None:
-        """Returns run.json, or None if there is none.
+    def read_record(self) -> RunRecord | None:
+        """Returns what run.json holds, or None if there is none.
 
         Raises:
             ValueError: It is not a record of this format.
@@ -113,20 +166,26 @@ class RunDirectory:
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"{self.record_file.name} cannot be read: {error}") from error
+            raise ValueError(f"{RECORD_FILE} cannot be read: {error}") from error
         try:
-            record = json.loads(text)
+            content = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{self.record_file.name} is not JSON: {error}") from error
-        if not isinstance(record, dict) or record.get("format") != FORMAT or record.get("status") not in STATUSES:
-            raise ValueError(f"{self.record_file.name} is not a run's record of format {FORMAT}")
-        return record
+            raise ValueError(f"{RECORD_FILE} is not JSON: {error}") from error
+        return RunRecord.from_json(content)
 
-    def write_record(self, record: dict[str, Any]) -> None:
+    def write_record(self, record: RunRecord) -> None:
         """Replaces run.json."""
         with atomic_write(self.record_file) as file:
-            json.dump({"format": FORMAT, **record}, file, indent=2)
+            json.dump(record.to_json(), file, indent=2)
             file.write("\n")
+        self._push(self.record_file)
+
+    def write_checkpoint(self, content: bytes | memoryview) -> None:
+        """Replaces the newest checkpoint, and keeps the one before; it is copied to a store with the epochs."""
+        if self.checkpoint_file.is_file():
+            keep_copy(self.checkpoint_file, self.previous_checkpoint_file)
+        with atomic_write(self.checkpoint_file, "wb") as file:
+            file.write(content)
 
     def read_epochs(self) -> list[Epoch]:
         """Returns the rows of epochs.csv; none if there is no file.
@@ -161,6 +220,7 @@ class RunDirectory:
             writer = csv.DictWriter(file, columns, restval="nan", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
+        self._push(self.checkpoint_file, self.epochs_file)
 
 
 def read_text(file: Path) -> str:

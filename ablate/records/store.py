@@ -2,7 +2,7 @@
 
 For machines that share no file system: any address that fsspec knows, such as `s3://bucket/studies`. A run's files are
 copied there as its epochs complete, the record last, so what the store says of a run is always there. A machine that
-goes on with a run, or reports, reads from there.
+resumes a run, or reports, reads from there.
 """
 
 import hashlib
@@ -15,6 +15,9 @@ import fsspec
 from platformdirs import user_cache_path
 
 from ablate.files import atomic_write
+from ablate.messages import install_hint
+from ablate.records.epochs import EPOCHS_FILE
+from ablate.records.record import RECORD_FILE
 
 # Where an upload shows only when it is whole; elsewhere a file is written under another name and renamed.
 _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
@@ -43,7 +46,7 @@ class Store:
             self.fs, root = fsspec.core.url_to_fs(self.address, skip_instance_cache=True)
         except ImportError as error:
             extra = _EXTRAS.get(protocol)
-            way_out = f"; pip install 'ablate[{extra}]'" if extra else ""
+            way_out = f"; {install_hint(extra)}" if extra else ""
             raise ValueError(f"store={address}: {error}{way_out}") from error
         except ValueError as error:
             raise ValueError(f"store={address}: {error}") from error
@@ -124,7 +127,7 @@ def mirror(address: str) -> Path:
     index: dict[str, str] = json.loads(index_file.read_text()) if index_file.is_file() else {}
     try:
         named = {
-            key: version for name in ("run.json", "epochs.csv") for key, version in store.files(f"**/{name}").items()
+            key: version for name in (RECORD_FILE, EPOCHS_FILE) for key, version in store.files(f"**/{name}").items()
         }
         # Whoever can write to the store names the files in it: none of them may lead out of the folder.
         found = {key: version for key, version in named.items() if ".." not in PurePosixPath(key).parts}

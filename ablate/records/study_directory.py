@@ -1,42 +1,93 @@
 """A study's folder: its runs, its timings and its plans."""
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ablate.files import atomic_write
-from ablate.records.run_directory import FORMAT, read_text
+from ablate.files import atomic_write, refuse_links
+from ablate.records.record import FORMAT, RECORD_FILE
+from ablate.records.run_directory import RunDirectory, read_text
+
+TIMING, PLAN, REPORT = "timing", "plan", "report"  # folders in a study's, beside those of its variants
 
 
-def study_files(study: Path, kind: str) -> list[Path]:
-    """Returns the files of a kind (`timing`, `plan`) in a study's folder, the newest first."""
-    return sorted((study / kind).glob("*.json"), reverse=True)
-
-
-def write_study_file(study: Path, kind: str, started: str, content: Mapping[str, Any]) -> Path:
-    """Writes a timing of variants, or the plan of a sweep, into a study's folder, and returns its file.
+class StudyDirectory:
+    """Owns the layout of a study's folder: `<variant>/seed<k>-<id>/run.json`, and folders of timings and plans.
 
     Args:
-        study: The folder.
-        kind: `timing` or `plan`.
-        started: When, in ISO 8601 and UTC: it is the file's name.
-        content: What JSON can hold.
+        folder: The folder; it need not exist.
     """
-    folder = study / kind
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{started.replace(':', '').replace('+0000', 'Z')}.json"
-    with atomic_write(path) as file:
-        json.dump({"format": FORMAT, **content}, file, indent=1)
-        file.write("\n")
-    return path
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def report(self) -> Path:
+        """The folder of its report."""
+        return self.folder / REPORT
+
+    def runs(self) -> list[RunDirectory]:
+        """Returns the directories of its runs, sorted."""
+        return [RunDirectory(self.folder / name) for name in sorted(self.names())]
+
+    def names(self) -> Iterator[str]:
+        """Yields the folders below it that have a record, as `<variant>/<run>`."""
+        for variant in os.scandir(self.folder) if self.folder.is_dir() else ():
+            if variant.is_dir():
+                for run in os.scandir(variant.path):
+                    if os.path.lexists(os.path.join(run.path, RECORD_FILE)):  # noqa: PTH118 (there may be very many)
+                        yield f"{variant.name}/{run.name}"
+
+    def run(self, variant: str, seed: int, identity: str) -> RunDirectory:
+        """Returns the directory of a run, which need not exist."""
+        return RunDirectory(self.folder / variant / f"seed{seed}-{identity}")
+
+    def runs_of(self, variant: str, identity: str) -> list[RunDirectory]:
+        """Returns the directories of a variant whose names have this identity, whatever their seeds."""
+        return [RunDirectory(path) for path in self.folder.glob(f"{variant}/seed*-{identity}")]
+
+    def files(self, kind: str) -> list[Path]:
+        """Returns its timings or plans, the newest first.
+
+        Args:
+            kind: `TIMING` or `PLAN`.
+        """
+        return sorted((self.folder / kind).glob("*.json"), reverse=True)
+
+    def write(self, kind: str, started: str, content: Mapping[str, Any]) -> Path:
+        """Writes a timing of variants, or the plan of a sweep, and returns its file.
+
+        Args:
+            kind: `TIMING` or `PLAN`.
+            started: When, in ISO 8601 and UTC: it is the file's name.
+            content: What JSON can hold.
+        """
+        path = self.folder / kind / f"{started.replace(':', '').replace('+0000', 'Z')}.json"
+        refuse_links(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as file:
+            json.dump({"format": FORMAT, **content}, file, indent=1)
+            file.write("\n")
+        return path
+
+
+def studies_below(folder: Path) -> list[StudyDirectory]:
+    """Returns the studies at or below a folder: those that hold a run."""
+    return [StudyDirectory(path) for path in sorted({path.parents[2] for path in folder.rglob(RECORD_FILE)})]
+
+
+def studies_in(folder: Path) -> list[StudyDirectory]:
+    """Returns the folders in a folder, such as `outputs`, which may be studies."""
+    return [StudyDirectory(path) for path in sorted(folder.glob("*")) if path.is_dir()]
 
 
 def read_study_file(path: Path) -> dict[str, Any]:
-    """Returns what `write_study_file` wrote.
+    """Returns what `StudyDirectory.write` wrote.
 
     Raises:
-        ValueError: It is nothing of this format.
+        ValueError: It is not of this format.
     """
     try:
         content = json.loads(read_text(path))

@@ -4,13 +4,10 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from ablate.files import atomic_write
-from ablate.records.run_directory import RunDirectory
 from ablate.records.store import Store, reason
 
 log = logging.getLogger(__name__)
@@ -41,13 +38,13 @@ class Uploads:
         self._error: Exception | None = None
         self._thread: threading.Thread | None = None
 
-    def add(self, files: Iterable[Path]) -> None:
+    def add(self, names: Iterable[str]) -> None:
         """Has files brought to the store, after those added before; of one that has changed since, the newest state."""
         with self._changed:
-            for file in files:
-                if file.name in self._waiting:
-                    self._waiting.remove(file.name)
-                self._waiting.append(file.name)
+            for name in names:
+                if name in self._waiting:
+                    self._waiting.remove(name)
+                self._waiting.append(name)
             if self._thread is None and self._waiting:
                 self._thread = threading.Thread(target=self._work, daemon=True)
                 self._thread.start()
@@ -64,9 +61,10 @@ class Uploads:
             while left_over := [*([self._sending] if self._sending else []), *self._waiting]:
                 left = until - time.monotonic()
                 if left <= 0:
+                    names = ", ".join(dict.fromkeys(left_over))
                     raise StoreFailed(
-                        f"{', '.join(dict.fromkeys(left_over))} could not be brought to {self._store.address} "
-                        f"({reason(self._error)}); the run is in {self._folder}; the same command tries again"
+                        f"{self._key}: {names} could not be brought to {self._store.address} ({reason(self._error)}); "
+                        f"the run is in {self._folder}; the same command tries again"
                     )
                 self._changed.wait(left)
 
@@ -107,20 +105,19 @@ class RunStore:
 
     Args:
         address: Of the store.
-        study: The study's name.
-        directory: The run's folder here, locked.
+        key: The run's folder in it: study, variant and run.
+        folder: The run's folder here.
+        state: Names of the files that a run resumes from.
+        told: Names of its table of epochs and its record.
 
     Raises:
         ValueError: As for `Store`.
     """
 
-    def __init__(self, address: str, study: str, directory: RunDirectory) -> None:
-        self._store = Store(address)
-        self._key = f"{study}/{directory.folder.parent.name}/{directory.folder.name}"
-        self._folder = directory.folder
-        self._uploads = Uploads(self._store, self._key, directory.folder)
-        self._state = [directory.checkpoint_file, directory.previous_checkpoint_file]
-        self._told = [directory.epochs_file, directory.record_file]
+    def __init__(self, address: str, key: str, folder: Path, *, state: Sequence[str], told: Sequence[str]) -> None:
+        self._store, self._key, self._folder = Store(address), key, folder
+        self._uploads = Uploads(self._store, key, folder)
+        self._state, self._told = state, told
         self._further_here = False
 
     def pull(self) -> None:
@@ -130,44 +127,52 @@ class RunStore:
             ValueError: The store cannot be read.
         """
         try:
-            there = _progress(*(self._store.read(f"{self._key}/{file.name}") for file in self._told))
-            here = _progress(*(file.read_bytes() if file.is_file() else None for file in self._told))
+            there = _progress(*(self._store.read(f"{self._key}/{name}") for name in self._told))
+            here = _progress(*(_content(self._folder / name) for name in self._told))
             self._further_here = here > there
             if there > here:
                 log.info("%s is further in %s than here, and is taken from there", self._key, self._store.address)
                 self._folder.mkdir(parents=True, exist_ok=True)
-                for file in (*self._state, *self._told):
-                    content = self._store.read(f"{self._key}/{file.name}")
+                for name in (*self._state, *self._told):
+                    content = self._store.read(f"{self._key}/{name}")
                     if content is not None:
-                        with atomic_write(file, "wb") as local:
+                        with atomic_write(self._folder / name, "wb") as local:
                             local.write(content)
         except Exception as error:  # each store raises its own
             raise ValueError(f"store={self._store.address}: {self._key} cannot be read: {reason(error)}") from error
 
-    def catch_up(self) -> None:
-        """Has the run brought to the store, if `pull` found it further here."""
-        if self._further_here:
-            self.push(*self._state, *self._told)
-
     def forget(self) -> None:
-        """Removes the run from the store, for it to start anew: what is there would else count as further.
+        """Removes the run from the store, for it to restart: what is there would else count as further.
 
         Raises:
             ValueError: It cannot be removed.
         """
+        self._further_here = False
         try:
-            for file in (*reversed(self._told), *self._state):  # the record first: it never says more than there is
-                self._store.remove(f"{self._key}/{file.name}")
+            for name in (*reversed(self._told), *self._state):  # the record first: it never says more than there is
+                self._store.remove(f"{self._key}/{name}")
         except Exception as error:
             raise ValueError(f"store={self._store.address}: {self._key} cannot be removed: {reason(error)}") from error
 
-    def push(self, *files: Path) -> None:
+    def push(self, *names: str) -> None:
         """Has files brought to the store, in this order, without waiting for it."""
-        self._uploads.add(files)
+        if self._further_here:  # what the store lacks goes first, once
+            self._further_here = False
+            self._uploads.add([*self._state, *self._told])
+        self._uploads.add(names)
 
     def finish(self, patience: float = PATIENCE) -> None:
-        """Waits until all is there; what that raises is what `Uploads.finish` does."""
+        """Waits until all is there, with what `pull` found to be further here.
+
+        Raises:
+            StoreFailed: It is not within the patience, in seconds.
+        """
+        self.push()
         self._uploads.finish(patience)
+
+
+def _content(file: Path) -> bytes | None:
+    return file.read_bytes() if file.is_file() else None
 
 
 def _progress(epochs: bytes | None, record: bytes | None) -> tuple[bool, int]:
@@ -177,8 +182,3 @@ def _progress(epochs: bytes | None, record: bytes | None) -> tuple[bool, int]:
     except (ValueError, KeyError, TypeError):
         complete = False
     return complete, 0 if epochs is None else max(0, epochs.count(b"\n") - 1)
-
-
-def store_of(cfg: DictConfig, directory: RunDirectory) -> RunStore | None:
-    """Returns where copies of a run's files go, if the configuration names a store."""
-    return None if cfg.store is None else RunStore(cfg.store, cfg.study.name, directory)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablate.records.store import is_address, mirror
-from ablate.report import foreign
+from ablate.records.study_directory import StudyDirectory
 from ablate.report.analysis.analyse import Analysis, analyse
 from ablate.report.analysis.verdicts import Verdict
 from ablate.report.output.document import Bullets, Document, Text
 from ablate.report.output.write import write_report
-from ablate.report.study.collect import collect, find_studies
+from ablate.report.study.collect import collect, collect_table, find_studies
+from ablate.sources.into_records import metric_names
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,7 +37,13 @@ def parser() -> argparse.ArgumentParser:
     csv = made.add_argument_group("for a CSV file")
     csv.add_argument("--variant", default="variant", help="column with the variant (default: variant)")
     csv.add_argument("--seed", default="seed", help="column with the seed, by which rows are paired (default: seed)")
-    csv.add_argument("--metric", action="append", default=[], help="column to compare; may be given several times")
+    csv.add_argument(
+        "--metric", action="append", default=[], metavar="[NAME=]COLUMN",
+        help="column to compare, and what to call it; may be given several times, the study's own first",
+    )  # fmt: skip
+    csv.add_argument(
+        "--setting", action="append", default=[], help="column that tells variants of one name apart; several times"
+    )
     csv.add_argument("--baseline", help="the variant that others are compared with")
     return made
 
@@ -61,12 +68,14 @@ def _analyses(options: argparse.Namespace) -> list[tuple[Analysis, Path]]:
     remote = is_address(options.path)
     options.path = mirror(options.path) if remote else Path(options.path)
     if options.path.suffix.lower() in (".csv", ".tsv"):
-        study = foreign.read(
-            options.path, options.variant, options.seed, options.metric, options.baseline, options.study
-        )
+        metrics = metric_names(options.metric)
+        study = collect_table(
+            options.path, variant=options.variant, seed=options.seed, metrics=metrics, settings=options.setting,
+            baseline=options.baseline, definition=options.study,
+        )  # fmt: skip
         out = options.out or options.path.with_name(f"{options.path.stem}-report")
-        return [(analyse(study, options.metric), out)]
-    given = [f"--{name}" for name in ("metric", "baseline") if getattr(options, name)]
+        return [(analyse(study, metrics), out)]
+    given = [f"--{name}" for name in ("metric", "setting", "baseline") if getattr(options, name)]
     if given:
         raise ValueError(f"{given[0]} is for a CSV file; of run directories, the study's option says it")
     folders = find_studies(options.path)
@@ -74,7 +83,10 @@ def _analyses(options: argparse.Namespace) -> list[tuple[Analysis, Path]]:
         raise ValueError(f"--out takes one study, {options.path} holds {len(folders)}; name one of them")
     studies = [collect(folder, options.config_dir, options.study) for folder in folders]
     places = [Path("outputs") / folder.name if remote else folder for folder in folders]
-    return [(analyse(study), options.out or place / "report") for study, place in zip(studies, places, strict=True)]
+    return [
+        (analyse(study), options.out or StudyDirectory(place).report)
+        for study, place in zip(studies, places, strict=True)
+    ]
 
 
 def _print(document: Document) -> None:

@@ -1,10 +1,12 @@
 """What a run needs before its first step: config -> data, model, optimizer, all checked."""
 
 import functools
+import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from ablate.config.validation import model_edits, validate
 from ablate.data.arrays import NAMES, from_arrays
 from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches, pad
 from ablate.data.images import ImageData
+from ablate.files import file_state
 from ablate.messages import nearest
 from ablate.models.variant import SAMPLE, Variant, build, prove_batch, rewrite_exactly
 from ablate.records.epochs import TIMES
@@ -76,8 +79,8 @@ def prepare(cfg: DictConfig, rewrite: bool = True) -> Prepared:
     images = first_images(data, min(SAMPLE, cfg.train.batch_size))
     variant = build(base, model_edits(cfg.model), cfg.seed, data.train.shape, len(data.classes), images)
     _prove_last_batch(cfg.train.batch_size, len(data.train), variant, cfg.seed, images)
-    wanted = rewrite and cfg.hardware.rewrite
-    variant.record["rewrites"] = rewrite_exactly(variant, cfg.seed, images) if wanted else []
+    rewrites = rewrite_exactly(variant, cfg.seed, images) if rewrite and cfg.hardware.rewrite else []
+    variant = replace(variant, record=replace(variant.record, rewrites=tuple(rewrites)))
     memory_format = torch.channels_last if cfg.hardware.channels_last else torch.contiguous_format
     model = variant.model.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
     optimizer = build_optimizer(_container(cfg.optimizer), model, _graphed(cfg, device))
@@ -146,11 +149,24 @@ def load_data(config: DictConfig) -> ImageData:
     Raises:
         ValueError: The data is not there or is not what it should be, or has too few images for what is asked.
     """
-    return _load_data(json.dumps(_container(config)))
+    arguments = _container(config)
+    return _load_data(json.dumps(arguments), tuple(_file_states(arguments.values())))
+
+
+def _file_states(values: Iterable[Any]) -> Iterator[tuple[int, ...]]:
+    """Yields what changes when the content of a file does, of those that the values name or that are in their folders."""
+    for value in values:
+        path = Path(value).expanduser() if isinstance(value, str) and value else None
+        if path is not None and path.exists():
+            files = path.rglob("*") if path.is_dir() else [path]
+            yield from (file_state(file) for file in itertools.islice(files, _MOST_STATES))
+
+
+_MOST_STATES = 20_000  # to look at takes a fifth of a second
 
 
 @functools.lru_cache(maxsize=1)
-def _load_data(config_json: str) -> ImageData:
+def _load_data(config_json: str, _states: tuple[tuple[int, ...], ...]) -> ImageData:
     config = OmegaConf.create(config_json)
     assert isinstance(config, DictConfig)
     found = resolve("data", {"_target_": config._target_, **loader_arguments(config)})()

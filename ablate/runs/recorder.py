@@ -3,10 +3,10 @@
 import hashlib
 import logging
 import math
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from ablate.data.batches import draw
 from ablate.models.variant import layer_digests
 from ablate.records import provenance
 from ablate.records.epochs import Epoch, summarise, total_times
+from ablate.records.record import DataFacts, Failure, Pairing, RunRecord, Status, describe_error
 from ablate.records.run_directory import RunDirectory
-from ablate.records.uploads import RunStore
 from ablate.runs.prepare import Prepared
 from ablate.runs.progress import EPOCH_LOGGER
 from ablate.trackers.base import Trackers
@@ -36,20 +36,19 @@ class Diverged(ArithmeticError):
 
 
 class Recorder:
-    """Writes what one start of a run does into its directory.
+    """Writes the record, the epochs and the checkpoints of a run, from one start to its end.
 
     Args:
         cfg: The run's configuration.
-        prepared: What it describes.
+        prepared: The data, the model and the device that it describes.
         directory: The run directory, locked.
         overrides: What was typed to get the configuration.
-        earlier: The record of earlier starts of the run, if it goes on from there.
+        earlier: The record of earlier starts, of a run that is resumed.
         other_runs: Counts the other runs on this machine.
-        store: Where copies of the run's files go.
 
     Attributes:
         name: What the run is called in messages.
-        record: What run.json holds, or will.
+        record: What run.json holds, or will hold when it is written next.
         rows: The rows of epochs.csv: of all complete epochs.
     """
 
@@ -59,32 +58,39 @@ class Recorder:
         prepared: Prepared,
         directory: RunDirectory,
         overrides: Sequence[str] = (),
-        earlier: Mapping[str, Any] | None = None,
+        earlier: RunRecord | None = None,
         other_runs: Callable[[], int | None] = lambda: None,
-        store: RunStore | None = None,
     ) -> None:
         self.name = f"{cfg.model.name} seed {cfg.seed}"
         self.rows: list[Epoch] = []
         self._directory, self._epochs, self._other_runs = directory, cfg.train.epochs, other_runs
-        self._store = store
         self._trackers = Trackers(OmegaConf.to_container(cfg.logger, resolve=True), self.name)  # type: ignore[arg-type]
         self._saver = _saver(prepared.device)
         self._saving: Future[None] | None = None
-        self._start = {"started": _now(), **provenance.process(), "other_runs": other_runs()}
-        self._earlier = earlier = earlier or {}
-        self.record: dict[str, Any] = {
-            **describe_run(cfg, prepared),
-            "overrides": list(overrides),
-            "started": earlier.get("started", self._start["started"]),
-            "starts": [*earlier.get("starts", []), self._start],
-        }
+        self._earlier = earlier
+        start = provenance.process(_now(), other_runs())
+        self.record = describe_run(cfg, prepared, overrides, started=str(start.started))
+        if earlier is not None:
+            self.record = replace(self.record, started=earlier.started, starts=earlier.starts)
+        self.record = replace(self.record, starts=(*self.record.starts, start))
 
-    def started(self) -> None:
-        """Writes that the run goes on."""
-        epochs = len(self._directory.read_epochs()) if self._earlier else 0
-        self._trackers.start(self.record, self._directory.folder, epochs, self._earlier.get("trackers") or {})
+    def started(self, cohort: int | None = None) -> None:
+        """Writes that the run is running.
+
+        Args:
+            cohort: With how many runs it is trained in lock-step, itself among them; None if alone.
+        """
+        epochs, known = 0, dict[str, str | None]()
+        if self._earlier is not None:
+            epochs, known = len(self._directory.read_epochs()), dict(self._earlier.trackers)
+        self.record = replace(self.record, cohort=cohort)
+        trackers = self._trackers.start(self.record, self._directory.folder, epochs, known)
+        self.record = replace(self.record, trackers=trackers)
         self._directory.write_record(self.record)
-        self._copy(self._directory.record_file)
+
+    def rewritten(self, rewrites: Sequence[str]) -> None:
+        """Notes the exact rewrites that were made as the run's cohort was merged."""
+        self.record = replace(self.record, model=replace(self.record.model, rewrites=tuple(rewrites)))
 
     def restore(self, trainee: Trainee) -> None:
         """Puts the newest checkpoint, if there is one, into the trainee, and its epochs into the rows."""
@@ -119,7 +125,6 @@ class Recorder:
     def _save(self, state: Mapping[str, Any], rows: list[Epoch]) -> None:
         save_checkpoint(state, self._directory, rows)
         self._directory.write_epochs(rows)
-        self._copy(self._directory.checkpoint_file, self._directory.epochs_file)
 
     def settle(self) -> None:
         """Waits until the epoch before is saved, and raises what kept it from being saved."""
@@ -131,18 +136,20 @@ class Recorder:
         """Notes an error after which the run tries again."""
         with suppress(Exception):
             self.settle()
-        self.record.setdefault("retries", []).append(self._describe(error))
+        self.record = replace(self.record, retries=(*self.record.retries, self._describe(error)))
 
     def complete(self, trainee: Trainee) -> None:
         """Writes the results."""
         self.settle()
-        self.record |= {
-            "status": "complete",
-            "results": summarise(self.rows),
-            "times": total_times(self.rows),
-            "final_weights": layer_digests(trainee.model),
-        }
-        self._end()
+        self._end(
+            replace(
+                self.record,
+                status=Status.COMPLETE,
+                results=summarise(self.rows),
+                times=total_times(self.rows),
+                final_weights=layer_digests(trainee.model),
+            )
+        )
         self._directory.previous_checkpoint_file.unlink(missing_ok=True)
 
     def fail(self, error: BaseException) -> None:
@@ -150,66 +157,67 @@ class Recorder:
         with suppress(Exception):  # the error of this epoch is the one to tell
             self.settle()
         if isinstance(error, Diverged):
-            status = "diverged"
+            status = Status.DIVERGED
         else:
-            status = "failed" if isinstance(error, Exception) else "interrupted"
-        self.record |= {"status": status, "error": self._describe(error)}
+            status = Status.FAILED if isinstance(error, Exception) else Status.INTERRUPTED
         with suppress(OSError):  # the error itself may be a full disk
-            self._end()
+            self._end(replace(self.record, status=status, error=self._describe(error)))
 
-    def _end(self) -> None:
-        self.record["ended"] = self._start["ended"] = _now()
-        self._start["other_runs_at_end"] = self._other_runs()
+    def _end(self, record: RunRecord) -> None:
+        *earlier, start = record.starts
+        start = replace(start, ended=_now(), other_runs_at_end=self._other_runs())
+        self.record = replace(record, starts=(*earlier, start), ended=start.ended)
         self._directory.write_record(self.record)
-        self._copy(self._directory.record_file)
         self._trackers.end(self.record)
 
-    def _copy(self, *files: Path) -> None:
-        if self._store is not None:
-            self._store.push(*files)
-
-    def _describe(self, error: BaseException) -> dict[str, Any]:
-        return {
-            "type": type(error).__name__,
-            "message": str(error),
-            "epoch": len(self.rows) + 1,
-            "traceback": "".join(traceback.format_exception(error)),
-        }
+    def _describe(self, error: BaseException) -> Failure:
+        return describe_error(error, epoch=len(self.rows) + 1)
 
 
-def describe_run(cfg: DictConfig, prepared: Prepared) -> dict[str, Any]:
-    """Returns what the record of a run says from its start: its configuration, and what it came from."""
+def describe_run(cfg: DictConfig, prepared: Prepared, overrides: Sequence[str], started: str) -> RunRecord:
+    """Returns the record of a run at its start: its configuration, and what it came from.
+
+    Args:
+        cfg: The run's configuration.
+        prepared: The data, the model and the device that it describes.
+        overrides: What was typed to get the configuration.
+        started: When, in ISO 8601 and UTC.
+    """
     data = prepared.data
     order = draw(len(data.train), cfg.data.padding, cfg.data.flip, cfg.seed, epoch=0).order
-    return {
-        "status": "running",
-        "id": run_id(cfg),
-        "study": cfg.study.name,
-        "variant": cfg.model.name,
-        "seed": cfg.seed,
-        "config": OmegaConf.to_container(cfg, resolve=True),
-        "model": prepared.variant.record,
-        "data": {
-            "name": data.name,
-            "sha256": data.digest,
-            "images": {name: len(split) for name, split in {"train": data.train, **data.evaluated}.items()},
-        },
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    return RunRecord(
+        status=Status.RUNNING,
+        id=run_id(cfg),
+        study=cfg.study.name,
+        variant=cfg.model.name,
+        seed=cfg.seed,
+        config=config,
+        model=prepared.variant.record,
+        data=DataFacts(
+            name=data.name,
+            sha256=data.digest,
+            images={name: len(split) for name, split in {"train": data.train, **data.evaluated}.items()},
+            normalisation=data.normalisation,
+        ),
         # What paired runs have in common: the report checks that it is.
-        "pairing": {
-            "initial_weights": layer_digests(prepared.trainee.model),
-            "first_epoch_order": hashlib.sha256(order.numpy().data).hexdigest()[:16],
-        },
-        "provenance": {**provenance.collect(cfg.allow), **describe(prepared.device)},
-    }
+        pairing=Pairing(
+            initial_weights=layer_digests(prepared.trainee.model),
+            first_epoch_order=hashlib.sha256(order.numpy().data).hexdigest()[:16],
+        ),
+        provenance=describe(provenance.collect(cfg.allow), prepared.device),
+        overrides=tuple(overrides),
+        started=started,
+    )
 
 
-def summary_line(record: Mapping[str, Any], folder: Path) -> str:
+def summary_line(record: RunRecord, folder: Path) -> str:
     """Returns a finished run in one line: its result, its time and its folder."""
-    accuracy, epochs = record["results"]["test_accuracy"], record["config"]["train"]["epochs"]
+    accuracy = record.results["test_accuracy"]
     return (
-        f"{record['variant']} seed {record['seed']}: test accuracy {accuracy['final']:.2%} after {epochs} epochs "
-        f"(highest {accuracy['maximum']:.2%}, epoch {accuracy['maximum_epoch']}), "
-        f"{record['times']['total_seconds']:.1f} s, {shown(folder)}"
+        f"{record.variant} seed {record.seed}: test accuracy {accuracy.final:.2%} after {record.planned_epochs} epochs "
+        f"(highest {accuracy.maximum:.2%}, epoch {accuracy.maximum_epoch}), "
+        f"{record.times['total_seconds']:.1f} s, {shown(folder)}"
     )
 
 

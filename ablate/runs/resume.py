@@ -1,21 +1,22 @@
-"""What a command does with a run that is there already."""
+"""What a command does with a run that was started before: keep it, resume it, restart it."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
+from pathlib import Path
 
 from omegaconf import DictConfig
 
 from ablate.config.identity import run_id
 from ablate.config.schema import RERUN
 from ablate.records import provenance
+from ablate.records.record import RunRecord, Status
 from ablate.records.run_directory import RunDirectory
 from ablate.runs.prepare import load_data
 from ablate.runs.recorder import shown
 
-_FAILED = ("failed", "diverged")
+_FAILED = (Status.FAILED, Status.DIVERGED)
 
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class Action(Enum):
     START = auto()  # from the first epoch
     RESUME = auto()  # after its last complete epoch
     KEEP = auto()  # it is complete
-    LEAVE = auto()  # it failed, and is not wanted again
+    LEAVE = auto()  # it failed, and `rerun` leaves it so
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Decision:
     why: str = ""
 
 
-def decide(directory: RunDirectory, record: Mapping[str, Any] | None, stale: Sequence[str], rerun: str) -> Decision:
+def decide(directory: RunDirectory, record: RunRecord | None, stale: Sequence[str], rerun: str) -> Decision:
     """Returns what to do with a run.
 
     Args:
@@ -49,42 +50,53 @@ def decide(directory: RunDirectory, record: Mapping[str, Any] | None, stale: Seq
     """
     if record is None:
         return Decision(Action.START)
-    scope, status = RERUN.index(rerun), record["status"]
+    scope, status = RERUN.index(rerun), record.status
     if scope >= RERUN.index("all"):
-        return Decision(Action.START, f"was {status}; rerun=all starts it anew")
-    if status == "complete":
+        return Decision(Action.START, f"was {status}; rerun=all restarts it")
+    if status is Status.COMPLETE:
         if stale and scope >= RERUN.index("stale"):
-            return Decision(Action.START, f"is stale ({'; '.join(stale)}); rerun=stale starts it anew")
+            return Decision(Action.START, f"is stale ({'; '.join(stale)}); rerun=stale restarts it")
         if not _epochs_are_whole(directory, record):
             return Decision(Action.RESUME, f"has a damaged {directory.epochs_file.name}, which is restored")
         return Decision(Action.KEEP)
     if status in _FAILED and scope < RERUN.index("failed"):
         return Decision(Action.LEAVE)
     if stale:  # epochs of two versions would be a run of neither
-        return Decision(Action.START, f"was {status} under other conditions ({'; '.join(stale)}); it starts anew")
+        return Decision(Action.START, f"was {status} under other conditions ({'; '.join(stale)}), and is restarted")
     return Decision(Action.RESUME)
 
 
-def _epochs_are_whole(directory: RunDirectory, record: Mapping[str, Any]) -> bool:
+def _epochs_are_whole(directory: RunDirectory, record: RunRecord) -> bool:
     try:
-        epochs: int = record["config"]["train"]["epochs"]
-        return len(directory.read_epochs()) == epochs
-    except (ValueError, KeyError, TypeError):
+        return len(directory.read_epochs()) == record.planned_epochs
+    except ValueError:
         return False
 
 
 @dataclass(frozen=True)
-class Found:
-    """A run that is there already, or not: its record, in what it is stale, and what to do with it."""
+class Earlier:
+    """What an earlier command left of a run, and what to do with it.
 
-    record: dict[str, Any] | None
+    Attributes:
+        record: The run's record; None if it has no readable one.
+        stale: In what it differs from a run that starts now, in words.
+        decision: What to do.
+        fresh: Whether it has ended since the present command started, as it does in a cohort.
+    """
+
+    record: RunRecord | None
     stale: list[str]
     decision: Decision
-    fresh: bool  # finished since the command started
+    fresh: bool
 
 
-def look(cfg: DictConfig, directory: RunDirectory, since: str | None) -> Found:
-    """Returns what there is of a run and what to do with it.
+def run_directory(cfg: DictConfig, folder: Path) -> RunDirectory:
+    """Returns the directory of a configuration's run, with its store if it has one."""
+    return RunDirectory(folder, cfg.store, cfg.study.name)
+
+
+def inspect_run(cfg: DictConfig, directory: RunDirectory, since: str | None) -> Earlier:
+    """Returns what an earlier command left of a run, and what to do with it.
 
     Args:
         cfg: The run's configuration.
@@ -94,13 +106,16 @@ def look(cfg: DictConfig, directory: RunDirectory, since: str | None) -> Found:
     Raises:
         ValueError: The folder holds another run.
     """
-    record = _earlier(cfg, directory)
-    stale = [] if record is None else provenance.stale(record, load_data(cfg.data).digest, cfg.allow)
-    fresh = record is not None and since is not None and str(record.get("ended", "")) >= since
-    return Found(record, stale, decide(directory, record, stale, "never" if fresh else cfg.rerun), fresh)
+    record = _read_earlier(cfg, directory)
+    stale = []
+    if record is not None:
+        data = load_data(cfg.data)
+        stale = provenance.stale(record, data.digest, cfg.allow, data.normalisation)
+    fresh = record is not None and since is not None and (record.ended or "") >= since
+    return Earlier(record, stale, decide(directory, record, stale, "never" if fresh else cfg.rerun), fresh)
 
 
-def _earlier(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
+def _read_earlier(cfg: DictConfig, directory: RunDirectory) -> RunRecord | None:
     """Returns the record of an earlier start.
 
     Raises:
@@ -109,11 +124,11 @@ def _earlier(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
     try:
         record = directory.read_record()
     except ValueError as error:
-        log.warning("%s: %s; the run starts anew", shown(directory.folder), error)
+        log.warning("%s: %s; the run is restarted", shown(directory.folder), error)
         return None
-    if record is not None and record.get("id") != run_id(cfg):
+    if record is not None and record.id != run_id(cfg):
         raise ValueError(
-            f"{shown(directory.folder)}: holds the run of another configuration ({record.get('id')}, this one is "
+            f"{shown(directory.folder)}: holds the run of another configuration ({record.id}, this one is "
             f"{run_id(cfg)}); give this one a folder of its own, such as Hydra's default"
         )
     return record

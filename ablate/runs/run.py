@@ -1,22 +1,21 @@
 """One run, top to bottom: config -> data -> model -> training -> records."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from omegaconf import DictConfig
 
+from ablate.records.record import Failure, RunRecord
 from ablate.records.run_directory import RunDirectory, RunFailed
-from ablate.records.uploads import HURRY, PATIENCE, RunStore, StoreFailed, store_of
-from ablate.runs.other_runs import announced
+from ablate.runs.other_runs import counting_other_runs
 from ablate.runs.prepare import Prepared, assemble, prepare
 from ablate.runs.progress import Progress
 from ablate.runs.recorder import Diverged, Recorder, shown, summary_line
-from ablate.runs.resume import Action, Found, look
+from ablate.runs.resume import Action, Earlier, inspect_run, run_directory
 from ablate.training.hardware import configured
 from ablate.training.loop import fit
 
@@ -31,7 +30,7 @@ def run(
     wait: bool = True,
     since: str | None = None,
 ) -> float:
-    """Trains one run, or goes on with it, or finds it complete.
+    """Trains a run from its start, or resumes it; one that is complete is kept.
 
     Args:
         cfg: The composed configuration, without Hydra's own node.
@@ -46,68 +45,83 @@ def run(
 
     Raises:
         ValueError: The configuration is refused; nothing was started.
-        RunFailed: The run started and failed; it is recorded as such.
+        RunFailed: The run started and failed, which its record says, or its files could not be brought to its store.
         Busy: Another process works on the run, and `wait` is not set.
     """
-    directory = RunDirectory(folder)
+    directory = run_directory(cfg, folder)
     name = f"{cfg.model.name} seed {cfg.seed}"
     on_wait = partial(log.info, "%s is being run by another process; waiting for it: %s", name, shown(folder))
-    store = store_of(cfg, directory)
-    with directory.lock(on_wait if wait else None), _in_store(store, name):
-        if store is not None:
-            store.pull()
-        found = look(cfg, directory, since)
-        record, decision = found.record, found.decision
-        if decision.why:
-            log.info("%s %s", name, decision.why)
-        if store is not None:
-            store.forget() if decision.action is Action.START else store.catch_up()
-        if decision.action is Action.START:
-            directory.forget()
-        elif record is not None and decision.action is not Action.RESUME:
-            if not found.fresh:
+    with directory.lock(on_wait if wait else None):
+        earlier = inspect_run(cfg, directory, since)
+        action, why = earlier.decision.action, earlier.decision.why
+        if why:
+            log.info("%s %s", name, why)
+        if action in (Action.KEEP, Action.LEAVE) and earlier.record is not None:
+            if not earlier.fresh:
                 progress.advance(1)
-            if decision.action is Action.LEAVE:
-                if found.fresh:  # in a cohort, whose errors this run's log has not seen
-                    log.error("%s %s in a cohort\n%s", name, record["status"], record["error"]["traceback"])
-                why = record["error"]["message"] if found.fresh else "before, and rerun=never leaves it so"
-                raise RunFailed(f"{name} {record['status']}: {why}\nIt is in {shown(folder)}")
-            _tell(name, directory, record, found)
-            return metric(cfg, record)
-
-        with configured(cfg.hardware), announced() as other_runs:
-            prepared = prepare(cfg)
-            earlier = record if decision.action is Action.RESUME else None
-            recorder = Recorder(cfg, prepared, directory, overrides, earlier, other_runs, store)
-            try:
-                recorder.started()
-                prepared = _train_with_retries(cfg, prepared, recorder, progress)
-                recorder.complete(prepared.trainee)
-            except BaseException as error:
-                recorder.fail(error)
-                if not isinstance(error, Exception):
-                    raise
-                log.error("%s failed: %s: %s", name, type(error).__name__, error, exc_info=error)
-                raise RunFailed(f"{name} failed: {_explain(error)}\nIts log is {shown(directory.log_file)}") from error
-    log.info(summary_line(recorder.record, folder))
-    return metric(cfg, recorder.record)
+            if action is Action.LEAVE:
+                raise _left(name, folder, earlier.record, earlier.fresh)
+            _tell_complete(name, directory, earlier.record, earlier)
+            return earlier.record.value(cfg.study.metric)
+        if action is Action.START:
+            directory.forget()
+        record = _train_recorded(
+            cfg, directory, progress, overrides, earlier.record if action is Action.RESUME else None
+        )
+    log.info(summary_line(record, folder))
+    return record.value(cfg.study.metric)
 
 
-@contextmanager
-def _in_store(store: RunStore | None, name: str) -> Iterator[None]:
-    """Waits at the end of a run, however it ends, until its files are in the store."""
-    try:
-        yield
-    except BaseException as error:
-        if store is not None:
-            with suppress(StoreFailed):  # the error itself is the one to tell
-                store.finish(PATIENCE if isinstance(error, Exception) else HURRY)
-        raise
-    try:
-        if store is not None:
-            store.finish(PATIENCE)
-    except StoreFailed as error:
-        raise RunFailed(f"{name}: {error}") from error
+def _left(name: str, folder: Path, record: RunRecord, fresh: bool) -> RunFailed:
+    """Returns the error that stands for a run that failed, before or just now in a cohort, and is not run again."""
+    why, error = "before, and rerun=never leaves it so", record.error or Failure()
+    if fresh:  # this run's log has not seen the cohort's errors
+        log.error("%s %s in a cohort\n%s", name, record.status, error.traceback)
+        why = error.message
+    return RunFailed(f"{name} {record.status}: {why}\nIt is in {shown(folder)}")
+
+
+def _tell_complete(name: str, directory: RunDirectory, record: RunRecord, earlier: Earlier) -> None:
+    """Says that a run is complete, and records whether it is stale, for the report to show."""
+    if earlier.fresh:
+        log.info(summary_line(record, directory.folder))
+        return
+    if record.stale != tuple(earlier.stale):
+        directory.write_record(replace(record, stale=tuple(earlier.stale)))
+    note = f"stale: {'; '.join(earlier.stale)}; rerun=stale restarts it" if earlier.stale else "rerun=all restarts it"
+    log.info("%s is complete already: %s (%s)", name, shown(directory.folder), note)
+
+
+def _train_recorded(
+    cfg: DictConfig, directory: RunDirectory, progress: Progress, overrides: Sequence[str], earlier: RunRecord | None
+) -> RunRecord:
+    """Trains a run to its last epoch and returns its record; how it ends is recorded whatever happens.
+
+    Args:
+        cfg: The run's configuration.
+        directory: Its directory, locked.
+        progress: Shows how far the run is.
+        overrides: What was typed to get the configuration.
+        earlier: The record of the run that is resumed; None to start it.
+
+    Raises:
+        RunFailed: Its training failed.
+    """
+    with configured(cfg.hardware), counting_other_runs() as other_runs:
+        prepared = prepare(cfg)
+        recorder = Recorder(cfg, prepared, directory, overrides, earlier, other_runs)
+        try:
+            recorder.started()
+            prepared = _train_with_retries(cfg, prepared, recorder, progress)
+            recorder.complete(prepared.trainee)
+        except BaseException as error:
+            recorder.fail(error)
+            if not isinstance(error, Exception):
+                raise
+            name, log_file = recorder.name, shown(directory.log_file)
+            log.error("%s failed: %s: %s", name, type(error).__name__, error, exc_info=error)
+            raise RunFailed(f"{name} failed: {_explain(error)}\nIts log is {log_file}") from error
+        return recorder.record
 
 
 def train(cfg: DictConfig, prepared: Prepared, recorder: Recorder, progress: Progress, until: int) -> None:
@@ -127,7 +141,7 @@ def train(cfg: DictConfig, prepared: Prepared, recorder: Recorder, progress: Pro
     recorder.restore(prepared.trainee)
     done, steps = len(recorder.rows), len(training.batches[0])
     if done:
-        log.info("%s goes on after epoch %d", recorder.name, done)
+        log.info("%s resumes after epoch %d", recorder.name, done)
     with progress.run(recorder.name, until * steps, done * steps) as on_step:
         for (row,) in fit(training, range(done, until), on_step):
             recorder.epoch(prepared.trainee, row)
@@ -148,24 +162,7 @@ def _train_with_retries(cfg: DictConfig, prepared: Prepared, recorder: Recorder,
     return prepared
 
 
-def _tell(name: str, directory: RunDirectory, record: Mapping[str, Any], found: Found) -> None:
-    """Says that a run is complete, and records whether it is stale, for the report to show."""
-    if found.fresh:
-        log.info(summary_line(record, directory.folder))
-        return
-    if record.get("stale", []) != found.stale:
-        directory.write_record({**record, "stale": found.stale})
-    note = f"stale: {'; '.join(found.stale)}; rerun=stale runs it anew" if found.stale else "rerun=all runs it anew"
-    log.info("%s is complete already: %s (%s)", name, shown(directory.folder), note)
-
-
 def _explain(error: Exception) -> str:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return f"{error}\nThe memory is full: take a smaller train.batch_size"
     return str(error)
-
-
-def metric(cfg: DictConfig, record: Mapping[str, Any]) -> float:
-    """Returns the study's metric of a complete run."""
-    name = cfg.study.metric
-    return float(record["times"][name] if name in record["times"] else record["results"][name]["final"])

@@ -1,63 +1,124 @@
-"""Runs from a CSV or TSV file: a row a run, or, with a column of epochs, a row an epoch."""
+"""Runs from a CSV or TSV file: a row a run, or, with a column of epochs, a row an epoch.
+
+Labels are read as text, as they stand: `None`, `0.10`, `001` and `true` are names. Numbers are plain decimals; an
+empty cell, or `nan`, is a value that was not logged. Anything else in a column of numbers is refused.
+"""
 
 import csv
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from ablate.messages import nearest
 from ablate.sources.logged_run import LoggedRun
 
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
+_NOT_LOGGED = ("", "nan")  # in lower case
 
-def read(file: Path, of_a_run: Sequence[str], epoch: str | None) -> list[LoggedRun]:
+
+class _Row(NamedTuple):
+    line: int
+    cells: Mapping[str, str]
+
+
+def read(
+    file: Path,
+    variant: str,
+    seed: str,
+    metrics: Sequence[str],
+    settings: Sequence[str] = (),
+    epoch: str | None = None,
+) -> list[LoggedRun]:
     """Returns the runs in a table.
 
     Args:
-        file: The table, with names in its first row.
-        of_a_run: Columns that are the same for all epochs of a run, and together for those of no other.
+        file: The table, with the columns' names in its first row.
+        variant: The column with the variant's name.
+        seed: The column with the seed, or with whatever else pairs runs.
+        metrics: The columns that are to be compared.
+        settings: Columns that tell variants of one name apart.
         epoch: The column with the epoch; without one, each row is a run.
 
     Raises:
-        ValueError: The file cannot be read, lacks a column, or a row has no number as its epoch.
+        ValueError: The file cannot be read, lacks a column, has one twice, or a cell holds no number where one belongs.
     """
-    try:
-        delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
-        with file.open(newline="", encoding="utf-8-sig") as content:
-            table = csv.DictReader(content, delimiter=delimiter, strict=True)
-            rows, columns = list(table), table.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{file}: cannot be read as a table: {error}") from error
-    if not rows:
-        raise ValueError(f"{file}: has no row below the one with the names of the columns")
-    for name in (*of_a_run, *([epoch] if epoch else [])):
+    columns, rows = _read(file)
+    if not metrics:
+        raise ValueError(f"--metric: say which column to compare; {nearest('', columns)}")
+    named = [("--variant", variant), ("--seed", seed), *(("--setting", name) for name in settings)]
+    named += [("--epoch", epoch)] if epoch else []
+    for option, name in [*named, *(("--metric", name) for name in metrics)]:
         if name not in columns:
-            raise ValueError(f"{file} has no column {name}; {nearest(name, columns)}")
-    by_run: defaultdict[tuple[str, ...], list[tuple[float, dict[str, str]]]] = defaultdict(list)
-    for line, row in enumerate(rows, start=2):
-        key = tuple(row[name] or "" for name in of_a_run)
+            raise ValueError(f"{option} {name}: {file} has no such column; {nearest(name, columns)}")
+    for name in metrics:
+        if not any(_NUMBER.fullmatch(row.cells[name]) for row in rows):
+            raise ValueError(f"--metric {name}: its column in {file} has no numbers")
+    of_a_run = (variant, seed, *settings)
+    by_run: defaultdict[tuple[str, ...], list[tuple[float, _Row]]] = defaultdict(list)
+    for row in rows:
+        key = tuple(row.cells[name] for name in of_a_run)
         if epoch is None:
-            by_run[*key, str(line)].append((line, row))
-            continue
-        try:
-            by_run[key].append((float(row[epoch]), row))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{file}, line {line}: {epoch}={row[epoch]} is no number") from error
+            by_run[*key, str(row.line)].append((row.line, row))
+        else:
+            at = _number(file, row, epoch)
+            if at is None:
+                raise ValueError(f"{file}, row {row.line}, column {epoch}: there is no epoch; leave the row out")
+            by_run[key].append((at, row))
     started = datetime.fromtimestamp(file.stat().st_mtime, UTC).isoformat(timespec="seconds")
     return [
         LoggedRun(
-            name=" ".join(key),
+            name=f"row {members[0][1].line}" if epoch is None else " ".join(key),
             status="complete",
             started=started,
-            fields=members[0][1],
-            history=[dict(_numbers(row)) for _, row in sorted(members, key=lambda pair: pair[0])],
+            fields=members[0][1].cells,
+            history=[dict(_values(file, row, metrics)) for _, row in sorted(members, key=lambda pair: pair[0])],
         )
         for key, members in by_run.items()
     ]
 
 
-def _numbers(row: dict[str, str]) -> Iterator[tuple[str, float]]:
-    for name, text in row.items():
-        with suppress(TypeError, ValueError):
-            yield name, float(text)
+def _read(file: Path) -> tuple[list[str], list[_Row]]:
+    """Returns the names of the columns, and the rows below them with their line in the file."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as content:
+            reader = csv.reader(content, delimiter="\t" if file.suffix.lower() == ".tsv" else ",", strict=True)
+            table = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{file}: cannot be read as a table: {error}") from error
+    if len(table) < 2:
+        raise ValueError(f"{file}: has no row below the one with the names of the columns")
+    (_, columns), *below = table
+    twice = [name for name, number in Counter(columns).items() if name and number > 1]
+    if twice:
+        places = " and ".join(str(place) for place, name in enumerate(columns, start=1) if name == twice[0])
+        raise ValueError(f"{file}: columns {places} are both called {twice[0]}; give each column a name of its own")
+    for line, cells in below:
+        if len(cells) != len(columns):
+            raise ValueError(
+                f"{file}, row {line}: has {len(cells)} cells, and the first row names {len(columns)} columns; put a "
+                "text with a comma in it in quotes, and give every row all columns"
+            )
+    return columns, [_Row(line, dict(zip(columns, cells, strict=True))) for line, cells in below]
+
+
+def _values(file: Path, row: _Row, metrics: Sequence[str]) -> Iterator[tuple[str, float]]:
+    for name in metrics:
+        value = _number(file, row, name)
+        if value is not None:
+            yield name, value
+
+
+def _number(file: Path, row: _Row, column: str) -> float | None:
+    """Returns the number in a cell, None where nothing was logged."""
+    text = row.cells[column]
+    if text.lower() in _NOT_LOGGED:
+        return None
+    if _NUMBER.fullmatch(text) is None or abs(float(text)) == float("inf"):
+        raise ValueError(
+            f"{file}, row {row.line}, column {column}: {text!r} is not a number; write it as 1021.3 (no separators of "
+            "thousands, no sign of a unit), and leave the cell empty where the run gave none"
+        )
+    return float(text)

@@ -4,26 +4,66 @@ import hashlib
 import math
 import re
 import shutil
-from collections import defaultdict
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from ablate.messages import nearest
-from ablate.records.epochs import TIMES, Epoch, summarise, total_times
-from ablate.records.run_directory import RunDirectory
+from ablate.records.epochs import RESERVED, TIMES, Epoch, field_name, summarise, total_times
+from ablate.records.record import (
+    Code,
+    Failure,
+    Imported,
+    Machine,
+    ModelFacts,
+    Provenance,
+    RunRecord,
+    Size,
+    Start,
+    Status,
+    config_of_others,
+)
+from ablate.records.study_directory import StudyDirectory
 from ablate.sources.logged_run import LoggedRun
 
 _METRIC = re.compile(r"\w+")
 NAME = re.compile(r"(?!\.+$)[\w.+-]{1,100}")  # of a study or a variant: that of a folder too
-_OURS = ("epoch", "lr", "images_per_second", "total_seconds", *TIMES)  # columns that are no metrics
+_LARGEST = sys.float_info.max  # what databases of trackers hold in place of infinity
 
 
-def bring_in(
+class ImportedRun(NamedTuple):
+    """A run of another tool as run.json and epochs.csv hold it."""
+
+    record: RunRecord
+    rows: list[Epoch]
+
+
+def metric_names(texts: Sequence[str]) -> dict[str, str]:
+    """Returns what the tool calls each metric, by the name that it gets here.
+
+    Args:
+        texts: `name=theirs`, or `theirs` alone, whose signs such as / become underscores.
+
+    Raises:
+        ValueError: Two metrics would get one name.
+    """
+    metrics: dict[str, str] = {}
+    for text in texts:
+        name, _, theirs = text.partition("=")
+        if not theirs:
+            name, theirs = field_name(text), text
+        if metrics.setdefault(name, theirs) != theirs:
+            raise ValueError(f"--metric: {metrics[name]} and {theirs} would both be called {name}; say NAME={theirs}")
+    return metrics
+
+
+def into_records(
     runs: Sequence[LoggedRun],
-    study: Path,
+    study: str,
     *,
     tool: str,
     variant: str,
@@ -31,17 +71,18 @@ def bring_in(
     metrics: Mapping[str, str],
     settings: Sequence[str] = (),
     baseline: str | None = None,
-) -> list[Path]:
-    """Writes runs of another tool as run records, and returns their folders.
+) -> list[ImportedRun]:
+    """Returns runs of another tool as run records.
 
     Args:
         runs: As the tool logged them.
-        study: The study's folder, such as outputs/mine; runs that were brought in before are replaced.
+        study: The study's name.
         tool: Its name.
         variant: The field with the variant's name.
         seed: The field with the seed, or with whatever else pairs runs, such as a fold.
         metrics: What the tool calls each metric, by the name that it gets; the first is the study's. An epoch ends
-            where that one was logged; of the others, the last value before counts.
+            where that one was logged; of the others, the last value before counts. What was logged after the last
+            epoch's end, as the test of a trained model is, counts for the last epoch.
         settings: Fields that tell variants of one name apart.
         baseline: The variant that others are compared with.
 
@@ -61,22 +102,32 @@ def bring_in(
                 f"{other.name} and {run.name} are both {name} with {seed} {by}; name what tells runs apart "
                 "with --setting, or another --seed"
             )
-    folders = []
+    imported = []
     for run, cell, number, given in zip(runs, cells, _seeds(paired_by), chosen, strict=True):
-        name, rows = cell[0], _rows(run, metrics)
+        rows = _rows(run, metrics)
         identity = hashlib.sha256(" ".join((tool, *cell)).encode()).hexdigest()[:8]
-        record = _record(run, tool, identity, study.name, name, number, given, rows, next(iter(metrics)), baseline)
-        folder = study / name / f"seed{number}-{identity}"
-        for earlier in study.glob(f"{name}/seed*-{identity}"):
-            if earlier != folder:  # further folds have moved its place
-                shutil.rmtree(earlier)
-        folder.mkdir(parents=True, exist_ok=True)
-        directory = RunDirectory(folder)
+        record = _record(run, tool, identity, study, cell[0], number, given, rows, next(iter(metrics)), baseline)
+        imported.append(ImportedRun(record, rows))
+    return imported
+
+
+def write_records(imported: Sequence[ImportedRun], study: Path) -> list[Path]:
+    """Writes imported runs into a study's folder, such as outputs/mine, and returns the folders of the runs.
+
+    Runs that were imported before are replaced.
+    """
+    folders, layout = [], StudyDirectory(study)
+    for record, rows in imported:
+        directory = layout.run(record.variant, record.seed, record.id)
+        for earlier in layout.runs_of(record.variant, record.id):
+            if earlier.folder != directory.folder:  # further folds have moved its place
+                shutil.rmtree(earlier.folder)
+        directory.folder.mkdir(parents=True, exist_ok=True)
         with directory.lock():
             if rows:
                 directory.write_epochs(rows)
             directory.write_record(record)
-        folders.append(folder)
+        folders.append(directory.folder)
     return folders
 
 
@@ -87,13 +138,13 @@ def _check_metrics(runs: Sequence[LoggedRun], metrics: Mapping[str, str]) -> Non
     for name, theirs in metrics.items():
         if theirs not in logged:
             raise ValueError(f"--metric {theirs}: no run has logged it; {nearest(theirs, logged)}")
-        if not _METRIC.fullmatch(name) or name in _OURS:
+        if not _METRIC.fullmatch(name) or name in RESERVED:
             raise ValueError(
                 f"--metric {name}: give it a name of letters, digits and _ that is no column of ablate's own, such as "
                 f"test_accuracy={theirs}"
             )
-        values = [row[theirs] for run in runs for row in run.history if theirs in row]
-        if name.endswith("accuracy") and max(values) > 1:
+        values = [value for run in runs for row in run.history if math.isfinite(value := _value(row, theirs))]
+        if name.endswith("accuracy") and max(values, default=0) > 1:
             raise ValueError(
                 f"--metric {name}: is {max(values)} in a run, and an accuracy is a share from 0 to 1; give percentages "
                 f"another name, such as percent_correct={theirs}"
@@ -126,25 +177,40 @@ def _baseline(given: str | None, names: Sequence[str]) -> str:
 
 def _seeds(values: Sequence[str]) -> list[int]:
     """Returns seeds as whole numbers: themselves, or the place in the order of what else pairs the runs."""
-    with suppress(ValueError):
-        numbers = [float(value) for value in values]
-        if all(number.is_integer() for number in numbers):
-            return [int(number) for number in numbers]
+    numbers = {value: _whole(value) for value in values}
+    if None not in numbers.values() and len(set(numbers.values())) == len(numbers):  # 1 and 001 are two
+        return [number for value in values if (number := numbers[value]) is not None]
     place = {value: number for number, value in enumerate(sorted(set(values)))}
     return [place[value] for value in values]
+
+
+def _whole(text: str) -> int | None:
+    with suppress(ValueError):
+        return int(text)
+    with suppress(ValueError):
+        return int(number) if (number := float(text)).is_integer() else None
+    return None
+
+
+def _value(step: Mapping[str, float], name: str) -> float:
+    """Returns a metric of a step: NaN where it was not logged, infinity where a tracker stores the largest number."""
+    value = step.get(name, math.nan)
+    return math.copysign(math.inf, value) if abs(value) >= _LARGEST else value
 
 
 def _rows(run: LoggedRun, metrics: Mapping[str, str]) -> list[Epoch]:
     """Returns the epochs of a run: one ends where the study's metric was logged."""
     first = next(iter(metrics.values()))
     rows: list[Epoch] = []
-    newest: defaultdict[str, float] = defaultdict(lambda: math.nan)
+    newest: dict[str, float] = {}
     for step in run.history:
         newest.update(step)
         if first in step:
-            row = {name: newest[theirs] for name, theirs in metrics.items()}
+            row = {name: _value(newest, theirs) for name, theirs in metrics.items()}
             rows.append({"epoch": len(rows) + 1, **dict.fromkeys(TIMES, 0.0), **row})
-            newest.clear()
+            newest = {}
+    if rows:
+        rows[-1] |= {name: _value(newest, theirs) for name, theirs in metrics.items() if theirs in newest}
     return rows
 
 
@@ -159,44 +225,35 @@ def _record(
     rows: Sequence[Epoch],
     metric: str,
     baseline: str,
-) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "status": run.status,
-        "id": identity,
-        "task": f"imported from {tool}",
-        "imported": {"tool": tool, "run": run.name, "at": datetime.now(UTC).isoformat(timespec="seconds")},
-        "study": study,
-        "variant": variant,
-        "seed": seed,
-        "config": {
-            "seed": seed,
-            "study": {"name": study, "baseline": baseline, "metric": metric, "claims": []},
-            "model": {"name": variant, "base": {}, "edits": {}},
-            "hardware": {"precision": "unknown"},
-            "data": {},
-            "train": {"epochs": len(rows)},
-            "settings": dict(settings),
-        },
-        "overrides": [f"settings.{name}={value}" for name, value in settings.items()],
-        "started": run.started,
-        "starts": [{"started": run.started}],
-        "model": {"before": {}, "after": {"parameters": 0, "flops": 0}, "layers": {}},
-        "data": {"name": "unknown", "sha256": "", "images": {}},
-        "pairing": {"initial_weights": {}, "first_epoch_order": ""},
-        "provenance": {
-            "code": {},
-            "packages": {},
-            "machine": {"cpu": "unknown", "cores": 0},
-            "accelerator": "unknown",
-            "threads": 0,
-        },
-    }
-    if run.status == "complete":
+) -> RunRecord:
+    record = RunRecord(
+        status=Status(run.status),
+        id=identity,
+        task=f"imported from {tool}",
+        imported=Imported(tool=tool, run=run.name, at=datetime.now(UTC).isoformat(timespec="seconds")),
+        study=study,
+        variant=variant,
+        seed=seed,
+        config=config_of_others(
+            variant,
+            seed,
+            study={"name": study, "baseline": baseline, "metric": metric, "claims": []},
+            settings=settings,
+            precision="unknown",
+            epochs=len(rows),
+        ),
+        overrides=tuple(f"settings.{name}={value}" for name, value in settings.items()),
+        started=run.started,
+        starts=(Start(started=run.started),),
+        model=ModelFacts(after=Size()),
+        data=None,
+        pairing=None,
+        provenance=Provenance(code=Code(), packages={}, machine=Machine(cpu=None, cores=None)),
+    )
+    if record.is_complete:
         last = rows[-1][metric] if rows else math.nan
         if math.isfinite(last):
-            return {**record, "results": summarise(rows), "times": total_times(rows)}
-        record |= {
-            "status": "failed",
-            "error": {"message": f"{metric} is {last}" if rows else f"never logged {metric}"},
-        }
+            return replace(record, results=summarise(rows), times=total_times(rows))
+        why = f"{metric} is {last}" if rows else f"never logged {metric}"
+        return replace(record, status=Status.FAILED, error=Failure(message=why))
     return record

@@ -102,4 +102,8 @@ def _records(file: Path) -> Iterator[bytes]:
 
 
 def _numbers(row: dict[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in row.items() if isinstance(value, int | float) and name[:1] != "_"}
+    return {
+        name: float(value)
+        for name, value in row.items()
+        if name[:1] != "_" and (isinstance(value, int | float) or value in ("NaN", "Infinity", "-Infinity"))
+    }

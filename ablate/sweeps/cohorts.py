@@ -9,13 +9,15 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ablate.records.run_directory import Busy, RunDirectory
-from ablate.records.uploads import HURRY, PATIENCE, RunStore, StoreFailed, store_of
-from ablate.runs.other_runs import announced
-from ablate.runs.prepare import Prepared, assemble, prepare
+from ablate.models.variant import SAMPLE
+from ablate.records.record import RunRecord, Status
+from ablate.records.run_directory import Busy, RunDirectory, RunFailed
+from ablate.runs.other_runs import counting_other_runs
+from ablate.runs.prepare import Prepared, assemble, first_images, prepare
 from ablate.runs.recorder import Diverged, Recorder
-from ablate.runs.resume import Action, look
+from ablate.runs.resume import Action, inspect_run, run_directory
 from ablate.sweeps.jobs import Member
+from ablate.training.cohort_proof import disproved
 from ablate.training.hardware import configured
 from ablate.training.loop import fit
 
@@ -66,8 +68,8 @@ class _Run:
 def train_cohort(members: Sequence[Member], since: str, on_progress: Callable[[float], object]) -> None:
     """Trains jobs in lock-step and records them as if each had been trained alone.
 
-    What is complete, what another process works on and what is not wanted is left out. A run whose loss is not finite
-    leaves the cohort; any other failure ends it, and its runs stay as they are, for each to go on alone.
+    Runs that are complete, that another process works on, or that `rerun` leaves as they are do not take part. A run
+    whose loss is not finite leaves the cohort; any other failure ends it, and each of its runs is then trained alone.
 
     Args:
         members: Jobs of one plan.
@@ -76,66 +78,73 @@ def train_cohort(members: Sequence[Member], since: str, on_progress: Callable[[f
     """
     with ExitStack() as stack:
         stack.enter_context(configured(members[0].cfg.hardware))
-        other_runs = stack.enter_context(announced())
+        other_runs = stack.enter_context(counting_other_runs())
         runs: list[_Run] = []
-        stores: list[RunStore] = []
-        patience = PATIENCE
         try:
-            wanted = [pair for member in members if (pair := _wanted(member, since, stack)) is not None]
-            for member, earlier in wanted:
+            wanted = [found for member in members if (found := _wanted(member, since, stack)) is not None]
+            for member, directory, earlier in wanted:
                 # What fits all members of a cohort is rewritten as they are merged.
                 prepared = prepare(member.cfg, rewrite=len(wanted) == 1)
-                directory = RunDirectory(member.folder)
-                store = store_of(member.cfg, directory)
-                recorder = Recorder(member.cfg, prepared, directory, member.overrides, earlier, other_runs, store)
-                if store is not None:
-                    stores.append(store)
+                recorder = Recorder(member.cfg, prepared, directory, member.overrides, earlier, other_runs)
                 runs.append(_Run(member.cfg, prepared, recorder))
+            runs = _proved(runs)
             for run in runs:
-                if len(runs) > 1:
-                    run.recorder.record["cohort"] = len(runs)
-                run.recorder.started()
+                run.recorder.started(cohort=len(runs) if len(runs) > 1 else None)
                 run.recorder.restore(run.prepared.trainee)
             if runs:
                 _train(runs, on_progress)
         except Exception as error:
             names = ", ".join(run.recorder.name for run in runs)
-            log.warning("a cohort failed, and its runs go on alone (%s): %s", names, error, exc_info=error)
+            log.warning("a cohort failed; its runs are trained alone (%s): %s", names, error, exc_info=error)
         except BaseException as error:
-            patience = HURRY
             for run in runs:
-                if run.recorder.record["status"] == "running":
+                if run.recorder.record.status is Status.RUNNING:
                     run.recorder.fail(error)
             raise
         finally:
             for run in runs:
                 with suppress(Exception):  # what is being saved is saved before the runs' locks go
                     run.recorder.settle()
-            for store in stores:
-                with suppress(StoreFailed):  # which the run's job says, after it has tried again
-                    store.finish(patience)
 
 
-def _wanted(member: Member, since: str, stack: ExitStack) -> tuple[Member, dict[str, Any] | None] | None:
-    """Locks a member's run, as long as the stack lasts; returns it with the record that it goes on from, if any."""
-    directory = RunDirectory(member.folder)
+def _proved(runs: list[_Run]) -> list[_Run]:
+    """Returns the runs that compute beside each other what they compute alone; the others are left to train alone."""
+    left = runs
+    while len(left) > 1:
+        cfg, data = left[0].cfg, left[0].prepared.data
+        images = first_images(data, min(SAMPLE, cfg.train.batch_size))
+        trainees = [run.prepared.trainee for run in left]
+        reasons = disproved(trainees, [run.cfg.seed for run in left], images, cfg.hardware.rewrite)
+        if not any(reasons):
+            return left
+        for run, reason in zip(left, reasons, strict=True):
+            if reason:
+                log.info("%s is trained alone: %s", run.recorder.name, reason)
+        left = [run for run, reason in zip(left, reasons, strict=True) if not reason]
+    # One that is left of several was not rewritten as a run alone is.
+    return left if len(runs) == 1 else []
+
+
+def _wanted(member: Member, since: str, stack: ExitStack) -> tuple[Member, RunDirectory, RunRecord | None] | None:
+    """Locks a member's run as long as the stack lasts, if it is to be trained.
+
+    Returns:
+        The member, its directory, and the record of the run if it is resumed; None if it is not to be trained.
+    """
+    directory = run_directory(member.cfg, member.folder)
     member.folder.mkdir(parents=True, exist_ok=True)
+    stack.enter_context(suppress(RunFailed))  # a store that stays away: the run's own job tries again, and says it
     try:
         stack.enter_context(directory.lock())
     except Busy:
         return None
-    store = store_of(member.cfg, directory)
-    if store is not None:
-        store.pull()
-    found = look(member.cfg, directory, since)
-    if found.decision.action in (Action.KEEP, Action.LEAVE):
+    earlier = inspect_run(member.cfg, directory, since)
+    if earlier.decision.action in (Action.KEEP, Action.LEAVE):
         return None
-    if found.decision.action is Action.START:
-        if store is not None:
-            store.forget()
+    if earlier.decision.action is Action.START:
         directory.forget()
-        return member, None
-    return member, found.record
+        return member, directory, None
+    return member, directory, earlier.record
 
 
 def _train(runs: list[_Run], on_progress: Callable[[float], object]) -> None:
@@ -161,7 +170,7 @@ def _lock_step(runs: Sequence[_Run], until: int, on_progress: Callable[[float], 
     training = assemble(cfg, [run.prepared for run in runs], [run.cfg.seed for run in runs])
     if len(runs) > 1:
         for run in runs:
-            run.recorder.record["model"]["rewrites"] = training.step.cohort.rewrites
+            run.recorder.rewritten(training.step.cohort.rewrites)
     share = len(runs) / (len(training.batches[0]) * cfg.train.epochs)
     for rows in fit(training, range(runs[0].done, until), lambda: on_progress(share)):
         diverged = []

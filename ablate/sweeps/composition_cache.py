@@ -1,4 +1,6 @@
-"""Composes the jobs of a sweep once. Hydra does it as it checks and as it starts them, a tenth of a second each time.
+"""Composes the jobs of a sweep once, and checks what each asks of Hydra.
+
+Hydra composes them as it checks and as it starts them, a tenth of a second each time.
 
 Jobs that differ by their seed alone differ by nothing else in their configuration, so one composition serves them all.
 """
@@ -10,24 +12,31 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, flag_override
 
+from ablate.config.hydra_node import check_job
+
 _SEED = re.compile(r"seed=(\d+)")
 
 
-def remember(loader: Any) -> None:
-    """Has Hydra's config loader remember the jobs of a sweep that it has composed."""
+def remember(loader: Any, keep: bool = True) -> None:
+    """Has Hydra's config loader check the jobs of a sweep as it composes them.
+
+    Args:
+        loader: Hydra's.
+        keep: Whether to remember them too; those of a search are never asked for again.
+    """
     if not isinstance(loader.load_sweep_config, _Remembering):
-        loader.load_sweep_config = _Remembering(loader)
+        loader.load_sweep_config = _Remembering(loader, keep)
 
 
 class _Remembering:
     """Takes the place of the loader's `load_sweep_config`, and returns what that would."""
 
-    def __init__(self, loader: Any) -> None:
-        self._loader = loader
+    def __init__(self, loader: Any, keep: bool) -> None:
+        self._loader, self._keep = loader, keep
         self._composed: dict[Any, DictConfig] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_loader": self._loader, "_composed": {}}  # what goes to another process
+        return {**vars(self), "_composed": {}}  # what goes to another process
 
     def __call__(self, master_config: DictConfig, sweep_overrides: Sequence[str]) -> DictConfig:
         seeds = [number for number, item in enumerate(sweep_overrides) if _SEED.fullmatch(item)]
@@ -37,7 +46,11 @@ class _Remembering:
         key = (str(hydra.job.config_name), tuple(hydra.overrides.hydra), others)
         if key not in self._composed:
             compose = type(self._loader).load_sweep_config
-            self._composed[key] = compose(self._loader, master_config, list(sweep_overrides))
+            composed = compose(self._loader, master_config, list(sweep_overrides))
+            check_job(master_config, composed)
+            if not self._keep:
+                return composed
+            self._composed[key] = composed
         config = copy.deepcopy(self._composed[key])
         OmegaConf.copy_cache(from_config=master_config, to_config=config)
         if place is not None:

@@ -45,11 +45,12 @@ def swept(config: DictConfig) -> list[Job]:
         ValueError: The study's design cannot be made.
     """
     add_design(config)
-    if not str(config.hydra.sweeper._target_).endswith(".BasicSweeper"):
+    loader = GlobalHydra.instance().config_loader()
+    in_turn = str(config.hydra.sweeper._target_).endswith(".BasicSweeper")
+    remember(loader, keep=in_turn)
+    if not in_turn:
         return [_job(config, None)]
     found = []
-    loader = GlobalHydra.instance().config_loader()
-    remember(loader)
     for job in expand(config, config.hydra.overrides.task):
         cfg = loader.load_sweep_config(config, job)
         try:

@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 from ablate.messages import aligned
 from ablate.records.epochs import TIMES
 from ablate.records.run_directory import RunDirectory
-from ablate.records.study_directory import write_study_file
-from ablate.runs.resume import Action, look
+from ablate.records.study_directory import PLAN, StudyDirectory, studies_in
+from ablate.runs.resume import Action, inspect_run
 from ablate.sweeps.jobs import Member
 
 _WORDS = {
@@ -63,13 +63,13 @@ def cells(members: Sequence[Member], cohorts: Sequence[Sequence[Member]], earlie
 
 def _cell(member: Member, cohort: int | None, history: Sequence["_Earlier"]) -> Cell:
     directory, epochs = RunDirectory(member.folder), member.cfg.train.epochs
-    found = look(member.cfg, directory, None)
-    action = found.decision.action
+    earlier = inspect_run(member.cfg, directory, None)
+    action = earlier.decision.action
     state = _WORDS[action]
-    if action is Action.KEEP and found.stale:
-        state += f", stale ({'; '.join(found.stale)})"
-    elif action is Action.START and found.record is not None:
-        state += f" again ({found.decision.why})" if found.decision.why else " again"
+    if action is Action.KEEP and earlier.stale:
+        state += f", stale ({'; '.join(earlier.stale)})"
+    elif action is Action.START and earlier.record is not None:
+        state += f" again ({earlier.decision.why})" if earlier.decision.why else " again"
     if action in (Action.KEEP, Action.LEAVE):
         return Cell(_name(member.folder), state, epochs, epochs, None, 0.0, "")
     done = len(directory.read_epochs()) if action is Action.RESUME else 0
@@ -94,19 +94,18 @@ class _Earlier:
 
 
 def _history(folder: Path) -> Iterator[_Earlier]:
-    for file in folder.glob("*/*/*/run.json"):
+    for directory in (run for study in studies_in(folder) for run in study.runs()):
         try:
-            record = RunDirectory(file.parent).read_record()
-            if record is None or record["status"] != "complete":
-                continue
-            config, epochs = record["config"], record["config"]["train"]["epochs"]
-            seconds = sum(record["times"][part] for part in TIMES) / epochs
-            yield _Earlier(
-                seconds * record["provenance"]["threads"], _model(config), json.dumps(config["model"]["base"]),
-                _task(config), str(record["started"]),
-            )  # fmt: skip
-        except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
+            record = directory.read_record()
+        except ValueError:
             continue
+        if record is None or record.task is not None or not record.is_complete or not record.planned_epochs:
+            continue
+        seconds = sum(record.times[part] for part in TIMES) / record.planned_epochs
+        yield _Earlier(
+            seconds * (record.provenance.threads or 0), _model(record.config), json.dumps(record.base),
+            _task(record.config), record.started,
+        )  # fmt: skip
 
 
 def _model(config: Mapping[str, Any]) -> str:
@@ -181,4 +180,4 @@ def show(members: Sequence[Member], cohorts: Sequence[Sequence[Member]], study: 
     print(summary(found, len(training), os.cpu_count() or 1))
     if any(cell.core_seconds is not None for cell in todo):
         made = datetime.now(UTC).isoformat(timespec="seconds")
-        write_study_file(folder, "plan", made, {"made": made, "cells": [asdict(cell) for cell in todo]})
+        StudyDirectory(folder).write(PLAN, made, {"made": made, "cells": [asdict(cell) for cell in todo]})

@@ -11,6 +11,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.config.validation import validate
+from ablate.files import refuse_links
 from ablate.messages import aligned
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import Store
@@ -90,14 +91,17 @@ def failures(jobs: Sequence[Job]) -> str:
     for job in jobs:
         if job.folder is None:
             continue
+        status, epoch, cause = "not started", "–", ""
         try:
-            record = RunDirectory(job.folder).read_record() or {"status": "not started"}
-        except ValueError as unreadable:
-            record = {"status": "unreadable", "error": {"message": str(unreadable)}}
-        if record["status"] != "complete":
-            error = record.get("error") or {}
-            cause = str(error.get("message", "")).split("\n")[0]
-            rows.append((str(job.folder), record["status"], str(error.get("epoch", "–")), cause))
+            record = RunDirectory(job.folder).read_record()
+        except ValueError as error:
+            record, status, cause = None, "unreadable", str(error)
+        if record is not None:
+            status, cause = record.status.value, record.cause
+            if record.error is not None and record.error.epoch is not None:
+                epoch = str(record.error.epoch)
+        if record is None or not record.is_complete:
+            rows.append((str(job.folder), status, epoch, cause))
     if not rows:
         return ""
     table = [("run", "status", "epoch", "cause"), *rows]
@@ -111,6 +115,8 @@ def failures(jobs: Sequence[Job]) -> str:
 
 
 def _check_folder(folder: Path) -> None:
+    # Hydra writes the configuration and the log before the run itself begins.
+    refuse_links(folder, *folder.glob("*"), *(folder / ".hydra").glob("*"))
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
     if not existing.is_dir():
         raise ValueError(f"{existing}: is not a folder, and the runs' folders would be in it; move it away")

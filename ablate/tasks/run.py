@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from ablate.files import atomic_write
 from ablate.records.epochs import Epoch
+from ablate.records.record import DataFacts, Size
 from ablate.records.run_directory import RunDirectory
 
 log = logging.getLogger(__name__)
@@ -26,10 +27,11 @@ class Run:
         self.rows = directory.read_epochs()
         self.state = self._restore() if self.rows else None
         if self.state is None:
-            self.rows = []  # without what it had learned, it starts anew
+            self.rows = []  # without its state, it restarts
         self._kept: Any = None
         self.planned: int | None = None
-        self.facts: dict[str, Any] = {}
+        self.data: DataFacts | None = None
+        self.size = Size()
 
     def stream(self, name: str, epoch: int = 0) -> int:
         """Returns the seed of a random stream, of 63 bits: it depends on the run's seed, the name and the epoch alone.
@@ -62,7 +64,9 @@ class Run:
             parameters: Of the model.
             flops: Of one example's forward pass.
         """
-        self.facts = {"data": data, "digest": data_digest, "parameters": parameters, "flops": flops}
+        if data or data_digest:
+            self.data = DataFacts(name=data or None, sha256=data_digest or None, images={})
+        self.size = Size(parameters=parameters or None, flops=flops or None)
 
     def end_epoch(self, row: Epoch) -> None:
         """Writes an epoch that has ended."""
@@ -82,7 +86,7 @@ class Run:
         try:
             saved = torch.load(self._directory.checkpoint_file, weights_only=True)
         except Exception as error:  # of many kinds, and all mean that there is no usable state
-            log.warning("%s: no usable state (%s); the run starts anew", self._directory.folder, error)
+            log.warning("%s: no usable state (%s); the run is restarted", self._directory.folder, error)
             return None
         self.rows = self.rows[: saved["epochs"]]
         return saved["state"] if len(self.rows) == saved["epochs"] else None

@@ -20,8 +20,8 @@ import logging
 import math
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.records import provenance
-from ablate.records.epochs import Epoch, summarise, total_times
+from ablate.records.epochs import RESERVED, Epoch, summarise, total_times
+from ablate.records.record import ModelFacts, RunRecord, Size, Status, config_of_others, describe_error
 from ablate.records.run_directory import RunDirectory
 from ablate.tasks.run import Run
 
@@ -76,26 +77,29 @@ def _train(function: Task, cfg: DictConfig, folder: Path, overrides: list[str]) 
     with directory.lock(lambda: log.info("%s is being run by another process; waiting for it", name)):
         earlier = _earlier(directory, identity(cfg))
         metric = str(OmegaConf.select(cfg, "study.metric", default="test_accuracy"))
-        if earlier is not None and earlier["status"] == "complete":
+        if earlier is not None and earlier.is_complete:
             log.info("%s is complete already: %s", name, folder)
-            return float(earlier["results"][metric]["final"])
+            return earlier.value(metric)
         run = Run(cfg, directory)
-        record = _describe(function, cfg, overrides, run, earlier or {})
+        record = _describe(function, cfg, overrides, run, earlier)
         directory.write_record(record)
         try:
             _epochs(function(cfg, run), run, name, metric)
         except BaseException as error:
-            status = "failed" if isinstance(error, Exception) else "interrupted"
-            text = "".join(traceback.format_exception(error))
-            what = {"type": type(error).__name__, "message": str(error), "epoch": len(run.rows) + 1, "traceback": text}
-            directory.write_record({**record, "status": status, "error": what, "ended": _now()})
+            status = Status.FAILED if isinstance(error, Exception) else Status.INTERRUPTED
+            failure = describe_error(error, len(run.rows) + 1)
+            directory.write_record(replace(record, status=status, error=failure, ended=_now()))
             raise
-        _note(record, run)
-        results = summarise(run.rows)
-        record |= {"status": "complete", "results": results, "times": total_times(run.rows), "ended": _now()}
+        record = replace(
+            _noted(record, run),
+            status=Status.COMPLETE,
+            results=summarise(run.rows),
+            times=total_times(run.rows),
+            ended=_now(),
+        )
         directory.write_record(record)
-    log.info("%s: %s %.6g after %d epochs, %s", name, metric, results[metric]["final"], len(run.rows), folder)
-    return float(results[metric]["final"])
+    log.info("%s: %s %.6g after %d epochs, %s", name, metric, record.value(metric), len(run.rows), folder)
+    return record.value(metric)
 
 
 def _epochs(rows: Iterator[Row], run: Run, name: str, metric: str) -> None:
@@ -108,6 +112,9 @@ def _epochs(rows: Iterator[Row], run: Run, name: str, metric: str) -> None:
         seconds = time.perf_counter() - start
         if metric not in values:
             raise ValueError(f"study.metric={metric}: the task yields {', '.join(values)}, and not that")
+        for key in values:
+            if key in RESERVED:
+                raise ValueError(f"the task yields {key}, which is a column of ablate's own; call it something else")
         row: Epoch = {"epoch": len(run.rows) + 1, **{str(key): float(value) for key, value in values.items()}}
         row |= {"train_seconds": seconds, "eval_seconds": 0.0, "data_seconds": 0.0}
         run.end_epoch(row)
@@ -125,67 +132,63 @@ def identity(cfg: DictConfig) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _earlier(directory: RunDirectory, run_id: str) -> dict[str, Any] | None:
+def _earlier(directory: RunDirectory, run_id: str) -> RunRecord | None:
     try:
         record = directory.read_record()
     except ValueError as error:
-        log.warning("%s: %s; the run starts anew", directory.folder, error)
+        log.warning("%s: %s; the run is restarted", directory.folder, error)
         return None
-    if record is not None and record.get("id") != run_id:
+    if record is not None and record.id != run_id:
         raise ValueError(
-            f"{directory.folder}: holds the run of another configuration ({record.get('id')}, this one is {run_id}); "
+            f"{directory.folder}: holds the run of another configuration ({record.id}, this one is {run_id}); "
             "let the defaults list begin with ablate_task, whose folders have the identity in their names"
         )
     return record
 
 
-def _describe(
-    function: Task, cfg: DictConfig, overrides: list[str], run: Run, earlier: Mapping[str, Any]
-) -> dict[str, Any]:
+def _describe(function: Task, cfg: DictConfig, overrides: list[str], run: Run, earlier: RunRecord | None) -> RunRecord:
+    """Returns the record of a task's run at its start."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    settings = {key: value for key, value in plain.items() if key not in (*_NO_RESULT, "seed")}
     module = inspect.getmodule(inspect.unwrap(function))
     file = Path(getattr(module, "__file__", None) or sys.argv[0])
-    code = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else "unknown"
-    found = provenance.collect()
-    found["code"]["sources"][file.name] = code
-    record = {
-        "status": "running",
-        "id": identity(cfg),
-        "task": f"{file.stem}.{inspect.unwrap(function).__name__}",
-        "study": str(cfg.study.name),
-        "variant": str(cfg.variant),
-        "seed": int(cfg.seed),
-        "config": {
-            "seed": int(cfg.seed),
-            "study": {"metric": "test_accuracy", "claims": [], **plain["study"]},
-            "model": {"name": str(cfg.variant), "base": {}, "edits": {}},
-            "hardware": {"precision": "of the task"},
-            "data": {},
-            "train": {"epochs": 0},
-            "settings": settings,
-        },
-        # Of what a label is made: the settings are the task's own.
-        "overrides": [f"settings.{text.lstrip('+')}" for text in overrides if "=" in text],
-        "started": earlier.get("started", _now()),
-        "starts": [*earlier.get("starts", []), {"started": _now(), **provenance.process()}],
-        "pairing": {"initial_weights": {}, "first_epoch_order": ""},
-        "provenance": {**found, "accelerator": "of the task", "threads": 0},
-    }
-    _note(record, run)
-    return record
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else "unknown"
+    came_from = provenance.collect()
+    sources = {**came_from.code.sources, file.name: digest}
+    started = _now()
+    record = RunRecord(
+        status=Status.RUNNING,
+        id=identity(cfg),
+        task=f"{file.stem}.{inspect.unwrap(function).__name__}",
+        study=str(cfg.study.name),
+        variant=str(cfg.variant),
+        seed=int(cfg.seed),
+        config=config_of_others(
+            str(cfg.variant),
+            int(cfg.seed),
+            study={"metric": "test_accuracy", "claims": [], **plain["study"]},
+            settings={key: value for key, value in plain.items() if key not in (*_NO_RESULT, "seed")},
+            precision="of the task",
+        ),
+        # Labels are made of these: the settings are the task's own.
+        overrides=tuple(f"settings.{text.lstrip('+')}" for text in overrides if "=" in text),
+        started=started if earlier is None else earlier.started,
+        starts=(*(earlier.starts if earlier is not None else ()), provenance.process(started)),
+        model=ModelFacts(after=Size()),
+        data=None,
+        pairing=None,
+        provenance=replace(came_from, code=replace(came_from.code, sources=sources)),
+    )
+    return _noted(record, run)
 
 
-def _note(record: dict[str, Any], run: Run) -> None:
-    """Puts into a record what the task has said of itself."""
-    size = {name: run.facts.get(name, 0) for name in ("parameters", "flops")}
-    record["config"]["train"]["epochs"] = run.planned or len(run.rows)
-    record["model"] = {"before": size, "after": size, "layers": {}}
-    record["data"] = {
-        "name": run.facts.get("data") or "the task's",
-        "sha256": run.facts.get("digest", ""),
-        "images": {},
-    }
+def _noted(record: RunRecord, run: Run) -> RunRecord:
+    """Returns a record with what the task has said of itself."""
+    return replace(
+        record,
+        config={**record.config, "train": {"epochs": run.planned or len(run.rows)}},
+        model=ModelFacts(before=run.size, after=run.size),
+        data=run.data,
+    )
 
 
 def _now() -> str:

@@ -9,29 +9,31 @@ from pathlib import Path
 from typing import Any
 
 from ablate.config.targets import instantiate
+from ablate.messages import install_hint
+from ablate.records.record import RunRecord
 
 log = logging.getLogger(__name__)
 
-_PARTS = ("model", "optimizer", "scheduler", "data", "train", "hardware")  # of a configuration, that a tracker shows
-# What `_target_` of a logger needs, by its module.
+_PARTS = ("model", "optimizer", "scheduler", "data", "train", "hardware")  # of a configuration, shown by trackers
+# The package that a tracker needs, by the module in its `_target_`.
 _PACKAGES = {"tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
 
 
 class Tracker(ABC):
-    """Sends a run to a tracking tool. Any method may raise: the run then goes on without the tool."""
+    """Sends a run to a tracking tool. If a method raises, the run continues without the tool."""
 
     @abstractmethod
-    def start(self, record: Mapping[str, Any], folder: Path, earlier: str | None, epochs: int) -> str | None:
-        """Starts a run, or goes on with it.
+    def start(self, record: RunRecord, folder: Path, earlier: str | None, epochs: int) -> str | None:
+        """Starts a run, or resumes it.
 
         Args:
             record: The run's record.
             folder: The run directory.
-            earlier: What this returned at an earlier start of the run, if it goes on from there.
-            epochs: How many are complete.
+            earlier: What this method returned at an earlier start of the run, if the run is resumed.
+            epochs: Number of complete epochs.
 
         Returns:
-            What the tool calls the run, to be kept in its record.
+            The name or number that the tool gives the run, to be kept in its record.
         """
 
     @abstractmethod
@@ -39,33 +41,35 @@ class Tracker(ABC):
         """Takes the metrics of a complete epoch, counted from 1."""
 
     @abstractmethod
-    def end(self, record: Mapping[str, Any]) -> None:
-        """Takes how the run ended."""
+    def end(self, record: RunRecord) -> None:
+        """Takes the record of the run at its end."""
 
     def publish(self, study: str, report: Path) -> bool:
-        """Takes the folder of a study's report, and returns whether the tool keeps such."""
+        """Takes the folder of a study's report, and returns whether the tool stores reports."""
         return False
 
 
 class Trackers:
-    """The trackers of a run. What goes wrong with one is logged, and the run goes on without it.
+    """The trackers of a run. If one raises, that is logged, and the run continues without it.
 
     Args:
         loggers: The `logger` part of a configuration: `_target_` and arguments by name.
-        run: What the run is called in messages.
+        run: The name of the run in messages.
     """
 
     def __init__(self, loggers: Mapping[str, Any], run: str) -> None:
         self._run = run
         self._open: dict[str, Tracker] = {name: instantiate(f"logger.{name}", node) for name, node in loggers.items()}
 
-    def start(self, record: dict[str, Any], folder: Path, epochs: int, earlier: Mapping[str, str | None]) -> None:
-        """Starts the run with each tracker, and notes in its record what each calls it."""
-        if self._open:
-            record["trackers"] = dict(earlier)
+    def start(
+        self, record: RunRecord, folder: Path, epochs: int, earlier: Mapping[str, str | None]
+    ) -> dict[str, str | None]:
+        """Starts the run with each tracker, and returns what each calls it, for its record."""
+        names = dict(earlier) if self._open else {}
         for name, tracker in self._each():
             with self._without(name):
-                record["trackers"][name] = tracker.start(record, folder, earlier.get(name), epochs)
+                names[name] = tracker.start(record, folder, earlier.get(name), epochs)
+        return names
 
     def epoch(self, row: Mapping[str, float]) -> None:
         """Sends a row of epochs.csv."""
@@ -74,8 +78,8 @@ class Trackers:
             with self._without(name):
                 tracker.epoch(int(row["epoch"]), values)
 
-    def end(self, record: Mapping[str, Any]) -> None:
-        """Sends how the run ended."""
+    def end(self, record: RunRecord) -> None:
+        """Sends the record of the run at its end."""
         for name, tracker in self._each():
             with self._without(name):
                 tracker.end(record)
@@ -85,11 +89,11 @@ class Trackers:
 
     @contextmanager
     def _without(self, name: str) -> Iterator[None]:
-        """Goes on without a tracker that raises."""
+        """Continues without a tracker that raises."""
         try:
             yield
         except Exception as error:
-            log.warning("%s goes on without logger=%s: %s: %s", self._run, name, type(error).__name__, error)
+            log.warning("%s continues without logger=%s: %s: %s", self._run, name, type(error).__name__, error)
             del self._open[name]
 
 
@@ -102,32 +106,31 @@ def check_loggers(loggers: Mapping[str, Any]) -> None:
     for name, node in loggers.items():
         package = _PACKAGES.get(str(node.get("_target_", "")).rpartition(".")[0].rpartition(".")[2])
         if package is not None and importlib.util.find_spec(package) is None:
-            raise ValueError(f"logger={name}: {package} is not installed; pip install 'ablate[{package}]'")
+            raise ValueError(f"logger={name}: {package} is not installed; {install_hint(package)}")
 
 
-def parameters(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the settings of a run by dotted key, as trackers show them, and the size of its model."""
-    config = record["config"]
-    found = {"seed": config["seed"]}
+def parameters(record: RunRecord) -> dict[str, Any]:
+    """Returns the settings of a run by dotted key, as trackers show them."""
+    settings = {"seed": record.seed}
     for part in _PARTS:
-        found |= dict(_leaves(config[part], f"{part}."))
-    return found
+        settings |= dict(_leaves(record.config[part], f"{part}."))
+    return settings
 
 
-def tags(record: Mapping[str, Any]) -> dict[str, str]:
-    """Returns what one looks a run up by."""
-    return {name: str(record[name]) for name in ("study", "variant", "seed", "id")}
+def tags(record: RunRecord) -> dict[str, str]:
+    """Returns the tags by which a run is searched for."""
+    return {"study": record.study, "variant": record.variant, "seed": str(record.seed), "id": record.id}
 
 
-def totals(record: Mapping[str, Any]) -> dict[str, float]:
-    """Returns what is known of a run once it is complete: its size, its times, and the extremes of its metrics."""
+def totals(record: RunRecord) -> dict[str, float]:
+    """Returns the numbers of a complete run: the size of its model, its times, and the extremes of its metrics."""
     results = {
-        f"{metric}.{kind}": values[kind]
-        for metric, values in record.get("results", {}).items()
-        for kind in ("maximum", "minimum")
+        f"{metric}.{kind}": value
+        for metric, result in record.results.items()
+        for kind, value in (("maximum", result.maximum), ("minimum", result.minimum))
     }
-    size = {name: float(record["model"]["after"][name]) for name in ("parameters", "flops")}
-    return {**size, **record.get("times", {}), **results}
+    size = record.model.after
+    return {"parameters": float(size.parameters or 0), "flops": float(size.flops or 0), **record.times, **results}
 
 
 def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:

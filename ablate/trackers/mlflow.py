@@ -1,15 +1,16 @@
-"""MLflow: an experiment a study, a run a run."""
+"""MLflow: an experiment for each study, a run for each run."""
 
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ablate.records.record import RunRecord, Status
 from ablate.trackers.base import Tracker, parameters, tags, totals
 
-_STATUS = {"complete": "FINISHED", "interrupted": "KILLED"}
-_BATCH = 100  # parameters that the server takes at once
-_LONGEST = 500  # characters of a value
+_STATUS = {Status.COMPLETE: "FINISHED", Status.INTERRUPTED: "KILLED"}
+_BATCH = 100  # the most parameters that the server takes in one call
+_LONGEST = 500  # the most characters of a value
 
 
 class MLflow(Tracker):
@@ -23,7 +24,7 @@ class MLflow(Tracker):
     def __init__(self, tracking_uri: str | None = None) -> None:
         self._uri = tracking_uri
 
-    def start(self, record: Mapping[str, Any], folder: Path, earlier: str | None, epochs: int) -> str:
+    def start(self, record: RunRecord, folder: Path, earlier: str | None, epochs: int) -> str:
         self._client = self._connect()
         if earlier is not None:
             self._run = earlier
@@ -31,8 +32,8 @@ class MLflow(Tracker):
             return earlier
         from mlflow.entities import Param
 
-        name = f"{record['variant']} seed {record['seed']}"
-        experiment = self._experiment(str(record["study"]))
+        name = f"{record.variant} seed {record.seed}"
+        experiment = self._experiment(record.study)
         self._run = str(self._client.create_run(experiment, tags=tags(record), run_name=name).info.run_id)
         shown = [Param(key, str(value)[:_LONGEST]) for key, value in parameters(record).items()]
         for first in range(0, len(shown), _BATCH):
@@ -42,14 +43,14 @@ class MLflow(Tracker):
     def epoch(self, number: int, values: Mapping[str, float]) -> None:
         self._log(values, number)
 
-    def end(self, record: Mapping[str, Any]) -> None:
-        if record["status"] == "complete":
-            # MLflow names its metrics by letters, digits and / . _ - only, as ours are.
-            self._log(totals(record), int(record["config"]["train"]["epochs"]))
-        self._client.set_terminated(self._run, _STATUS.get(record["status"], "FAILED"))
+    def end(self, record: RunRecord) -> None:
+        if record.is_complete:
+            # MLflow's names of metrics have letters, digits and / . _ - only; so do ours.
+            self._log(totals(record), record.planned_epochs)
+        self._client.set_terminated(self._run, _STATUS.get(record.status, "FAILED"))
 
     def publish(self, study: str, report: Path) -> bool:
-        """Takes a report as the artefacts of a run of its own."""
+        """Sends a report as the artefacts of a run of its own."""
         client = self._connect()
         run = client.create_run(self._experiment(study, client), run_name="report", tags={"study": study})
         client.log_artifacts(run.info.run_id, str(report), "report")
@@ -65,13 +66,13 @@ class MLflow(Tracker):
         from mlflow.exceptions import MlflowException
 
         client = client or self._client
-        found = client.get_experiment_by_name(study)
-        if found is None:
+        experiment = client.get_experiment_by_name(study)
+        if experiment is None:
             try:
                 return str(client.create_experiment(study))
             except MlflowException:  # another process was faster
-                found = client.get_experiment_by_name(study)
-        return str(found.experiment_id)
+                experiment = client.get_experiment_by_name(study)
+        return str(experiment.experiment_id)
 
     def _log(self, values: Mapping[str, float], step: int) -> None:
         from mlflow.entities import Metric

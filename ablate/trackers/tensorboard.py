@@ -2,20 +2,20 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from ablate.records.record import RunRecord
 from ablate.trackers.base import Tracker, parameters, tags
 
 
 class TensorBoard(Tracker):
     """Writes event files into `tensorboard/` of the run directory; `tensorboard --logdir outputs` shows all runs."""
 
-    def start(self, record: Mapping[str, Any], folder: Path, earlier: str | None, epochs: int) -> str:
+    def start(self, record: RunRecord, folder: Path, earlier: str | None, epochs: int) -> str:
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
 
         path = folder / "tensorboard"
-        # What an earlier start wrote of epochs that come again is left out.
+        # An earlier start may have written epochs that are trained again: TensorBoard hides those.
         self._writer = SummaryWriter(str(path), purge_step=epochs + 1 if earlier is not None else None)
         if earlier is None:
             shown = {**parameters(record), **tags(record)}
@@ -29,12 +29,12 @@ class TensorBoard(Tracker):
             self._writer.add_scalar(name, value, number)
         self._writer.flush()
 
-    def end(self, record: Mapping[str, Any]) -> None:
-        self._writer.add_text("status", str(record["status"]))
+    def end(self, record: RunRecord) -> None:
+        self._writer.add_text("status", str(record.status))
         self._writer.close()
 
     def publish(self, study: str, report: Path) -> bool:
-        """Takes a report's page as text and its figures as images, in `tensorboard/` of the study's folder."""
+        """Writes the page of a report as text and its figures as images, into `tensorboard/` of the study's folder."""
         import numpy as np
         from PIL import Image
         from torch.utils.tensorboard import SummaryWriter

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from ablate.files import atomic_write, keep_copy
 from ablate.records.epochs import Epoch
 from ablate.records.run_directory import RunDirectory
 from ablate.training.cohort import Trainee
@@ -36,10 +35,7 @@ def save_checkpoint(state: Mapping[str, Any], directory: RunDirectory, rows: Seq
     state = {"rows": list(rows), **state}
     buffer = io.BytesIO()  # torch hides why a write to a file fails
     torch.save(state, buffer)
-    if directory.checkpoint_file.is_file():
-        keep_copy(directory.checkpoint_file, directory.previous_checkpoint_file)
-    with atomic_write(directory.checkpoint_file, "wb") as file:
-        file.write(buffer.getbuffer())
+    directory.write_checkpoint(buffer.getbuffer())
 
 
 def resume(trainee: Trainee, directory: RunDirectory) -> list[Epoch]:

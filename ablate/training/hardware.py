@@ -5,10 +5,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
+
+from ablate.records.record import Provenance
 
 # torch sets this attribute in a way that type checkers do not see.
 _CONVOLUTIONS: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
@@ -74,7 +77,7 @@ def configured(hardware: DictConfig) -> Iterator[torch.device]:
         torch.backends.cuda.matmul.fp32_precision, _CONVOLUTIONS.fp32_precision = matmul, conv
 
 
-def describe(device: torch.device) -> dict[str, str | int]:
-    """Returns what a run records of its device: its type, its model's name, and the CPU threads in use."""
+def describe(provenance: Provenance, device: torch.device) -> Provenance:
+    """Returns what a run came from with its device: the type, the model's name, and the CPU threads in use."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return {"device": device.type, "accelerator": name, "threads": torch.get_num_threads()}
+    return replace(provenance, device=device.type, accelerator=name, threads=torch.get_num_threads())

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ablate.config.targets import instantiate
+from ablate.messages import install_hint
 from ablate.records.epochs import COSTS
 
 _PACKAGE = f"{__name__}."
@@ -65,7 +66,7 @@ class Energy(Meter):
         self._packages: list[Path] = []
         if device.type == "cuda":
             if importlib.util.find_spec("pynvml") is None:
-                raise ValueError("energy of a GPU takes NVML; pip install 'ablate[energy]'")
+                raise ValueError(f"energy of a GPU takes NVML; {install_hint('energy')}")
             import pynvml
 
             try:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ablate.config.targets import instantiate
+from ablate.messages import install_hint
 from ablate.training.meters import is_meter
 
 _OURS = ("loss", "accuracy")  # which every evaluation has
@@ -32,9 +33,7 @@ class Metrics:
     def __init__(self, config: Mapping[str, Any], classes: Sequence[str], device: torch.device) -> None:
         config = {name: node for name, node in config.items() if not is_meter(node)}
         if config and importlib.util.find_spec("torchmetrics") is None:
-            raise ValueError(
-                f"metrics.{next(iter(config))}: torchmetrics is not installed; pip install 'ablate[metrics]'"
-            )
+            raise ValueError(f"metrics.{next(iter(config))}: torchmetrics is not installed; {install_hint('metrics')}")
         for name in config:
             if name in _OURS or not str(name).isidentifier():
                 raise ValueError(f"metrics.{name}: choose another name, such as top5_accuracy")
@@ -79,19 +78,26 @@ class Metrics:
             for name, metric in metrics.items():
                 value = metric.compute()
                 if value.ndim == 0:
-                    row[name] = float(value)
+                    columns = [(name, value)]
                 elif value.shape == (len(self._classes),):
-                    row |= {f"{name}_{of}": float(part) for of, part in zip(self._classes, value, strict=True)}
+                    columns = [(f"{name}_{of}", part) for of, part in zip(self._classes, value, strict=True)]
                 elif value.shape == (len(self._classes),) * 2 and len(self._classes) <= _MOST_CLASSES:
-                    row |= {
-                        f"{name}_{of}_as_{taken}": float(part)
+                    columns = [
+                        (f"{name}_{of}_as_{taken}", part)
                         for of, parts in zip(self._classes, value, strict=True)
                         for taken, part in zip(self._classes, parts, strict=True)
-                    }
+                    ]
                 else:
                     raise ValueError(
                         f"metrics.{name}: gives values of shape {tuple(value.shape)}; one, one a class, or, of up to "
                         f"{_MOST_CLASSES} classes, one a pair of classes can be recorded"
                     )
+                for column, part in columns:
+                    if column in row:
+                        raise ValueError(
+                            f"metrics.{name}: two values would be called {column}; give metrics and classes names that "
+                            "differ in letters or digits"
+                        )
+                    row[column] = float(part)
             found.append(row)
         return found

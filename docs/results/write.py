@@ -16,18 +16,26 @@ EPOCHS = 10  # of the others, as in the Makefile
 TIMED = ("dropout_rate", "bn_place")
 OTHERS = ("dropout_kind", "dropout_rate", "dropout_place", "bn_place", "weight_decay", "optimizers")
 
-# Why, in a sentence for each claim and verdict; a claim whose verdict changes needs another sentence.
+# The explanation of each claim by its verdict; a claim whose verdict changes needs another one.
 WHY = {
-    ("plain_is_most_accurate", "supported"): "What dropout takes away is many times what a seed changes.",
-    ("dropout_is_least_accurate", "inconclusive"): "It is far below plain, but not apart from dropout with batch norm: "
-    "the difference of those two is smaller than what another seed does to it.",
-    ("batch_norm_recovers_part", "inconclusive"): "Below plain it certainly is; whether batch norm wins anything back "
-    "from dropout cannot be told from these runs, and what it wins is small if it does.",
-    ("dropout_is_faster", "refuted"): "Dropout is work of its own, and the layers after it compute on zeros as they do "
-    "on other numbers.",
-    ("dropout_is_faster", "inconclusive"): "Dropout is a small piece of work of its own, and spares none: the layers "
-    "after it compute on zeros as they do on other numbers. The clock cannot tell the rest from nothing.",
-    ("batch_norm_is_slowest", "supported"): "It stands where the network is widest in pixels, and there it costs about "
+    ("plain_is_most_accurate", "supported"): "Dropout costs many times what another seed changes.",
+    ("dropout_is_least_accurate", "inconclusive"): "It is far below plain, but cannot be told from dropout with batch "
+    "norm: another seed changes that difference by more than its own size.",
+    (
+        "batch_norm_recovers_part",
+        "inconclusive",
+    ): "It is certainly below plain. Whether batch norm wins back anything "
+    "of what dropout costs cannot be told from these runs; if it does, it is little.",
+    (
+        "dropout_is_faster",
+        "refuted",
+    ): "Dropout adds computation of its own, and the layers after it take as long on zeros as on other numbers.",
+    (
+        "dropout_is_faster",
+        "inconclusive",
+    ): "Dropout adds a little computation and saves nothing, since the layers "
+    "after it take as long on zeros as on other numbers. What it adds is too little for these runs to measure.",
+    ("batch_norm_is_slowest", "supported"): "It stands where the images have the most pixels, and there it costs about "
     "as much as the convolution before it.",
     ("dropout_costs_accuracy", "supported"): "LeNet-5 is so small that it underfits, and dropout makes it smaller.",
 }
@@ -39,9 +47,10 @@ def page() -> str:
     parts = [
         "# What became of the six conclusions",
         "",
-        "The first study, a homework report with one run a variant, drew six conclusions. Here are the same networks "
-        f"on the same data, {_runs(first)}, 50 epochs each, and what a reviewer would let stand. All figures are after "
-        "the last epoch; intervals are of paired differences over seeds, of times over rounds in turns, at 95 %.",
+        "The first study, a homework report with one run for each variant, drew six conclusions. Here the same "
+        f"networks were trained on the same data in {_runs(first)} of 50 epochs each, and the conclusions tested. All "
+        "figures are after the last epoch. Intervals have a level of 95 %: for accuracies they are of paired "
+        "differences over seeds, for times of the rounds in which the variants took turns.",
         "",
         *_table(["conclusion", "published", "ours", "verdict", "why"], map(_conclusion, first["claims"])),
         "",
@@ -52,35 +61,36 @@ def page() -> str:
         "",
         "## What one run would have said",
         "",
-        "Draw one run of each variant from ours, in every way, and conclude from their order, as the source did:",
+        "The source concluded from the order of single runs. Choose one of our runs for each variant, in every "
+        "possible way, and conclude as it did:",
         "",
-        *_table(["conclusion", "draws", "drawn so", "reversed in at least one part"], _draws(first)),
+        *_table(["conclusion", "choices", "agree", "reverse at least one part"], _draws(first)),
         "",
-        "A single run a variant gets the large effects right. On the small ones it says, as surely, whatever the seeds "
-        "happen to say.",
+        "Single runs get the large effects right. On the small ones they depend on the seed, and nothing in them shows "
+        "it.",
         "",
-        "## Reasons, as studies of their own",
+        "## The reasons, as studies of their own",
         "",
-        "Why it is so, the source says too. `make studies` repeats all of these.",
+        "The source also gives reasons for its conclusions. These studies test them; `make studies` repeats all.",
         "",
-        "The whole of a command repeats its numbers to the last digit on such a machine. A part of it, such as one "
-        "seed, trains the runs in other cohorts, whose rounding differs, and training amplifies rounding.",
+        "On the same kind of machine, each command repeats its numbers to the last digit. A part of it, such as one "
+        "seed, trains the runs in other cohorts, where sums are rounded differently, and training amplifies rounding.",
         "",
         *_reasons(),
-        "## What we cannot say",
+        "## What these runs cannot say",
         "",
-        "- The source names neither its optimizer nor its augmentation nor the kind of dropout. Ours are the settings "
-        "that come nearest to its figures; of its own, nothing follows.",
+        "- The source names neither its optimizer nor its augmentation nor the kind of its dropout. Ours are the "
+        "settings that come nearest to its figures; its own may have behaved differently.",
         *_outside(first),
-        "- Times are of one kind of machine, a CPU of two cores with one thread, where a layer costs what it computes. "
-        "On a GPU, starting a layer costs more than LeNet's layers compute.",
+        "- Times were measured on one kind of machine, a CPU of two cores with one thread, where a layer takes as long "
+        "as its computation. On a GPU, starting a layer of LeNet takes longer than computing it.",
     ]
     return "\n".join(parts) + "\n"
 
 
 def _results(study: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((HERE / study / "results.json").read_text(encoding="utf-8"))
-    return found
+    results: dict[str, Any] = json.loads((HERE / study / "results.json").read_text(encoding="utf-8"))
+    return results
 
 
 def _runs(results: Mapping[str, Any]) -> str:
@@ -133,7 +143,7 @@ def _reasons() -> Iterator[str]:
         results = _results(study)
         yield f"### [{results['study']['title']}]({study}/report.md)"
         yield ""
-        yield f"{_runs(results)}, {EPOCHS} epochs each. Repeated by"
+        yield f"{_runs(results)}, {EPOCHS} epochs each. The commands are"
         yield ""
         yield "```"
         yield f"python -m ablate -m study={study} 'seed=range(6)' train.epochs={EPOCHS}"
@@ -153,8 +163,8 @@ def _outside(results: Mapping[str, Any]) -> Iterator[str]:
     if outside:
         named = ", ".join(f"{row['variant']}'s {row['metric'].replace('_', ' ').replace('.', ', ')}" for row in outside)
         yield (
-            f"- {len(outside)} of {len(results['published'])} published figures lie outside of what one more run of "
-            f"ours would give ({named}): the source's settings were not quite these."
+            f"- {len(outside)} of {len(results['published'])} published figures lie outside the prediction interval "
+            f"for one more run of ours ({named}): the source's settings were not quite these."
         )
 
 

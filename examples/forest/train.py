@@ -1,4 +1,4 @@
-"""What makes a random forest: an ablation of scikit-learn's, on its images of digits.
+"""What each part of a random forest contributes: an ablation of scikit-learn's, on its images of digits.
 
 python train.py -m
 ablate report outputs/forest
@@ -20,7 +20,7 @@ import ablate
 def train(cfg: DictConfig, run: ablate.Run) -> Iterator[dict[str, float]]:
     """Fits a forest, and yields its accuracy: the whole training is one epoch."""
     images, labels = load_digits(return_X_y=True)
-    # A stream of its own for the split, so that all variants of a seed are tested on the same images.
+    # The stream depends on the seed only, so that all variants of a seed are tested on the same images.
     split = run.stream("split") % 2**32
     x_train, x_test, y_train, y_test = train_test_split(images, labels, test_size=0.3, random_state=split)
     run.describe(data="scikit-learn's digits")

@@ -35,7 +35,7 @@ class Transformer(nn.Module):
         x = self.characters(text)
         if self.parts["position"]:
             x = x + self.places
-        later = self.later if self.parts["attention"] else ~torch.eye(len(self.later)).bool()  # or itself alone
+        later = self.later if self.parts["attention"] else ~torch.eye(len(self.later)).bool()  # or only itself
         for block in self.blocks:
             x = block(x, src_mask=later)
         return self.head(x)

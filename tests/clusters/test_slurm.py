@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from guides import to_the_letter
+from hold import held
 from reading_runs import record_of, results_of
 from running_clusters import Slurm, wait_for
 
@@ -17,7 +18,8 @@ SLURM = (
     "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=null",
     "hydra.launcher.timeout_min=5", "hydra.launcher.partition=low",
 )  # fmt: skip
-SLOW = ("train.epochs=60",)
+LONG = "train.epochs=8"  # of which two cohorts of two runs are held in the fourth
+HELD = 6
 
 
 def folders(study: Path) -> list[Path]:
@@ -58,50 +60,78 @@ def test_the_guide_to_the_letter(slurm: Slurm, tmp_path: Path) -> None:
     assert records(tmp_path / "outputs" / "demo") == found
 
 
+@pytest.fixture
+def under_way(slurm: Slurm, command: Command, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A sweep of two tasks, each held in the fourth epoch of its runs until `let_go`."""
+    study = tmp_path / "study"
+    process = start(slurm, command(*SLURM, LONG, *held(tmp_path / "gate", HELD)), tmp_path)
+    try:
+        wait_for(lambda: len(epochs(study)) == 4 and min(epochs(study)) >= 2, 600, "two epochs of all runs")
+        assert process.poll() is None and running(slurm) == 2
+        yield process
+    finally:
+        let_go(tmp_path)
+        process.kill()
+        process.communicate()
+
+
+def let_go(folder: Path) -> None:
+    (folder / "gate").unlink(missing_ok=True)
+
+
+def running(slurm: Slurm, partition: str = "low") -> int:
+    """How many tasks have processes, also such as are being ended."""
+    return len(slurm.run("squeue", "-h", "-r", "-p", partition, "-t", "running,completing", "-o", "%i").stdout.split())
+
+
 def test_a_cancelled_task_is_named_and_the_command_goes_on_with_it(
-    slurm: Slurm, command: Command, tmp_path: Path
+    slurm: Slurm, command: Command, under_way: "subprocess.Popen[str]", tmp_path: Path
 ) -> None:
     study = tmp_path / "study"
-    process = start(slurm, command(*SLURM, *SLOW), tmp_path)
-    wait_for(lambda: len(epochs(study)) == 4 and min(epochs(study)) >= 2, 600, "two epochs of all runs")
     first = slurm.run("squeue", "-h", "-r", "-o", "%i").stdout.split()[0]
     slurm.run("scancel", first)
-    code, said = end(process)
+    wait_for(lambda: running(slurm) == 1, 60, "the end of the cancelled task")
+    let_go(tmp_path)
+    code, said = end(under_way)
     assert code == 1
     assert "2 of 4 runs did not end well" in said
     before = epochs(study)
-    assert 2 <= min(before) < 60
+    assert 2 <= min(before) < 8
     # The study is finished on this machine, from the same run directories.
-    code, said = end(start(slurm, command("hydra/launcher=cohort", *SLOW), tmp_path))
+    again = command("hydra/launcher=cohort", LONG, *held(tmp_path / "gate", HELD))
+    let_go(tmp_path)
+    code, said = end(start(slurm, again, tmp_path))
     assert code == 0, said
     assert [record["status"] for record in records(study)] == ["complete"] * 4
     assert sorted(len(record["starts"]) for record in records(study)) == [1, 1, 2, 2]
 
 
-def test_a_displaced_task_is_queued_again_and_resumes(slurm: Slurm, command: Command, tmp_path: Path) -> None:
+def test_a_displaced_task_is_queued_again_and_resumes(
+    slurm: Slurm, under_way: "subprocess.Popen[str]", tmp_path: Path
+) -> None:
     study = tmp_path / "study"
-    process = start(slurm, command(*SLURM, *SLOW), tmp_path)
-    wait_for(lambda: len(epochs(study)) == 4 and min(epochs(study)) >= 2, 600, "two epochs of all runs")
-    slurm.run("sbatch", "--partition=high", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 2")
-    code, said = end(process)
+    wrap = f"--wrap=while [ -e {tmp_path}/gate ]; do sleep 0.1; done"
+    slurm.run("sbatch", "--partition=high", "--nodes=2", "--exclusive", "--output=/dev/null", wrap)
+    wait_for(lambda: running(slurm, "high") == 1 and running(slurm) == 0, 60, "the displacement")
+    let_go(tmp_path)
+    code, said = end(under_way)
     assert code == 0, said
     found = records(study)
     assert [record["status"] for record in found] == ["complete"] * 4
-    assert any(len(record["starts"]) == 2 for record in found)
-    assert epochs(study) == [60] * 4
+    assert [len(record["starts"]) for record in found] == [2] * 4
+    assert epochs(study) == [8] * 4
 
 
-def test_the_loss_of_a_node_costs_no_result(slurm: Slurm, command: Command, tmp_path: Path) -> None:
+def test_the_loss_of_a_node_costs_no_result(slurm: Slurm, under_way: "subprocess.Popen[str]", tmp_path: Path) -> None:
     study = tmp_path / "study"
-    process = start(slurm, command(*SLURM, *SLOW), tmp_path)
-    wait_for(lambda: len(epochs(study)) == 4 and min(epochs(study)) >= 2, 600, "two epochs of all runs")
     node = slurm.run("squeue", "-h", "-r", "-t", "running", "-o", "%N").stdout.split()[0]
     slurm.kill_node(node)
+    let_go(tmp_path)
     try:
-        code, said = end(process)
+        code, said = end(under_way)
     finally:
         slurm.start_node(node)
-        time.sleep(1)
+        wait_for(lambda: slurm.idle() == 2, 60, "the node's return")
     assert code == 0, said
     assert [record["status"] for record in records(study)] == ["complete"] * 4
 
@@ -117,7 +147,7 @@ def test_what_slurm_refuses_is_said(slurm: Slurm, command: Command, tmp_path: Pa
 def test_what_would_wait_for_ever_is_cancelled_and_said(slurm: Slurm, command: Command, tmp_path: Path) -> None:
     code, said = end(start(slurm, command(*SLURM, "hydra.launcher.cpus_per_task=64"), tmp_path))
     assert code == 1
-    assert "plain seed 0 not started: Slurm would let it wait for ever" in said
+    assert "plain seed 0 not started: it would wait for ever" in said
     assert "`sinfo --Node --long` lists the nodes" in said
     assert "Traceback" not in said
     assert not slurm.run("squeue", "-h").stdout

@@ -79,6 +79,18 @@ def test_a_row_an_epoch(tmp_path: Path, outputs: Path) -> None:
     assert [row["val_loss"] for row in first] == pytest.approx([2, 1, 0.2])
 
 
+def test_runs_of_other_lengths_are_of_one_variant(tmp_path: Path, outputs: Path) -> None:
+    rows = [(v, s, e, 0.1 * e + 0.01 * s) for v in ("plain", "bn") for s in range(3) for e in range(2 + s)]
+    table = write(tmp_path / "epochs.csv", [("variant", "seed", "at", "acc"), *rows])
+    assert run_command(["import", "csv", str(table), "--study=mine", "--metric=acc", "--epoch=at"]) == 0
+    assert run_command(["report", str(outputs / "mine")]) == 0
+    results = json.loads((outputs / "mine" / "report" / "results.json").read_text())
+    assert [variant["label"] for variant in results["variants"]] == ["plain", "bn"]
+    assert results["comparisons"][0]["pairs"] == 3
+    page = (outputs / "mine" / "report" / "report.md").read_text()
+    assert "2, 3 and 4 epochs each" in page and "python -m ablate" not in page
+
+
 def test_settings_make_variants_and_a_second_time_replaces(tmp_path: Path, outputs: Path) -> None:
     rows = [("plain", seed, lr, 0.5 + lr) for lr in (0.1, 0.2) for seed in (0, 1)]
     table = write(tmp_path / "runs.csv", [("variant", "seed", "lr", "acc"), *rows])
@@ -215,15 +227,15 @@ def test_wandbs_runs_of_ablate_come_back_as_they_were(offline: Path, outputs: Pa
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        (["--metric=accuracy"], "--metric accuracy: no run has logged it; choose from acc"),
-        ([], "--metric: say which to compare"),
-        (["--metric=acc", "--variant=arms"], "has no column arms; did you mean arm?"),
+        (["--metric=accuracy"], "has no such column; choose from arm, fold, acc"),
+        ([], "--metric: say which column to compare"),
+        (["--metric=acc", "--variant=arms"], "has no such column; did you mean arm?"),
         (["--metric=acc", "--seed=arm"], "--baseline: say which variant"),
         (["--metric=acc", "--baseline=bas"], "--baseline bas: there is no such variant; did you mean base?"),
         (["--metric=acc", "--baseline=base", "--seed=arm"], "name what tells runs apart with --setting"),
         (["--metric=acc", "--experiment=x"], "--experiment is for mlflow"),
         (["--metric=train_seconds=acc"], "--metric train_seconds: give it a name"),
-        (["--metric=acc", "--epoch=arm"], "line 2: arm=base is no number"),
+        (["--metric=acc", "--epoch=arm"], "row 2, column arm: 'base' is not a number"),
         (["--metric=acc", "--study=a/b"], "--study a/b: is no name"),
     ],
 )

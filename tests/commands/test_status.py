@@ -1,5 +1,6 @@
 """`ablate status`: runs in every state, from their records alone."""
 
+import json
 import os
 import platform
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reading_runs import example_json
 
 from ablate.__main__ import run_command
 from ablate.commands.status import look, table
@@ -24,8 +26,9 @@ def make(study: Path, name: str, done: int, status: str = "running", quiet: floa
     folder.mkdir(parents=True)
     directory = RunDirectory(folder)
     start = {"host": "elsewhere", "pid": 1, **record.pop("start", {})}
-    config = {"train": {"epochs": 10}}
-    directory.write_record({"status": status, "config": config, "starts": [start], **record})
+    config = {**example_json()["config"], "train": {"epochs": 10}}
+    content = example_json(status=status, config=config, starts=[start], **record)
+    directory.record_file.write_text(json.dumps(content))
     rows = [
         {"epoch": number, "test_accuracy": number / 20, "train_seconds": 1.5, "eval_seconds": 0.4, "data_seconds": 0.1}
         for number in range(1, done + 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.records import run_directory
+from ablate.records.study_directory import StudyDirectory, read_study_file
 from ablate.sweeps.jobs import compose
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -41,8 +41,8 @@ def test_a_timing_is_written_and_preferred_by_the_report(ablate: Run, tmp_path: 
     assert "wider than the 0.00% asked for; more --rounds" in timed.stderr
     assert re.search(r"^\| dropout \| [\d.]+ \| [\d.]+ \| [\d.]+ \| [\d.]+ \| [\d.]+ to [\d.]+ \|", timed.stdout, re.M)
     assert re.search(r"^\| drop3 \|  \| [\d.]+ \+ [\d.]+ \|$", timed.stdout, re.M)
-    (file,) = run_directory.study_files(study, "timing")
-    timing = run_directory.read_study_file(file)
+    (file,) = StudyDirectory(study).files("timing")
+    timing = read_study_file(file)
     assert timing["rounds"] + timing["disturbed"] == 18
     assert [variant["name"] for variant in timing["variants"]] == ["plain", "dropout"]
     assert timing["provenance"]["threads"] == 1
@@ -79,12 +79,12 @@ def test_what_cannot_be_timed_is_said_before_anything_starts(ablate: Run, argume
 
 
 def test_timings_are_kept_and_the_newest_comes_first(tmp_path: Path) -> None:
-    one = run_directory.write_study_file(tmp_path, "timing", "2026-01-01T00:00:00+00:00", {})
-    other = run_directory.write_study_file(tmp_path, "timing", "2026-01-02T00:00:00+00:00", {})
-    assert run_directory.study_files(tmp_path, "timing") == [other, one]
+    one = StudyDirectory(tmp_path).write("timing", "2026-01-01T00:00:00+00:00", {})
+    other = StudyDirectory(tmp_path).write("timing", "2026-01-02T00:00:00+00:00", {})
+    assert StudyDirectory(tmp_path).files("timing") == [other, one]
     other.write_text("{")
     with pytest.raises(ValueError, match="cannot be read"):
-        run_directory.read_study_file(other)
+        read_study_file(other)
     other.write_text('{"format": 99}')
     with pytest.raises(ValueError, match="is not of format 1"):
-        run_directory.read_study_file(other)
+        read_study_file(other)

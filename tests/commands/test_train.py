@@ -8,8 +8,11 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from reading_runs import record_of
+from warm import Server
 
 from ablate.__main__ import run_command
 from ablate.records.run_directory import RunDirectory
@@ -150,7 +153,7 @@ def test_a_failed_run_ends_the_sweep_badly_but_not_early(ablate: Ablate, tmp_pat
     assert table[2].endswith("the loss is not finite after epoch 1; a smaller optimizer.lr may help")
     assert "Traceback" not in done.stderr
     assert "type: ablate report outputs/demo" in done.stdout
-    records = [RunDirectory(path.parent).read_record() for path in tmp_path.rglob("run.json")]
+    records = [record_of(path.parent) for path in tmp_path.rglob("run.json")]
     assert sorted(record["status"] for record in records if record) == ["complete", "complete", "complete"] + 3 * [
         "diverged"
     ]
@@ -193,12 +196,12 @@ def test_a_folder_that_cannot_be_written_to(ablate: Ablate, tmp_path: Path) -> N
     assert done.stderr.startswith(f"{folder}: cannot be written to; choose another folder with hydra.sweep.dir=")
 
 
-def test_a_reader_that_goes_away_stops_no_run(tmp_path: Path) -> None:
-    command = f"{sys.executable} -m ablate {' '.join(QUICK)} | head -0"
+def test_a_reader_that_goes_away_stops_no_run(warm: Server, tmp_path: Path) -> None:
+    command = f"{warm.shims(tmp_path / 'bin')}/python -m ablate {' '.join(QUICK)} | head -0"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     subprocess.run(command, shell=True, cwd=tmp_path, env=environment, check=True)
     (path,) = tmp_path.rglob("run.json")
-    record = RunDirectory(path.parent).read_record()
+    record = record_of(path.parent)
     assert record is not None and record["status"] == "complete"
 
 
@@ -206,7 +209,7 @@ def test_help_names_the_groups_without_torch(ablate: Ablate, tmp_path: Path) -> 
     poison = tmp_path / "poison"
     poison.mkdir()
     (poison / "torch.py").write_text("raise ImportError('torch was imported')")
-    done = ablate("--help", PYTHONPATH=f"{poison}:{Path(__file__).parents[2]}")
+    done = ablate("--help", fresh=True, PYTHONPATH=f"{poison}:{Path(__file__).parents[2]}")
     assert done.returncode == 0, done.stderr
     assert "optimizer: adam, adamw, sgd\n" in done.stdout
     assert "scheduler: constant, cosine, one_cycle\n" in done.stdout
@@ -225,3 +228,18 @@ def test_the_configuration_is_printed(ablate: Ablate, tmp_path: Path) -> None:
 def test_shell_completion(line: str, offered: str, ablate: Ablate) -> None:
     done = ablate("-sc", "query=bash", COMP_LINE=f"ablate {line}", COMP_POINT=str(len(line) + 7))
     assert offered in done.stdout.split()
+
+
+def test_paths_are_from_where_the_command_was_typed(ablate: Ablate, tmp_path: Path) -> None:
+    """Also where Hydra moves each job into its folder."""
+    images = np.random.default_rng(0).integers(0, 256, (40, 32, 32), dtype=np.uint8)
+    labels = np.arange(40) % 10
+    (tmp_path / "data").mkdir()
+    np.savez(
+        tmp_path / "data" / "x.npz", train_images=images, train_labels=labels, test_images=images, test_labels=labels
+    )
+    own = ("study=own", "train.epochs=1", "train.batch_size=20", "hardware=cpu", "hydra.job.chdir=true")
+    done = ablate(*own, "data=npz", "data.path=data/x.npz", "store=kept")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / "kept").rglob("run.json")] == ["run.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "kept", "outputs"]

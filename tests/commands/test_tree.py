@@ -1,5 +1,5 @@
-import subprocess
-import sys
+from collections.abc import Callable
+from subprocess import CompletedProcess
 
 import pytest
 import torch
@@ -47,11 +47,14 @@ def test_torchvisions_families_take_the_datas_classes(model: str) -> None:
     assert text.startswith(f"{model}, for images of 3x32x32 and 10 classes\n  base: ")
 
 
-def test_the_command_prints_the_tree_and_refuses_with_the_way_out() -> None:
-    command = [sys.executable, "-m", "ablate", "tree", "data=digits", "model=dropout"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+def test_the_command_prints_the_tree_and_refuses_with_the_way_out(
+    ablate: Callable[..., "CompletedProcess[str]"],
+) -> None:
+    command = ("tree", "data=digits", "model=dropout")
+    done = ablate(*command)
+    assert done.returncode == 0, done.stderr
     assert "\n+  drop3 " in done.stdout and "base: 13 layers, 62,006 parameters" in done.stdout
-    refused = subprocess.run([*command, "model.edits.drop3.at=relu9"], capture_output=True, text=True)
+    refused = ablate(*command, "model.edits.drop3.at=relu9")
     assert refused.returncode == 2
     assert (
         refused.stderr

@@ -6,6 +6,7 @@ from torch import nn
 
 from ablate.config.edits import Edit
 from ablate.models.variant import Variant, build, layer_digests
+from ablate.records.record import Size
 
 LENET = {"_target_": "ablate.models.lenet.lenet5"}
 RESNET = {"_target_": "torchvision.models.resnet18", "num_classes": 10}
@@ -64,13 +65,13 @@ def test_the_record_says_what_changed() -> None:
     record = variant(drop3=DROP3, bn1=BN1).record
     # Two operations for each of a layer's products: outputs x (inputs to each).
     flops = 2 * (28 * 28 * 6 * 75 + 10 * 10 * 16 * 150 + 120 * 400 + 84 * 120 + 10 * 84)
-    assert record["before"] == {"layers": 13, "parameters": 62006, "flops": flops}
-    assert record["after"] == {"layers": 15, "parameters": 62006 + 12, "flops": flops}
-    assert record["layers"]["drop3"] == "Dropout2d(p=0.5, inplace=False)"
+    assert record.before == Size(layers=13, parameters=62006, flops=flops)
+    assert record.after == Size(layers=15, parameters=62006 + 12, flops=flops)
+    assert record.layers["drop3"] == "Dropout2d(p=0.5, inplace=False)"
     conv = variant(conv=layer("Conv2d", in_channels=16, out_channels=16, kernel_size=1)).record
-    assert conv["after"]["flops"] == flops + 2 * 10 * 10 * 16 * 16
-    assert conv["after"]["parameters"] == 62006 + 16 * 17
-    assert variant(x=Edit(remove="relu1")).record["after"]["layers"] == 12
+    assert conv.after.flops == flops + 2 * 10 * 10 * 16 * 16
+    assert conv.after.parameters == 62006 + 16 * 17
+    assert variant(x=Edit(remove="relu1")).record.after.layers == 12
 
 
 def test_trying_a_batch_does_not_train() -> None:
@@ -88,7 +89,7 @@ def test_resnet_with_nested_edits() -> None:
         "drop": Edit(insert="after", at="layer2.0", layer={"_target_": "torch.nn.Dropout2d"}),
     }
     plain, edited = variant(base=RESNET), variant(base=RESNET, **edits)
-    assert edited.record["after"]["parameters"] - plain.record["after"]["parameters"] == 128
+    assert edited.record.after.parameters - plain.record.after.parameters == 128
     assert "layer1.0.bn" in layer_digests(edited.model)
     before, after = plain.model.state_dict(), edited.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -127,7 +128,7 @@ def test_an_edit_that_others_build_on_is_not_refused() -> None:
     fitting = Edit(
         replace="c3", layer={"_target_": "torch.nn.Conv2d", "in_channels": 8, "out_channels": 16, "kernel_size": 5}
     )
-    assert variant(wider=wider, fitting=fitting).record["after"]["parameters"] == 62006 + 2 * 76 + 2 * 16 * 25
+    assert variant(wider=wider, fitting=fitting).record.after.parameters == 62006 + 2 * 76 + 2 * 16 * 25
 
 
 def test_bases_that_do_not_fit_are_named() -> None:

@@ -1,12 +1,14 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reading_runs import example_json, example_record
 
 from ablate.files import atomic_write
-from ablate.records.epochs import summarise, total_times
+from ablate.records.epochs import Result, summarise, total_times
 from ablate.records.run_directory import RunDirectory
 
 ROW = {"epoch": 1, "lr": 0.1, "test_loss": 2.0, "train_seconds": 3.0, "eval_seconds": 1.0, "data_seconds": 0.5}
@@ -15,8 +17,12 @@ ROW = {"epoch": 1, "lr": 0.1, "test_loss": 2.0, "train_seconds": 3.0, "eval_seco
 def test_a_record_comes_back(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
     assert directory.read_record() is None
-    directory.write_record({"status": "running", "value": 0.1})
-    assert directory.read_record() == {"format": 1, "status": "running", "value": 0.1}
+    record = example_record(cohort=3, stale=["torch 1, now 2"])
+    directory.write_record(record)
+    assert directory.read_record() == record
+    expected = example_json(cohort=3, stale=["torch 1, now 2"], overrides=[], starts=[])
+    expected["model"]["layers"] = {}
+    assert json.loads(directory.record_file.read_text()) == expected
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
@@ -48,9 +54,10 @@ def test_what_is_no_table_is_refused(content: bytes, tmp_path: Path) -> None:
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
-    directory.write_record({"status": "running"})
+    record = example_record()
+    directory.write_record(record)
     with pytest.raises(TypeError, match="not JSON serializable"):
-        directory.write_record({"status": "complete", "value": object()})
+        directory.write_record(replace(record, config={**record.config, "value": object()}))
     assert json.loads(directory.record_file.read_text())["status"] == "running"
     with pytest.raises(RuntimeError), atomic_write(tmp_path / "new", "wb") as file:
         file.write(b"half")
@@ -62,7 +69,7 @@ def test_summary_by_hand() -> None:
     losses = [2.0, 1.0, 1.5]
     rows = [{**ROW, "epoch": epoch, "test_loss": loss} for epoch, loss in enumerate(losses, start=1)]
     assert summarise(rows) == {
-        "test_loss": {"final": 1.5, "maximum": 2.0, "maximum_epoch": 1, "minimum": 1.0, "minimum_epoch": 2}
+        "test_loss": Result(final=1.5, maximum=2.0, maximum_epoch=1, minimum=1.0, minimum_epoch=2)
     }
     assert total_times(rows) == {
         "train_seconds": 9.0,

@@ -5,7 +5,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hold import HOLDING, held
 from omegaconf import DictConfig
 from reading_runs import record_of, results_of
+from warm import ROOT, Server
 
 from ablate.__main__ import run_command
 from ablate.commands.status import look
 from ablate.files import atomic_write
-from ablate.records import store, uploads
+from ablate.records import run_directory, store, uploads
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import Store, mirror
 from ablate.runs import recorder
@@ -30,7 +31,6 @@ from ablate.sweeps.jobs import Member
 from ablate.training.checkpoint import save_checkpoint
 
 Compose = Callable[..., DictConfig]
-ROOT = Path(__file__).parents[2]
 
 
 class S3:
@@ -225,26 +225,29 @@ def test_only_what_has_changed_is_fetched(
     assert (folder / "plain/seed0/epochs.csv").read_bytes() == b"epoch\n"
 
 
-def test_a_server_that_is_away_for_a_while_costs_nothing(server: S3, s3: str, tmp_path: Path) -> None:
+def test_a_server_that_is_away_for_a_while_costs_nothing(server: S3, s3: str, warm: Server, tmp_path: Path) -> None:
+    gate, said = tmp_path / "gate", tmp_path / "said"
     command = [
-        sys.executable, "-m", "ablate", "-m", "study=demo", "model=plain,dropout", "seed=0", "data.subset=30",
-        "train.epochs=30", "train.batch_size=64", "hardware.threads=1", f"store={s3}",
+        "ablate", "-m", "study=demo", "model=plain,dropout", "seed=0", "data.subset=30", "train.epochs=8",
+        "train.batch_size=64", "hardware.threads=1", f"store={s3}", *held(gate, after=4),
     ]  # fmt: skip
-    env = {**os.environ, **server.env, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    env = {**os.environ, **server.env, "PYTHONPATH": f"{ROOT}:{HOLDING}"}
+    with said.open("w") as output:
+        process = warm.popen(*command, cwd=tmp_path, env=env, stdout=output.fileno(), stderr=subprocess.STDOUT)
     files = tmp_path / "outputs"
-    until = time.monotonic() + 120
-    while not any(len(path.read_text().splitlines()) > 3 for path in files.glob("*/*/*/epochs.csv")):
-        assert time.monotonic() < until and process.poll() is None
-        time.sleep(0.05)
+
+    def wait_for(condition: Callable[[], bool]) -> None:
+        while not condition():
+            assert process.poll() is None, said.read_text()
+            time.sleep(0.05)
+
+    wait_for(lambda: any(len(path.read_text().splitlines()) > 3 for path in files.glob("*/*/*/epochs.csv")))
     server.stop()
-    time.sleep(3)
+    gate.unlink()
+    wait_for(lambda: "cannot be written to" in said.read_text())
     server.start()
-    said, _ = process.communicate(timeout=600)
-    assert process.returncode == 0, said
-    assert "cannot be written to" in said and "can be reached again" in said
+    assert process.wait(600) == 0, said.read_text()
+    assert "can be reached again" in said.read_text()
     there = Store(s3)
     for name in ("plain", "dropout"):
         (folder,) = files.glob(f"demo/{name}/*")
@@ -258,7 +261,7 @@ def test_a_store_that_stays_away_fails_the_run_and_keeps_its_files(
     from ablate.records.run_directory import RunFailed
 
     folder = tmp_path / "plain" / "seed0"
-    monkeypatch.setattr("ablate.runs.run.PATIENCE", 0.5)
+    monkeypatch.setattr(run_directory, "PATIENCE", 0.5)
     with monkeypatch.context() as patch:
         patch.setattr(Store, "write", lambda *args: (_ for _ in ()).throw(PermissionError("Access Denied")))
         with pytest.raises(
@@ -291,7 +294,7 @@ def test_a_missing_package_is_named_with_what_installs_it(monkeypatch: pytest.Mo
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr(store.fsspec.core, "url_to_fs", missing)
-    with pytest.raises(ValueError, match=r"Install s3fs to access S3; pip install 'ablate\[s3\]'"):
+    with pytest.raises(ValueError, match=r"Install s3fs to access S3; pip install 'hydra-ablate\[s3\]'"):
         Store("s3://bucket/runs")
 
 
@@ -310,7 +313,7 @@ def test_the_newest_state_of_a_file_goes_up_after_those_before_it(tmp_path: Path
         for name in ("checkpoint.pt", "run.json"):
             with atomic_write(folder / name) as file:
                 file.write(str(number))
-        up.add([folder / "checkpoint.pt", folder / "run.json"])
+        up.add(["checkpoint.pt", "run.json"])
     up.finish(10)
     assert dict(arrived) == {"k/checkpoint.pt": b"4", "k/run.json": b"4"}
     assert arrived[-1][0] == "k/run.json"

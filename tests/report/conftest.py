@@ -1,4 +1,5 @@
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ import pytest
 from example_config import CONFIG
 
 from ablate.records.epochs import summarise, total_times
+from ablate.records.forms import plain
 from ablate.records.run_directory import RunDirectory
 
 
@@ -54,30 +56,33 @@ def make_run(study: Path) -> Callable[..., Path]:
         path.mkdir(parents=True)
         directory = RunDirectory(path)
         directory.write_epochs(rows)
-        directory.write_record(
-            {
-                "status": status,
-                "id": path.name.partition("-")[2],
-                "study": "trial",
-                "variant": variant,
-                "seed": seed,
-                "config": config,
-                "model": {"after": {"parameters": 10, "flops": 20}},
-                "data": {"name": "digits", "sha256": "d" * 64, "images": {"train": 8, "test": 4}},
-                "pairing": {"initial_weights": {"c1": f"w{seed}"}, "first_epoch_order": f"o{seed}"},
-                "provenance": {
-                    "code": {"commit": "c" * 40, "dirty": False},
-                    "packages": {"torch": "2"},
-                    "machine": {"cpu": "CPU", "cores": 2},
-                    "accelerator": "cpu",
-                    "threads": 2,
-                },
-                "overrides": [],
-                "started": f"2026-01-01T00:00:{seed:02}",
-                "results": summarise(rows),
-                "times": total_times(rows),
-                **(record or {}),
-            }
+        directory.record_file.write_text(
+            json.dumps(
+                {
+                    "format": 1,
+                    "status": status,
+                    "id": path.name.partition("-")[2],
+                    "study": "trial",
+                    "variant": variant,
+                    "seed": seed,
+                    "config": config,
+                    "model": {"after": {"parameters": 10, "flops": 20}},
+                    "data": {"name": "digits", "sha256": "d" * 64, "images": {"train": 8, "test": 4}},
+                    "pairing": {"initial_weights": {"c1": f"w{seed}"}, "first_epoch_order": f"o{seed}"},
+                    "provenance": {
+                        "code": {"commit": "c" * 40, "dirty": False},
+                        "packages": {"torch": "2"},
+                        "machine": {"cpu": "CPU", "cores": 2},
+                        "accelerator": "cpu",
+                        "threads": 2,
+                    },
+                    "overrides": [],
+                    "started": f"2026-01-01T00:00:{seed:02}",
+                    "results": plain(summarise(rows)),
+                    "times": total_times(rows),
+                    **(record or {}),
+                }
+            )
         )
         return path
 

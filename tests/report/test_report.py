@@ -110,7 +110,7 @@ def test_tables_in_latex_have_the_rules_of_booktabs(factorial: Path) -> None:
     report(factorial)
     table = (factorial / "report" / "claims.tex").read_text()
     assert table.count(r"\toprule") == table.count(r"\midrule") == table.count(r"\bottomrule") == 1
-    assert r"dropout\_p10 > dropout" in table
+    assert r"dropout\_p10 $>$ dropout" in table
 
 
 class Links(HTMLParser):
@@ -190,7 +190,7 @@ def test_times_of_cohorts_are_shown_and_not_compared(factorial: Path, make_run: 
         make_run("alone", seed, edits={"x": {}}, record={"cohort": 2})
     page = report(factorial)
     assert "3 runs of 15 were trained together with others, in lock-step." in page
-    assert "the times of 3 of 3 seeds were shares of cohorts, which are no run's own" in page
+    assert "the times of 3 of 3 seeds were shares of cohorts, not of single runs" in page
     assert "Some comparisons have no seed in common, or no comparable times, and say nothing. Few seeds: with 3" in page
 
 
@@ -252,6 +252,44 @@ def test_a_study_file_takes_the_place_of_what_was_recorded(
     assert capsys.readouterr().out.startswith("Mine\n")
     assert "It is." in (tmp_path / "there" / "report.md").read_text()
     assert not (factorial / "report").exists()
+
+
+def test_two_factorials_of_the_same_names_have_two_tables(make_run: Make, study: Path) -> None:
+    kinds = {"": {"drop3": {"at": "relu3"}}, "_other": {"drop3": {"at": "c1"}}}
+    for seed in range(2):
+        make_run("plain", seed, (0.6,) * 3)
+        make_run("bn", seed, (0.61 + seed / 99,) * 3, edits={"bn1": {}})
+        for kind, edits in kinds.items():
+            make_run(f"dropout{kind}", seed, (0.5 + seed / 90,) * 3, edits=edits)
+            make_run(f"bn_dropout{kind}", seed, (0.55 + seed / 70,) * 3, edits={"bn1": {}, **edits})
+    page = report(study)
+    for full in ("bn_dropout", "bn_dropout_other"):
+        assert (study / "report" / f"effects_bn1_drop3_{full}_test_accuracy.tex").is_file()
+        assert f"Effects of bn1 and drop3 (of {full}) on test accuracy" in page.replace("\\_", "_")
+    effects = pd.read_csv(study / "report" / "effects.csv")
+    assert not effects.duplicated(["metric", "factors", "full"]).any()
+
+
+def test_a_study_file_keeps_the_metric_and_the_baseline_that_were_recorded(make_run: Make, study: Path) -> None:
+    recorded = {"metric": "test_loss", "baseline": "bn"}
+    for seed in range(2):
+        make_run("plain", seed, study=recorded)
+        make_run("bn", seed, (0.4, 0.4, 0.4), edits={"bn1": {}}, study=recorded)
+    file = study.parent / "claims.yaml"
+    file.write_text("study:\n  claims: [{id: x, statement: S., expect: bn > plain}]\n")
+    assert run_command(["report", str(study), "--study", str(file)]) == 0
+    results = json.loads((study / "report" / "results.json").read_text())
+    assert (results["study"]["metric"], results["study"]["baseline"]) == ("test_loss", "bn")
+    assert results["claims"][0]["metric"] == "test_loss"
+    file.write_text("study:\n  metric: test_accuracy\n")
+    assert run_command(["report", str(study), "--study", str(file)]) == 0
+    results = json.loads((study / "report" / "results.json").read_text())
+    assert (results["study"]["metric"], results["study"]["baseline"]) == ("test_accuracy", "bn")
+
+
+def test_published_after_one_epoch(make_run: Make, study: Path) -> None:
+    make_run("plain", 0, study={"published": {"source": "S.", "epochs": 1, "variants": {}}})
+    assert "They are after 1 epoch; these runs have 3" in report(study)
 
 
 def test_runs_as_frames(factorial: Path) -> None:

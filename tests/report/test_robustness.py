@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ablate.report.analysis.analyse import analyse
 from ablate.report.output.csv_files import frames
+from ablate.report.output.latex import latex
 from ablate.report.output.page import build
 from ablate.report.output.pictures import pictures
-from ablate.report.output.render import html, latex, markdown
+from ablate.report.output.render import html, markdown
 from ablate.report.output.results_json import results
 from ablate.report.study.collect import collect
 
@@ -82,3 +84,13 @@ def test_any_bytes_in_any_file(content: bytes, name: str, make_run: Make, study:
         assert name == "train.log" or "plain/seed1-x" in page or content == before
     finally:
         file.write_bytes(before)
+
+
+@pytest.mark.parametrize("name", ["seed", "variant", "clock", "epoch"])
+def test_a_result_called_like_a_column_of_ours_is_named_and_left_out(name: str, make_run: Make, study: Path) -> None:
+    results = {"test_accuracy": dict.fromkeys(("final", "maximum", "minimum"), 0.5), name: {"final": 7.0}}
+    make_run("plain", 0)
+    make_run("plain", 1, record={"task": "t", "results": results})
+    found = collect(study)
+    assert list(found.runs["seed"]) == [0]
+    assert [f"a result called {name}" in why for why in found.broken.values()] == [True]

@@ -1,19 +1,22 @@
 """What a command does with runs that are there already."""
 
+import json
 import logging
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from omegaconf import DictConfig
-from reading_runs import equal, record_of, results_of, weights_of
+from reading_runs import equal, example_record, record_of, results_of, weights_of
 
 from ablate.records import provenance
+from ablate.records.record import Code, Status
 from ablate.records.run_directory import Busy, RunDirectory, RunFailed
 from ablate.runs import recorder
 from ablate.runs.progress import Progress
@@ -25,10 +28,7 @@ Train = Callable[..., Path]
 
 def change(folder: Path, **values: Any) -> None:
     """Changes a record by hand, as another version would have written it."""
-    directory = RunDirectory(folder)
-    record = directory.read_record()
-    assert record is not None
-    directory.write_record({**record, **values})
+    RunDirectory(folder).record_file.write_text(json.dumps({**record_of(folder), **values}))
 
 
 def other_code(folder: Path) -> None:
@@ -53,7 +53,7 @@ def other_code(folder: Path) -> None:
 def test_the_table_of_decisions(status: str, stale: bool, expected: list[str], tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
     directory.write_epochs([{"epoch": 1.0}])
-    record = {"status": status, "config": {"train": {"epochs": 1}}}
+    record = replace(example_record(), status=Status(status), config={"train": {"epochs": 1}})
     found = [
         decide(directory, record, ["other data"] if stale else [], rerun).action
         for rerun in ("never", "failed", "stale", "all")
@@ -70,24 +70,27 @@ def test_a_stale_run_is_kept_and_marked_and_run_anew_on_request(
     expected = results_of(folder)
     other_code(folder)
     train_one()
-    assert "stale: other code of ablate; rerun=stale runs it anew" in caplog.text
+    assert "stale: other code of ablate; rerun=stale restarts it" in caplog.text
     assert record_of(folder)["stale"] == ["other code of ablate"]
     assert record_of(folder)["provenance"]["code"]["sources"]["ablate"] == "0" * 16
     train_one("rerun=stale")
     assert "stale" not in record_of(folder)
-    assert record_of(folder)["provenance"]["code"]["sources"] == provenance.collect()["code"]["sources"]
+    assert record_of(folder)["provenance"]["code"]["sources"] == provenance.collect().code.sources
     assert results_of(folder) == expected
 
 
 def test_what_makes_a_run_stale(train_one: Train) -> None:
-    record = record_of(train_one())
-    digest = record["data"]["sha256"]
+    record = RunDirectory(train_one()).read_record()
+    assert record is not None and record.data is not None
+    digest, packages = str(record.data.sha256), record.provenance.packages
     assert provenance.stale(record, digest) == []
     assert provenance.stale(record, "other") == ["other data"]
-    record["provenance"]["packages"]["torch"] = "1.0"
-    record["provenance"]["packages"]["hydra-core"] = "1.0"  # changes no result
-    assert provenance.stale(record, digest) == [f"torch 1.0, now {torch.__version__.split('+')[0]}"]
-    assert provenance.stale({}, digest)[0] == "other code of ablate"
+    # Another hydra-core changes no result.
+    other = replace(record.provenance, packages={**packages, "torch": "1.0", "hydra-core": "1.0"})
+    changed = replace(record, provenance=other)
+    assert provenance.stale(changed, digest) == [f"torch 1.0, now {torch.__version__.split('+')[0]}"]
+    unknown = replace(record, provenance=replace(record.provenance, code=Code()))
+    assert provenance.stale(unknown, digest) == ["other code of ablate"]
 
 
 def test_an_unfinished_run_of_other_code_starts_anew(
@@ -98,8 +101,8 @@ def test_an_unfinished_run_of_other_code_starts_anew(
     folder = stopped(train_one, tmp_path / "run", monkeypatch, KeyboardInterrupt())
     other_code(folder)
     train_one("train.epochs=3")
-    assert "was interrupted under other conditions (other code of ablate); it starts anew" in caplog.text
-    assert "goes on after" not in caplog.text
+    assert "was interrupted under other conditions (other code of ablate), and is restarted" in caplog.text
+    assert "resumes after" not in caplog.text
     assert len(record_of(folder)["starts"]) == 1
     assert results_of(folder) == results_of(whole)
 
@@ -145,7 +148,7 @@ def test_a_damaged_file_costs_at_most_an_epoch(
     folder = stopped(train_one, tmp_path / "run", monkeypatch, KeyboardInterrupt())
     damage(RunDirectory(folder))
     train_one("train.epochs=3")
-    assert f"goes on after epoch {goes_on_after}" in caplog.text
+    assert f"resumes after epoch {goes_on_after}" in caplog.text
     assert results_of(folder) == results_of(whole)
     assert equal(weights_of(folder), weights_of(whole))
     assert record_of(folder)["final_weights"] == record_of(whole)["final_weights"]
@@ -250,13 +253,13 @@ def test_a_run_that_another_process_works_on(quick: Callable[..., DictConfig], t
 def test_other_runs_at_the_same_time_are_recorded(
     train_one: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ablate.runs.other_runs import announced
+    from ablate.runs.other_runs import counting_other_runs
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where no other test's runs announce themselves
     alone = record_of(train_one(folder="alone"))["starts"][0]
     assert (alone["other_runs"], alone["other_runs_at_end"]) == (0, 0)
-    with announced():
+    with counting_other_runs():
         (start,) = record_of(train_one())["starts"]
     assert (start["other_runs"], start["other_runs_at_end"]) == (1, 1)
-    with announced() as others:
+    with counting_other_runs() as others:
         assert others() == 0

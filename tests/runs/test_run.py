@@ -139,7 +139,7 @@ def test_a_torn_record_is_written_anew(train_one: Callable[..., Path], caplog: p
     RunDirectory(folder).record_file.write_text('{"format": 1, "sta')
     train_one()
     assert record_of(folder)["status"] == "complete"
-    assert "run.json is not JSON" in caplog.text and "starts anew" in caplog.text
+    assert "run.json is not JSON" in caplog.text and "the run is restarted" in caplog.text
 
 
 def test_a_run_that_raises_is_recorded_with_its_traceback(

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from hydra.version import VersionBase
 from omegaconf import DictConfig
 from packaging.version import Version
 from reading_runs import equal, record_of, results_of, weights_of
+from warm import Server
 
 from ablate.records.run_directory import RunDirectory
 from ablate.report.study.collect import collect
@@ -161,7 +161,9 @@ def test_a_cohort_that_fails_leaves_its_runs_to_the_jobs(
     with monkeypatch.context() as patch:
         patch.setattr("ablate.sweeps.cohorts.fit", lambda *arguments: 1 / 0)
         train(cohort)
-    assert "a cohort failed, and its runs go on alone (plain seed 0, dropout seed 0, bn_dropout seed 0)" in caplog.text
+    assert (
+        "a cohort failed; its runs are trained alone (plain seed 0, dropout seed 0, bn_dropout seed 0)" in caplog.text
+    )
     assert run(cohort[0].cfg, cohort[0].folder, Progress(), since=LONG_AGO) > 0
     assert record_of(cohort[0].folder)["status"] == "complete"
 
@@ -213,16 +215,16 @@ def test_a_sweep_in_cohorts(ablate: Callable[..., "CompletedProcess[str]"], tmp_
     assert again.stdout.count("is complete already") == 4 and "training loss" not in again.stdout
 
 
-def test_workers_end_with_the_command_that_started_them(tmp_path: Path) -> None:
+def test_workers_end_with_the_command_that_started_them(warm: Server, tmp_path: Path) -> None:
     command = ("study=demo", "train.epochs=500", "hardware=cpu", "seed=0,1", "model=plain,bn", "hydra/launcher=cohort")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ablate", "-m", *command, "hydra.launcher.processes=2"],
-        cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    process = warm.popen(
+        "ablate", "-m", *command, "hydra.launcher.processes=2",
+        cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
     def records() -> list[Any]:
-        return [RunDirectory(path.parent).read_record() for path in tmp_path.rglob("run.json")]
+        return [record_of(path.parent) for path in tmp_path.rglob("run.json")]
 
     try:
         while not (len(records()) == 4 and len(list(tmp_path.rglob("epochs.csv"))) == 4):
@@ -230,9 +232,7 @@ def test_workers_end_with_the_command_that_started_them(tmp_path: Path) -> None:
             time.sleep(0.05)
         process.kill()  # it alone
         process.wait()
-        for _ in range(600):
-            if {record["status"] for record in records()} == {"interrupted"}:
-                break
+        while {record["status"] for record in records()} != {"interrupted"}:
             time.sleep(0.1)
         messages = {record["error"]["message"] for record in records()}
         assert messages == {"the command that started this process is gone"}

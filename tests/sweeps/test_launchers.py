@@ -1,5 +1,6 @@
 """What the launchers of clusters have in common, on another machine that is a folder of this one."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -7,6 +8,7 @@ from subprocess import CompletedProcess
 import numpy as np
 import pytest
 from reading_runs import record_of
+from warm import Server
 
 pytest.importorskip("cloudpickle", reason="the work cannot be sent; `make test` installs what sends it")
 
@@ -15,7 +17,7 @@ Sweep = Callable[..., "CompletedProcess[str]"]
 
 
 @pytest.fixture
-def sweep(ablate: Callable[..., "CompletedProcess[str]"], tmp_path: Path) -> Sweep:
+def sweep(ablate: Callable[..., "CompletedProcess[str]"], warm: Server, tmp_path: Path) -> Sweep:
     machine = tmp_path / "machine"
     machine.mkdir()
 
@@ -24,6 +26,7 @@ def sweep(ablate: Callable[..., "CompletedProcess[str]"], tmp_path: Path) -> Swe
             "-m", "study=demo", "model=plain,dropout", "seed=0", "data.subset=30", "train.epochs=2",
             "hardware.threads=1", "hydra/launcher=elsewhere", f"hydra.launcher.machine={machine}", *overrides,
             PYTHONPATH=f"{ROOT}:{ROOT / 'tests' / 'elsewhere'}",
+            PATH=f"{warm.shims(tmp_path / 'bin')}:{os.environ['PATH']}",
         )  # fmt: skip
 
     return start
@@ -50,7 +53,7 @@ def test_without_one_the_command_says_what_is_missing(sweep: Sweep, tmp_path: Pa
     done = sweep()
     assert done.returncode == 1
     assert len(runs(tmp_path / "machine" / "outputs")) == 2
-    assert "not started: nothing came of it in " in done.stdout
+    assert "not started: there is no record in " in done.stdout
     assert "machines without a common folder need store=" in done.stdout
 
 

@@ -3,12 +3,14 @@
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from omegaconf import DictConfig
+from reading_runs import record_of
 
+from ablate.records.record import Status
 from ablate.records.run_directory import RunDirectory
 from ablate.sweeps.cohorts import plan
 from ablate.sweeps.jobs import Member
@@ -29,8 +31,9 @@ def test_cells_say_what_there_is_and_what_would_be_done(
     train_one("model=plain", folder="outputs/demo/plain/seed0")
     failed = train_one("model=dropout", folder="outputs/demo/dropout/seed0")
     directory = RunDirectory(failed)
-    record: Any = directory.read_record()
-    directory.write_record({**record, "status": "interrupted"})
+    record = directory.read_record()
+    assert record is not None
+    directory.write_record(replace(record, status=Status.INTERRUPTED))
     directory.write_epochs(directory.read_epochs()[:1])
     members = [
         Member(quick(f"model={name}"), study / name / "seed0", ()) for name in ("plain", "dropout", "bn", "bn_dropout")
@@ -40,8 +43,8 @@ def test_cells_say_what_there_is_and_what_would_be_done(
     assert [(cell.done, cell.epochs) for cell in found] == [(2, 2), (1, 2), (0, 2), (0, 2)]
     assert [cell.cohort for cell in found] == [None, 1, 1, 1]
     # One complete run on this data: plain's, of the others' base.
-    record = RunDirectory(study / "plain" / "seed0").read_record()
-    epoch = record["times"]["total_seconds"] / 2 * record["provenance"]["threads"]
+    done = record_of(study / "plain" / "seed0")
+    epoch = done["times"]["total_seconds"] / 2 * done["provenance"]["threads"]
     assert [cell.core_seconds for cell in found] == pytest.approx([0, epoch, 2 * epoch, 2 * epoch])
     assert found[2].basis == "1 run of this base"
     text = summary(found, 1, 2)

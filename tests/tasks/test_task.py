@@ -4,12 +4,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from reading_runs import record_of
+from warm import Server
 
 from ablate import load_runs
 from ablate.__main__ import run_command
@@ -21,14 +21,12 @@ Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def example(tmp_path: Path) -> Call:
+def example(warm: Server, tmp_path: Path) -> Call:
     def call(name: str, *overrides: str) -> "subprocess.CompletedProcess[str]":
         folder = tmp_path / name
         if not folder.is_dir():
             shutil.copytree(ROOT / "examples" / name, folder)
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "train.py", *overrides]
-        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        return warm.run("train.py", *overrides, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
     return call
 
@@ -98,14 +96,12 @@ CONFIG = "defaults: [ablate_task, _self_]\nvariant: a\nseed: 3\nlr: 1\nstudy: {n
 
 
 @pytest.fixture
-def task(tmp_path: Path) -> Call:
+def task(warm: Server, tmp_path: Path) -> Call:
     def call(body: str, *overrides: str, config: str = CONFIG) -> "subprocess.CompletedProcess[str]":
         (tmp_path / "conf").mkdir(exist_ok=True)
         (tmp_path / "conf" / "config.yaml").write_text(config, encoding="utf-8")
         (tmp_path / "train.py").write_text(TASK.format(body=body), encoding="utf-8")
-        command = [sys.executable, "train.py", *overrides]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        return warm.run("train.py", *overrides, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
     return call
 

@@ -168,14 +168,14 @@ def test_a_tracker_that_fails_costs_the_run_nothing(
         folder = train_one("logger=mlflow", f"logger.mlflow.tracking_uri=sqlite:///{tmp_path}/file/mlflow.db")
     record = record_of(folder)
     assert record["status"] == "complete" and len(rows(folder)) == 2
-    said = [r.message for r in caplog.records if "goes on without logger=mlflow" in r.message]
-    assert len(said) == 1 and said[0].startswith("plain seed 0 goes on without")
+    said = [r.message for r in caplog.records if "continues without logger=mlflow" in r.message]
+    assert len(said) == 1 and said[0].startswith("plain seed 0 continues without")
 
 
 def test_what_is_not_installed_is_said_before_the_run(train_one: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(
-        ValueError, match=re.escape("logger=wandb: wandb is not installed; pip install 'ablate[wandb]'")
+        ValueError, match=re.escape("logger=wandb: wandb is not installed; pip install 'hydra-ablate[wandb]'")
     ):
         train_one("logger=wandb")
 

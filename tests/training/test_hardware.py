@@ -3,7 +3,9 @@ from collections.abc import Callable
 import pytest
 import torch
 from omegaconf import DictConfig
+from reading_runs import record_of
 
+from ablate.records import provenance
 from ablate.training.hardware import choose_device, configured, describe
 
 
@@ -31,7 +33,8 @@ def test_settings_last_as_long_as_the_run(compose: Callable[..., DictConfig]) ->
         assert torch.get_num_threads() == 1
         assert torch.are_deterministic_algorithms_enabled()
         assert torch.backends.cuda.matmul.fp32_precision == "ieee"
-        assert describe(device) == {"device": "cpu", "accelerator": "cpu", "threads": 1}
+        described = describe(provenance.collect(), device)
+        assert (described.device, described.accelerator, described.threads) == ("cpu", "cpu", 1)
         raise RuntimeError("the run fails")
     assert torch.get_num_threads() == threads
     assert not torch.are_deterministic_algorithms_enabled()
@@ -39,10 +42,9 @@ def test_settings_last_as_long_as_the_run(compose: Callable[..., DictConfig]) ->
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU on this machine")
 def test_a_run_on_the_gpu_learns(train_one: Callable[..., object], quick: Callable[..., DictConfig]) -> None:
-    from ablate.records.run_directory import RunDirectory
 
     folder = train_one("hardware=cuda", "train.epochs=4", "model=bn_dropout")
-    record = RunDirectory(folder).read_record()  # type: ignore[arg-type]
+    record = record_of(folder)  # type: ignore[arg-type]
     assert record is not None
     assert record["provenance"]["device"] == "cuda"
     assert record["results"]["train_loss"]["final"] < record["results"]["train_loss"]["maximum"]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from reading_runs import record_of
 from sklearn.metrics import confusion_matrix, f1_score, recall_score
 
 from ablate.__main__ import run_command
@@ -15,6 +16,7 @@ from ablate.training.metrics import Metrics
 
 CPU = torch.device("cpu")
 NAMES = "torchmetrics.classification.Multiclass"
+F1 = {"_target_": f"{NAMES}F1Score", "average": None}
 ALL = "metrics=[top5,f1,calibration,per_class]"
 
 
@@ -58,7 +60,7 @@ def test_metrics_are_those_of_scikit_learn(scores: tuple[torch.Tensor, torch.Ten
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
-    return [RunDirectory(path.parent).read_record() or {} for path in sorted(folder.glob("*/run.json"))]
+    return [record_of(path.parent) for path in sorted(folder.glob("*/run.json"))]
 
 
 def test_they_are_recorded_each_epoch_and_reported(train_one: Callable[..., Path], tmp_path: Path) -> None:
@@ -116,7 +118,7 @@ def test_metrics_change_neither_a_run_nor_its_identity(train_one: Callable[..., 
         RunDirectory(train_one("model=dropout", *overrides, folder=str(number)))
         for number, overrides in enumerate([(), (ALL,)])
     )
-    records = [directory.read_record() or {} for directory in (plain, more)]
+    records = [record_of(directory.folder) for directory in (plain, more)]
     assert records[0]["id"] == records[1]["id"]
     assert records[0]["final_weights"] == records[1]["final_weights"]
 
@@ -142,3 +144,17 @@ def test_rows_of_other_metrics_go_into_one_table(tmp_path: Path) -> None:
 def test_what_is_no_metric_is_refused(override: str, message: str, train_one: Callable[..., Path]) -> None:
     with pytest.raises(ValueError, match=message):
         train_one(override)
+
+
+@pytest.mark.parametrize(
+    ("config", "classes", "column"),
+    [
+        ({"f1": F1}, ("a b", "a_b", "c"), "f1_a_b"),
+        ({"f1": F1}, ("T-shirt/top", "T-shirt top", "c"), "f1_T_shirt_top"),
+        ({"f1": F1, "f1_c": {**F1, "average": "macro"}}, ("a", "b", "c"), "f1_c"),
+        ({"f1_c": {**F1, "average": "macro"}, "f1": F1}, ("a", "b", "c"), "f1_c"),
+    ],
+)
+def test_two_values_of_one_name_are_refused(config: Any, classes: tuple[str, ...], column: str) -> None:
+    with pytest.raises(ValueError, match=rf"two values would be called {column}; give metrics and classes names"):
+        _ = Metrics(config, classes, CPU).names

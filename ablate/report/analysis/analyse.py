@@ -1,7 +1,6 @@
 """All that a report says of a study, computed."""
 
 import itertools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,15 +12,13 @@ from ablate.report.analysis import claims, comparability, comparisons, effects
 from ablate.report.analysis.comparisons import Answer, Question
 from ablate.report.analysis.completeness import Cell, completeness
 from ablate.report.analysis.verdicts import Judgement, judge
-from ablate.report.study.metrics import check_metric, metric
+from ablate.report.study.metrics import Metric, check_metric, metric
 from ablate.report.study.study import Study
 from ablate.stats import holm
 
 # Compared with the baseline beside the study's own metric, where the runs have them.
 _COMPARED = ("test_loss", "train_seconds", "total_seconds", *COSTS)
 _EFFECTS_ON = ("train_seconds",)
-OF_CLASS = "test_accuracy_of_"  # what the names of metrics of single classes begin with
-OF_PAIR = re.compile(r"test_confusion_(\w+)_as_(\w+)")
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Analysis:
         factorials: The effects of each factorial on the study's metric and on the training time.
         contributions: Of each part of the full model.
         by_class: The comparisons with the baseline on the images of each class, where that was measured.
-        cells: What there is of the runs that there should be.
+        cells: The runs that the study should have, each with its status.
         mismatches: What does not agree between runs that are compared.
     """
 
@@ -87,22 +84,20 @@ def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
         ValueError: The study's metric, baseline or a claim names what is not there.
     """
     main = check_metric(study.definition.metric, study.metrics, "study.metric")
-    compared = list(dict.fromkeys(metrics)) or [main, *(name for name in _COMPARED if name in study.metrics)]
-    compared += [name for name in _further(study) if not metrics and name not in compared]
+    compared = list(dict.fromkeys(metrics)) or [main, *_beside(study, main)]
     questions = {name: comparisons.to_baselines(study, [name]) for name in compared}
+    by_class = comparisons.to_baselines(study, [kind.name for kind in _of_test(study) if _is_accuracy_of_class(kind)])
     read = claims.read_claims(study.definition.claims, study, study.models)
+    with_runs = {label: study.variants[label] for label in study.labels}
     start = None if study.definition.design is None else study.definition.baseline
-    parts = effects.contributions({label: study.variants[label] for label in study.labels}, start)
-    asked = list(itertools.chain.from_iterable(questions.values()))
-    for claim in read:
-        asked += [part.question for part in claim.parts if set(_sides(part.question)) <= set(study.labels)]
-    by_class = comparisons.to_baselines(
-        study, [name for name in study.metrics if re.fullmatch(OF_CLASS + r"\w+", name)]
-    )
-    asked += by_class
-    asked += [Question(main, *pair) for part in parts for pair in (part.added, part.left_out) if pair is not None]
+    parts = effects.contributions(with_runs, start)
+    asked = [
+        *itertools.chain.from_iterable(questions.values()),
+        *(part.question for claim in read for part in claim.parts if set(_sides(part.question)) <= set(with_runs)),
+        *by_class,
+        *(Question(main, *pair) for part in parts for pair in (part.added, part.left_out) if pair is not None),
+    ]
     answers = comparisons.families(study, asked)
-    found = effects.factorials({label: study.variants[label] for label in study.labels})
     on = [main, *(name for name in _EFFECTS_ON if name in study.metrics and name != main)]
     return Analysis(
         study=study,
@@ -110,7 +105,7 @@ def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
         questions=questions,
         answers=answers,
         judgements=[judge(claim, study, answers) for claim in read],
-        factorials=[_effects(study, factorial, name) for factorial in found for name in on],
+        factorials=[_effects(study, factorial, name) for factorial in effects.factorials(with_runs) for name in on],
         contributions=parts,
         by_class=by_class,
         cells=completeness(study),
@@ -118,11 +113,22 @@ def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
     )
 
 
-def _further(study: Study) -> list[str]:
-    """Returns the metrics of the test images that were asked for, but for those of single classes and pairs of them."""
-    names = [name for name in study.metrics if re.fullmatch(r"test_\w+", name) and not name.startswith(OF_CLASS)]
-    names = [name for name in names if not OF_PAIR.fullmatch(name)]
-    return [name for name in names if name not in ("test_loss", "test_accuracy")]
+def _beside(study: Study, main: str) -> list[str]:
+    """Returns what is compared beside the study's metric: loss and costs, and what else was asked for of test images.
+
+    Single classes and pairs of them have tables of their own.
+    """
+    known = [name for name in _COMPARED if name in study.metrics]
+    further = [kind.name for kind in _of_test(study) if not kind.of_class and kind.quantity not in ("loss", "accuracy")]
+    return [name for name in dict.fromkeys([*known, *further]) if name != main]
+
+
+def _of_test(study: Study) -> list[Metric]:
+    return [kind for kind in map(metric, study.metrics) if kind.is_of_test]
+
+
+def _is_accuracy_of_class(kind: Metric) -> bool:
+    return kind.quantity == "accuracy" and bool(kind.of_class)
 
 
 def _sides(question: Question) -> list[str]:

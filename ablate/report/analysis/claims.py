@@ -7,7 +7,8 @@ A claim is a mapping with
     metric     a metric of the runs; the study's own if left out
     expect     one expectation or a list of them, all of which have to hold:
                an ordering `plain > bn_dropout > dropout`, a bound `plain > 0.6`, or an equality within a margin
-               `dropout = plain within 0.01` (of a time, within that share of it)
+               `dropout = plain within 0.01` (of a time, within that share of it); a number is one unless a variant has
+               it as its name
     published  figures of the source, by variant
     source     where in the source they stand
 """
@@ -86,7 +87,8 @@ def _read(where: str, raw: Any, study: Study, models: Sequence[str]) -> Claim:
     where = f"claim {raw['id']}"
     name = check_metric(str(raw.get("metric") or study.definition.metric), study.metrics, f"{where}: metric")
     expect = raw["expect"] if isinstance(raw["expect"], list) else [raw["expect"]]
-    parts = [part for text in expect for part in _parts(f"{where}: expect", str(text), name)]
+    known = (*study.variants, *models)
+    parts = [part for text in expect for part in _parts(f"{where}: expect", str(text), name, known)]
     published = raw.get("published") or {}
     if not isinstance(published, Mapping):
         raise ValueError(f"{where}: published must be a mapping from variants to numbers")
@@ -96,6 +98,8 @@ def _read(where: str, raw: Any, study: Study, models: Sequence[str]) -> Claim:
             known = [*study.variants, *(model for model in models if model not in study.variants)]
             raise ValueError(f"{where}: there is no variant {side!r}; {nearest(side, known)}")
     for side, value in published.items():
+        if not isinstance(side, str):  # 0.10 and true are other values to YAML
+            raise ValueError(f"{where}: published.{side}: put the variant's name in quotes")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"{where}: published.{side}={value}: must be a number")
     return Claim(
@@ -109,7 +113,7 @@ def _read(where: str, raw: Any, study: Study, models: Sequence[str]) -> Claim:
     )
 
 
-def _parts(where: str, text: str, name: str) -> Iterable[Part]:
+def _parts(where: str, text: str, name: str, known: Sequence[str]) -> Iterable[Part]:
     """Yields the comparisons between neighbours of an ordering, or the one of an equality."""
     tokens = re.split(r"\s+(>|<|=)\s+", text.strip())
     sides, signs = tokens[::2], tokens[1::2]
@@ -124,21 +128,28 @@ def _parts(where: str, text: str, name: str) -> Iterable[Part]:
         margin = _number(match[2]) if match else None
         if match is None or margin is None or not 0 < margin < math.inf:
             raise ValueError(f"{where}: {text!r} has no margin above 0; say `{first} = … within 0.01`")
-        yield _part(where, text, name, first, match[1], 0, margin)
+        yield _part(where, text, name, _side(first, known), _side(match[1], known), "=", margin)
         return
-    for first, second in itertools.pairwise(sides):
-        yield _part(where, f"{first} {signs[0]} {second}", name, first, second, 1 if signs[0] == ">" else -1, None)
+    for one, other in itertools.pairwise(sides):
+        yield _part(where, f"{one} {signs[0]} {other}", name, _side(one, known), _side(other, known), signs[0], None)
 
 
-def _part(where: str, text: str, name: str, first: str, second: str, sign: int, margin: float | None) -> Part:
-    if _number(first) is not None:
-        first, second, sign = second, first, -sign
-    if _number(first) is not None or first == second:
+def _side(text: str, known: Sequence[str]) -> str | float:
+    """Returns what stands at a side of a sign: a number, unless a variant is called so."""
+    number = None if text in known else _number(text)
+    return text if number is None else number
+
+
+def _part(
+    where: str, text: str, name: str, first: str | float, second: str | float, sign: str, margin: float | None
+) -> Part:
+    if not isinstance(first, str):
+        first, second, sign = second, first, {">": "<", "<": ">"}.get(sign, sign)
+    if not isinstance(first, str) or first == second:
         raise ValueError(f"{where}: {text!r} compares nothing; name two variants, or a variant and a number")
-    bound = _number(second)
-    if bound is not None and metric(name).is_cost and not bound > 0:
+    if not isinstance(second, str) and metric(name).is_cost and not second > 0:
         raise ValueError(f"{where}: {text!r}: a time is above 0")
-    return Part(text, Question(name, first, second if bound is None else bound, margin), sign)
+    return Part(text, Question(name, first, second, margin), {">": 1, "<": -1, "=": 0}[sign])
 
 
 def _number(text: str) -> float | None:

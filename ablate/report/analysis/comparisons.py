@@ -157,23 +157,31 @@ def _by_runs(study: Study, question: Question) -> Answer:
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in runs)))
     left_out = ""
     if kind.is_cost:
-        comparable = [seed for seed in seeds if len({by_seed[seed].clock for by_seed in runs}) == 1]
-        if len(comparable) < len(seeds):
-            apart = [by_seed[seed].run for by_seed in runs for seed in seeds if seed not in comparable]
-            alone = "`ablate timing` measures them" if kind.kind == "seconds" else "hydra/launcher=basic has those"
-            what = "times" if kind.kind == "seconds" else f"values of {kind.label}"
-            left_out = f"the {what} of {len(seeds) - len(comparable)} of {len(seeds)} seeds were " + (
-                f"shares of cohorts, which are no run's own; {alone}"
-                if any(study.records.get(run, {}).get("cohort") for run in apart)
-                else "taken on different machines, threads, precisions or versions of torch"
-            )
-        seeds = comparable
+        apart = [seed for seed in seeds if len({by_seed[seed].clock for by_seed in runs}) > 1]
+        if apart:
+            of = [by_seed[seed].run for by_seed in runs for seed in apart]
+            left_out = f"{_what(kind)} of {len(apart)} of {len(seeds)} seeds were {_why_apart(study, kind, of)}"
+        seeds = [seed for seed in seeds if seed not in apart]
     values = np.array([[by_seed[seed].value for seed in seeds] for by_seed in runs], dtype=float)
     if not isinstance(question.second, str):
         values = np.vstack([values, np.full(len(seeds), question.second)])
     first, second = np.log(values) if kind.is_cost else values
     runs_of = tuple(tuple(by_seed[seed].run for by_seed in runs) for seed in seeds)
     return _tested(question, tuple(seeds), runs_of, first, second, left_out)
+
+
+def _what(kind: Metric) -> str:
+    return "the times" if kind.kind == "seconds" else f"the values of {kind.label}"
+
+
+def _why_apart(study: Study, kind: Metric, runs: Iterable[str]) -> str:
+    """Returns why the costs of runs cannot be compared."""
+    if any(run in study.records and study.records[run].cohort for run in runs):
+        alone = (
+            "`ablate timing` measures times" if kind.kind == "seconds" else "hydra/launcher=basic trains one at a time"
+        )
+        return f"shares of cohorts, not of single runs; {alone}"
+    return "taken on different machines, threads, precisions or versions of torch"
 
 
 def _tested(

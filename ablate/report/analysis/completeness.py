@@ -2,16 +2,18 @@
 
 import itertools
 import json
-import re
-import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ablate.config.options import config_dir, load
+from ablate.report.study.overrides import Command, choices, key_of, seeds, split
 from ablate.report.study.study import Study
 from ablate.report.study.variants import flatten, parse_label
+
+_SWEEP = ("python", "-m", "ablate", "-m")
+_SET_ASIDE = {"model", "seed", "study", "rerun", "model.components"}  # keys that a command for other cells sets itself
 
 
 @dataclass(frozen=True)
@@ -31,54 +33,39 @@ def completeness(study: Study) -> list[Cell]:
     """
     cells = []
     for run, variant, seed in zip(study.runs["run"], study.runs["variant"], study.runs["seed"], strict=True):
-        stale = study.records.get(run, {}).get("stale", [])
+        stale = study.records[run].stale if run in study.records else ()
         cells.append(Cell(variant, int(seed), "stale" if stale else "complete", "; ".join(stale)))
     cells += [Cell(run.variant, run.seed, run.status, run.why) for run in study.unfinished]
     there = {(cell.variant, cell.seed) for cell in cells}
     if study.definition.sweep and study.definition.design is None:
         expected = _sweep(study)
     else:
-        seeds = sorted({cell.seed for cell in cells})
-        expected = [(label, seed) for label in study.variants for seed in seeds]
+        numbers = sorted({cell.seed for cell in cells})
+        expected = [(label, seed) for label in study.variants for seed in numbers]
     cells += [Cell(label, seed, "missing") for label, seed in expected if (label, seed) not in there]
     place = {label: number for number, label in enumerate(study.variants)}
     return sorted(cells, key=lambda cell: (place.get(cell.variant, len(place)), cell.variant, cell.seed))
 
 
-def commands(study: Study, variants: Iterable[str], seeds: Iterable[int]) -> list[str]:
+def commands(study: Study, variants: Iterable[str], numbers: Iterable[int]) -> list[Command]:
     """Returns the commands that run variants over seeds, as this study's runs were made.
 
     Args:
         study: The study.
         variants: Labels; of those that no option and override makes, there is no command.
-        seeds: The seeds; of none, those of the study.
+        numbers: The seeds; of none, those of the study.
     """
-    chosen = sorted(set(seeds)) or sorted(set(map(int, study.runs["seed"]))) or [0]
-    if any("task" in record for record in study.records.values()):
-        return []  # how a user's own program is called is not known
-    if study.definition.design is not None:  # which makes the variants itself
-        return [_command([*_common(study), _seeds(chosen)])]
-    by_overrides: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
-    for label in variants:
-        model, settings = parse_label(label)
-        overrides = [_override(study, model, key, value) for key, value in settings.items()]
-        if None not in overrides and (model in study.models or label in study.variants):
-            by_overrides[tuple(text for text in overrides if text is not None)].append(model)
-    return [
-        _command([*_common(study), f"model={','.join(dict.fromkeys(models))}", *overrides, _seeds(chosen)])
-        for overrides, models in by_overrides.items()
-    ]
+    chosen = sorted(set(numbers)) or _seeds_of(study) or [0]
+    return [Command(_SWEEP, (*overrides, seeds(chosen))) for overrides in _made_by(study, variants)]
 
 
-def timing_command(study: Study, variants: Iterable[str]) -> str | None:
+def timing_command(study: Study, variants: Iterable[str]) -> Command | None:
     """Returns the command that times variants against each other; None where it takes several commands to run them."""
-    found = commands(study, variants, (0,))
-    if len(found) != 1:
-        return None
-    return found[0].replace("python -m ablate -m", "ablate timing").removesuffix(" seed=0")
+    made = _made_by(study, variants)
+    return Command(("ablate", "timing"), made[0]) if len(made) == 1 else None
 
 
-def command_of_edits(study: Study, full: str, edits: Sequence[str]) -> str:
+def command_of_edits(study: Study, full: str, edits: Sequence[str]) -> Command | None:
     """Returns the command that runs the variant with some of the edits of another, over the study's seeds.
 
     Args:
@@ -86,6 +73,8 @@ def command_of_edits(study: Study, full: str, edits: Sequence[str]) -> str:
         full: The label of the variant with all of them.
         edits: The names of those that stay.
     """
+    if not is_ours(study):
+        return None
     variant = study.variants[full]
     wanted = {name: variant.edits[name] for name in edits}
     for name, option in study.models.items():
@@ -93,22 +82,56 @@ def command_of_edits(study: Study, full: str, edits: Sequence[str]) -> str:
         if made == wanted:
             return commands(study, [name], ())[0]
     removed = [f"~model.edits.{name}" for name in variant.edits if name not in wanted]
-    seeds = _seeds(sorted(set(map(int, study.runs["seed"]))))
-    return _command([*_common(study), f"model={variant.model}", *removed, seeds])
+    return Command(_SWEEP, (*_common(study), f"model={variant.model}", *removed, seeds(_seeds_of(study))))
 
 
-def default_command(study: Study) -> str:
-    """Returns the command of the study's own sweep."""
-    return _command([text for text in _common(study) if text.startswith("study=")])
+def default_command(study: Study) -> Command | None:
+    """Returns the command of the study's own sweep; None where another program makes its runs."""
+    if not is_ours(study):
+        return None
+    return Command(_SWEEP, tuple(text for text in _common(study) if key_of(text) == "study"))
 
 
-def _command(overrides: Sequence[str]) -> str:
-    return " ".join(["python -m ablate -m", *map(shlex.quote, overrides)])
+def is_ours(study: Study) -> bool:
+    """Whether `python -m ablate` makes the study's runs, and not a user's own program or another tool."""
+    return bool(study.records) and all(record.task is None for record in study.records.values())
 
 
-def _seeds(seeds: Sequence[int]) -> str:
-    consecutive = len(seeds) > 3 and list(seeds) == list(range(seeds[0], seeds[-1] + 1))
-    return f"seed=range({seeds[0]},{seeds[-1] + 1})" if consecutive else f"seed={','.join(map(str, seeds))}"
+def _made_by(study: Study, variants: Iterable[str]) -> list[tuple[str, ...]]:
+    """Returns the overrides of each command that it takes to make variants, seeds aside."""
+    if not is_ours(study):
+        return []
+    common = _common(study)
+    if study.definition.design is not None:  # which makes the variants itself
+        return [tuple(common)]
+    models: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+    for label in variants:
+        made = _typed(study, label, common) if label in study.labels else _named(study, label)
+        if made is not None:
+            model, overrides = made
+            models[tuple(overrides)].append(model)
+    return [(*common, f"model={','.join(dict.fromkeys(names))}", *overrides) for overrides, names in models.items()]
+
+
+def _typed(study: Study, label: str, common: Sequence[str]) -> tuple[str, list[str]]:
+    """Returns the model of a variant that has runs, and what all of them were given beside it and the common."""
+    given = [study.records[run].overrides for run in study.of(label)["run"]]
+    own = [text for text in dict.fromkeys(given[0]) if all(text in others for others in given)]
+    own = [text for text in own if text not in common and key_of(text) not in _SET_ASIDE]
+    return study.variants[label].model, own
+
+
+def _named(study: Study, label: str) -> tuple[str, list[str]] | None:
+    """Returns the model and the overrides that the label of a variant without complete runs stands for."""
+    model, settings = parse_label(label)
+    overrides = [_override(study, model, key, value) for key, value in settings.items()]
+    known = [text for text in overrides if text is not None]
+    can_be_made = len(known) == len(overrides) and (model in study.models or label in study.variants)
+    return (model, known) if can_be_made else None
+
+
+def _seeds_of(study: Study) -> list[int]:
+    return sorted(set(map(int, study.runs["seed"])))
 
 
 def _common(study: Study) -> list[str]:
@@ -116,12 +139,11 @@ def _common(study: Study) -> list[str]:
     defaults = [item for item in load(config_dir() / "config.yaml")["defaults"] if isinstance(item, dict)]
     default = next(item["study"] for item in defaults if "study" in item)
     option = study.definition.option or study.definition.name
-    given = [dict.fromkeys(record.get("overrides") or ()) for record in study.records.values()]
+    given = [dict.fromkeys(record.overrides) for record in study.records.values()]
     common = [text for text in (given[0] if given else ()) if all(text in others for others in given)]
-    own = {"model", "seed", "study", "rerun", "model.components", *study.definition.sweep}
-    if study.definition.design is not None:
-        own.remove("model")
-    common = [text for text in common if text.lstrip("+~").partition("=")[0] not in own]
+    swept = set(study.definition.sweep)
+    own = (_SET_ASIDE | swept) - ({"model"} if study.definition.design is not None else set())
+    common = [text for text in common if key_of(text) not in own]
     # Without an option of its own, a study has the name that was typed.
     named = option == default or (study.definition.option is None and f"study.name={option}" in common)
     return [*([] if named else [f"study={option}"]), *common]
@@ -129,7 +151,7 @@ def _common(study: Study) -> list[str]:
 
 def _override(study: Study, model: str, short: str, value: str) -> str | None:
     """Returns the override that a setting in a label stands for; None if that cannot be told."""
-    config = next(iter(study.records.values()))["config"]
+    config = next(iter(study.records.values())).config
     if short in config:
         return f"{short}={value}"  # a group's option
     keys = [f"model.{key}" for key, _ in flatten(study.models.get(model, {}))] + [key for key, _ in flatten(config)]
@@ -141,7 +163,7 @@ def _sweep(study: Study) -> list[tuple[str, int]]:
     """Returns label and seed of each run of the study's default sweep."""
     sweep = study.definition.sweep
     expected = []
-    for values in itertools.product(*(list(_choices(text)) for text in sweep.values())):
+    for values in itertools.product(*(list(choices(text)) for text in sweep.values())):
         wanted = dict(zip(sweep, values, strict=True))
         seed = int(wanted.pop("seed", "0"))
         model = wanted.pop("model", study.definition.baseline)
@@ -165,15 +187,11 @@ def _is_set(settings: Mapping[str, str], key: str, value: str) -> bool:
 
 
 def _plain(value: str) -> Any:
+    """Returns what a value says, however it is written: 0.10 as 0.1, [a, b] as [a,b]."""
+    text = value.strip()
+    if text.startswith("[") and text.endswith("]"):
+        return [_plain(item) for item in split(text[1:-1])]
     try:
-        return float(value)
+        return float(text)
     except ValueError:
-        return value.strip("'\"")
-
-
-def _choices(text: str) -> Iterator[str]:
-    """Yields the values of a sweep: a comma-separated list or range(…)."""
-    if match := re.fullmatch(r"\s*range\(([-\d,\s]+)\)\s*", text):
-        yield from map(str, range(*(int(part) for part in match[1].split(","))))
-    else:
-        yield from (part.strip() for part in text.split(","))
+        return text.strip("'\"")

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,13 +22,26 @@ class Factorial:
 
     Attributes:
         factors: The names of the edits.
-        cells: Label of the variant by the factors that are in it, all factors out first; None where there is none.
+        cells: Label of the variant by the factors that are in it, no factor first; None where no variant has them.
         full: Label of the variant with all factors.
+        is_only: Whether no other factorial of the study has the same names of factors.
     """
 
     factors: tuple[str, ...]
     cells: Mapping[tuple[str, ...], str | None]
     full: str
+    is_only: bool = True
+
+    @property
+    def key(self) -> str:
+        """What no other factorial of the study is called, for names of files."""
+        return "_".join([*self.factors, *([] if self.is_only else [self.full])])
+
+    @property
+    def name(self) -> str:
+        """What no other factorial of the study is called, for people."""
+        *first, last = self.factors
+        return f"{', '.join(first)} and {last}{'' if self.is_only else f' (of {self.full})'}"
 
     @property
     def missing(self) -> list[tuple[str, ...]]:
@@ -69,9 +83,9 @@ class Contribution:
 
 
 def factorials(variants: Mapping[str, Variant]) -> list[Factorial]:
-    """Recognises factorials: a variant with two edits or more, and what there is of the variants with some of them.
+    """Recognises factorials: a variant with two edits or more, and the variants with some of them.
 
-    One of which fewer than half of the combinations are there is none. One within a larger one is left out.
+    At least half of the combinations must have runs. A factorial within a larger one is left out.
 
     Args:
         variants: By label.
@@ -92,7 +106,8 @@ def factorials(variants: Mapping[str, Variant]) -> list[Factorial]:
         known = {cell for other in found for cell in other.cells.values()}
         if len(there) > max(2, len(cells) // 2) and not set(there) <= known:
             found.append(Factorial(names, cells, label))
-    return found
+    often = Counter(factorial.factors for factorial in found)
+    return [replace(factorial, is_only=often[factorial.factors] == 1) for factorial in found]
 
 
 def effects(values: ArrayLike, factors: Sequence[str]) -> list[Effect]:
@@ -108,6 +123,11 @@ def effects(values: ArrayLike, factors: Sequence[str]) -> list[Effect]:
         The effects, single factors first; without intervals for one seed, or where no seed differs from the mean.
 
     Source: G. Box, J. Hunter and W. Hunter, "Statistics for Experimenters", 2nd edition, 2005, chapter 5.
+
+    Example:
+        >>> values = [[60.0, 62.0, 50.0, 55.0], [61.0, 63.0, 51.0, 57.0]]  # neither, bn, drop, both; two seeds
+        >>> [(effect.factors, effect.estimate) for effect in effects(values, ["bn", "drop"])]
+        [(('bn',), 3.75), (('drop',), -8.25), (('bn', 'drop'), 3.5)]
     """
     array = np.asarray(values, dtype=float)
     seeds, cells = array.shape
@@ -154,38 +174,37 @@ def contributions(variants: Mapping[str, Variant], baseline: str | None = None) 
     if not variants:
         return []
     variants = _without_common(variants)
-    by_edits = {_key(variant): label for label, variant in variants.items()}
     fullest = max(variants.values(), key=lambda variant: len(variant.edits))
     start = fullest if baseline is None else variants.get(baseline, fullest)
-    settings = frozenset(start.settings.items())
-    removing = [variant for variant in variants.values() if any(_removed(edit) for edit in variant.edits.values())]
-    holding = list(variants.values()) if baseline is not None else removing or [fullest]
-    parts = {name: edit for variant in holding for name, edit in variant.edits.items()}
+    parts = _parts(list(variants.values()), fullest, baseline is not None)
     if len(parts) < 2:
         return []
+    by_edits = {_key(variant): label for label, variant in variants.items()}
 
     def pair(name: str, others: Mapping[str, str]) -> tuple[str, str] | None:
-        """Returns the variants with an edit and without it, beside others."""
-        found = [
-            by_edits.get((frozenset(edits.items()), settings)) for edits in ({**others, name: parts[name]}, others)
-        ]
-        return None if None in found else (str(found[0]), str(found[1]))
+        """Returns the variants with a part and without it, beside other edits."""
+        others = {other: edit for other, edit in others.items() if other != name}
+        made = [replace(start, edits=edits) for edits in ({**others, name: parts[name]}, others)]
+        with_it, without = (by_edits.get(_key(variant)) for variant in made)
+        return None if with_it is None or without is None else (with_it, without)
 
     found = []
     for name, edit in parts.items():
-        others = {other: value for other, value in parts.items() if other != name}
-        added, left_out = pair(name, {}), pair(name, others)
-        if baseline is not None:
-            beside = {other: value for other, value in start.edits.items() if other != name}
-            if name in start.edits:
-                left_out = pair(name, beside)
-            else:
-                added = pair(name, beside)
+        to = {} if baseline is None or name in start.edits else start.edits  # what the part is added to
+        of = start.edits if baseline is not None and name in start.edits else parts  # what it is left out of
+        added, left_out = pair(name, to), pair(name, of)
         if layer := _removed(edit):  # with the layer is without its removal
             found.append(Contribution(layer, _swapped(left_out), _swapped(added)))
         else:
             found.append(Contribution(name, added, left_out))
     return [part for part in found if part.added or part.left_out]
+
+
+def _parts(variants: Sequence[Variant], fullest: Variant, of_design: bool) -> dict[str, str]:
+    """Returns the edits that are a model's parts: all of a design's, those that remove layers, or the fullest's."""
+    removing = [variant for variant in variants if any(_removed(edit) for edit in variant.edits.values())]
+    holding = variants if of_design else removing or [fullest]
+    return {name: edit for variant in holding for name, edit in variant.edits.items()}
 
 
 def _swapped(pair: tuple[str, str] | None) -> tuple[str, str] | None:

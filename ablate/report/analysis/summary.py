@@ -1,11 +1,12 @@
 """Results of the runs of each variant, summarised over their seeds."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from ablate.records.record import RunRecord
 from ablate.report.study.metrics import STATISTICS, metric
 from ablate.report.study.study import Study
 from ablate.stats import mean_interval, prediction_interval
@@ -13,6 +14,15 @@ from ablate.stats import mean_interval, prediction_interval
 # Statistics over a run's epochs, by what tables call them. The extremes are those that the first study reports.
 OVER_EPOCHS = {"final": "final epoch", "maximum": "best epoch", "minimum": "lowest epoch"}
 PARTS = {"train_seconds": "training", "eval_seconds": "evaluation", "data_seconds": "data", "total_seconds": "total"}
+
+
+# Columns of the table of runs that say what a run came from.
+_ORIGIN: Mapping[str, Callable[[RunRecord], str | int | None]] = {
+    "commit": lambda record: record.provenance.code.commit,
+    "cpu": lambda record: record.provenance.machine.cpu,
+    "threads": lambda record: record.provenance.threads,
+    "started": lambda record: record.started,
+}
 
 
 def summary_table(study: Study, metrics: Sequence[str]) -> pd.DataFrame:
@@ -85,9 +95,8 @@ def published_table(study: Study) -> pd.DataFrame:
 def runs_table(study: Study) -> pd.DataFrame:
     """Returns a row for each complete run: what it gave, and what it came from."""
     table = study.runs.drop(columns="clock")
-    for column, path in {"commit": ("code", "commit"), "cpu": ("machine", "cpu"), "threads": ("threads",)}.items():
-        table[column] = [_lookup(study.records.get(run, {}).get("provenance", {}), path) for run in table["run"]]
-    table["started"] = [study.records.get(run, {}).get("started") for run in table["run"]]
+    for column, read in _ORIGIN.items():
+        table[column] = [read(study.records[run]) if run in study.records else None for run in table["run"]]
     return table.dropna(axis="columns", how="all")
 
 
@@ -128,12 +137,5 @@ def _row(study: Study, variant: str, name: str) -> dict[str, Any]:
 
 def _as_long(study: Study, variant: str) -> bool:
     """Whether a variant's runs have as many epochs as the published ones, as far as that is known."""
-    runs = study.of(variant)["run"]
-    epochs = {study.records[run]["config"]["train"]["epochs"] for run in runs if run in study.records}
-    return study.definition.published_epochs is None or not epochs or epochs == {study.definition.published_epochs}
-
-
-def _lookup(node: Any, path: Sequence[str]) -> Any:
-    for key in path:
-        node = node.get(key) if isinstance(node, Mapping) else None
-    return node
+    epochs, published = study.lengths(variant), study.definition.published_epochs
+    return published is None or not epochs or epochs == {published}

@@ -92,6 +92,7 @@ def _effects(analysis: Analysis) -> pd.DataFrame:
                 "metric": found.metric,
                 "factors": " ".join(effect.factors),
                 "of": " ".join(found.factorial.factors),
+                "full": found.factorial.full,
                 "estimate": effect.estimate,
                 "low": effect.interval.low,
                 "high": effect.interval.high,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,50 @@ class Cell:
     mark: str = ""
 
 
+class Content(StrEnum):
+    """What stands in the cells of a column."""
+
+    NUMBER = "number"
+    WORDS = "words"
+    BOUNDS = "bounds"  # of an interval
+
+
+@dataclass(frozen=True)
+class Column:
+    """A table's column: its head, which another column may have too, and what stands below it."""
+
+    head: str
+    content: Content = Content.NUMBER
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is set right."""
+        return self.content is Content.NUMBER
+
+
+def number(head: str) -> Column:
+    """Returns a column of numbers."""
+    return Column(head)
+
+
+def text(head: str) -> Column:
+    """Returns a column of words."""
+    return Column(head, Content.WORDS)
+
+
+def bounds(head: str = "95 % interval") -> Column:
+    """Returns a column of intervals."""
+    return Column(head, Content.BOUNDS)
+
+
 @dataclass(frozen=True)
 class Table:
-    """A table; all but the columns named in `words` are set right."""
+    """A table, by the name of its files."""
 
     name: str
     caption: str
-    columns: Sequence[str]
+    columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
-    words: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

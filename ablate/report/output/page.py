@@ -20,7 +20,7 @@ _METHOD = (
     "Runs are paired by seed: runs of one seed start from the same weights in the layers they share and see the same "
     "batches. A difference is the mean over seeds of the differences within pairs, with its 95 % t-interval.",
     "Times are compared on natural logarithms and shown as ratios, only between runs of the same machine, device, "
-    "threads, precision and version of torch. Where ablate.commands.timing has timed both variants in turns, the "
+    "threads, precision and version of torch. Where `ablate timing` has timed both variants in turns, the "
     "comparison rests on its rounds instead.",
     "p is of the paired t-test, two-sided, adjusted by Holm's method over all comparisons of its metric here. "
     "The exact p is of the sign-flip test over all 2ⁿ sign patterns of n pairs (a sample of 20,000 from n = 21 on), "
@@ -46,19 +46,20 @@ def build(analysis: Analysis, tables: Mapping[str, pd.DataFrame], pictures: Sequ
     """
     definition = analysis.study.definition
     drawn = {picture.name: picture for picture in pictures}
+    of_effects = Section("Effects", list(effects(analysis, drawn)))
+    designed = definition.design is not None  # what its variants were made for comes first
     sections = [
+        *[of_effects] * designed,
         Section("Claims", list(claims(analysis, drawn))),
         Section("Variants", [variants(analysis)]),
         Section("Results", [*accuracy(analysis, tables, drawn), *confusion(analysis)]),
         Section("Paired differences", list(differences(analysis, drawn))),
-        Section("Effects", list(effects(analysis, drawn))),
+        *[of_effects] * (not designed),
         Section("Time", [*timings(analysis), *runs.times(analysis, tables, drawn)]),
         Section("Runs", list(runs.completeness(analysis))),
         Section("What the comparison rests on", list(runs.basis(analysis))),
         Section("How it was computed", [Bullets([Item(text) for text in _METHOD])]),
     ]
-    if definition.design is not None:  # what its variants were made for comes first
-        sections.sort(key=lambda section: section.title != "Effects")
     return Document(
         title=definition.title or definition.name,
         lead=list(_lead(analysis)),
@@ -73,8 +74,7 @@ def _lead(analysis: Analysis) -> Iterator[Block]:
         f"{words.count(len(study.runs), 'complete run')} of {words.count(len(study.labels), 'variant')}; "
         f"{'seed' if len(seeds) == 1 else 'seeds'} {words.numbers(seeds)}"
     )
-    if not study.epochs.empty:
-        epochs = sorted(set(study.epochs.groupby("run").size()))
+    if epochs := sorted(study.lengths()):
         text += f"; {words.numbers(epochs)} {'epoch' if epochs == [1] else 'epochs'} each"
     text += "."
     left_out = len(study.unfinished) + len(study.broken)

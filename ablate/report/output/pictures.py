@@ -13,7 +13,7 @@ from ablate.report.analysis.summary import PARTS, learning_curves, pareto_front
 from ablate.report.analysis.verdicts import Finding
 from ablate.report.output import figures
 from ablate.report.output.document import Picture
-from ablate.report.study.metrics import Metric, metric
+from ablate.report.study.metrics import Metric, metric, minus
 from ablate.stats import Interval
 
 Draw = Callable[[], Figure]
@@ -103,7 +103,7 @@ def _published(published: Mapping[str, float], found: Finding) -> float:
 def _effects(analysis: Analysis) -> tuple[Picture, Draw] | None:
     panels = [
         figures.Panel(
-            metric(found.metric).label,
+            metric(found.metric).label + ("" if found.factorial.is_only else f", {found.factorial.full}"),
             _scale(metric(found.metric)),
             [
                 _estimate(" × ".join(effect.factors), effect.estimate, effect.interval, metric(found.metric))
@@ -138,18 +138,16 @@ def _times(analysis: Analysis) -> tuple[Picture, Draw] | None:
 
 def _cost(analysis: Analysis) -> tuple[Picture, Draw] | None:
     study = analysis.study
-    if "total_seconds" not in study.metrics or metric(analysis.metric).is_cost:
+    if "total_seconds" not in study.metrics or not metric(analysis.metric).higher_is_better:
         return None
     runs = study.runs[["variant", "total_seconds", analysis.metric]].dropna()
     runs = runs.rename(columns={"total_seconds": "cost", analysis.metric: "value"})
     label = metric(analysis.metric).label
     front = pareto_front(runs.groupby("variant", sort=False).mean().reset_index())
-    if metric(analysis.metric).kind == "loss":
-        return None
     picture = Picture(
         "accuracy_against_time",
-        "Accuracy against time: a small point a run, a large one a variant's mean; dotted, the means that none beats "
-        "in both.",
+        "Accuracy against time: a small point a run, a large one a variant's mean; dotted, the means that no "
+        "other beats in both.",
         f"{label} against total time; no other is both faster and better than {', '.join(front['variant'])}.",
     )
     palette = figures.colours(study.labels)
@@ -171,5 +169,5 @@ def _scale(kind: Metric) -> str:
 
 def _in_words(panel: figures.Panel) -> str:
     """Returns the rows of a panel in words, for those who do not see it."""
-    shown = {"ratio": "× {:.3f}", "share": "{:+.2%}", "number": "{:+.4g}"}[panel.scale]
-    return "; ".join(f"{estimate.name} {shown.format(estimate.mean)}" for estimate in panel.estimates)
+    shown = {"ratio": "× {:.3f}", "share": "{:+z.2%}", "number": "{:+z.4g}"}[panel.scale]
+    return "; ".join(f"{estimate.name} {minus(shown.format(estimate.mean))}" for estimate in panel.estimates)

@@ -1,4 +1,4 @@
-"""A document as Markdown, HTML and LaTeX."""
+"""A document as Markdown and HTML."""
 
 import base64
 import re
@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader
 
 from ablate.report.output.document import Bullets, Commands, Document, Picture, Table, Text
 
-# What Markdown or the HTML in it would take for markup, except "_", which is none within a word.
+# What Markdown or the HTML in it would take for markup, except "_", which means nothing within a word.
 _MARKUP = re.compile(r"([\\`*\[\]<>|~#])")
 
 
@@ -42,14 +42,6 @@ def html(document: Document, pictures: Mapping[str, Mapping[str, str]]) -> str:
     return environment.get_template("index.html").render(document=document, pictures=sources)
 
 
-def latex(table: Table) -> str:
-    """Returns a table as LaTeX, with rules of the package booktabs."""
-    frame = pd.DataFrame([[cell.text for cell in row] for row in table.rows], columns=list(table.columns))
-    styler = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
-    columns = "".join("l" if name in table.words else "r" for name in table.columns)
-    return str(styler.to_latex(hrules=True, column_format=columns))
-
-
 def _markdown_block(block: Text | Bullets | Commands | Table | Picture) -> str:
     match block:
         case Text(words):
@@ -61,11 +53,10 @@ def _markdown_block(block: Text | Bullets | Commands | Table | Picture) -> str:
         case Picture(name, caption, alt):
             return f"![{_escaped(alt)}]({name}.svg)\n\n{_escaped(caption)}"
         case Table():
-            frame = pd.DataFrame(
-                [[_escaped(cell.text) for cell in row] for row in block.rows], columns=list(block.columns)
-            )
-            align = ["left" if name in block.words else "right" for name in block.columns]
-            text = frame.to_markdown(index=False, disable_numparse=True, colalign=align)
+            frame = pd.DataFrame([[_escaped(cell.text) for cell in row] for row in block.rows])
+            align = ["right" if column.is_number else "left" for column in block.columns]
+            heads = [column.head for column in block.columns]
+            text = frame.to_markdown(index=False, headers=heads, disable_numparse=True, colalign=align)
             return f"{_escaped(block.caption)}\n\n{text}"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ablate.report.analysis.analyse import Analysis
+from ablate.report.analysis.verdicts import Judgement
 from ablate.report.output.words import finding
 
 FORMAT = 1
@@ -36,28 +37,7 @@ def results(analysis: Analysis, tables: dict[str, pd.DataFrame]) -> str:
         "runs": _rows(tables["runs"]),
         "summary": [row for name in tables for row in _rows(tables[name]) if "sd" in tables[name]],
         "comparisons": _rows(tables["comparisons"]),
-        "claims": [
-            {
-                "id": judged.claim.id,
-                "statement": judged.claim.statement,
-                "metric": judged.claim.metric,
-                "expect": judged.claim.expect,
-                "published": judged.claim.published,
-                "source": judged.claim.source,
-                "verdict": judged.verdict,
-                "seeds_needed": judged.seeds_needed,
-                "parts": [
-                    {
-                        "text": found.part.text,
-                        "verdict": found.verdict,
-                        "seeds_needed": found.seeds_needed,
-                        "words": finding(found),
-                    }
-                    for found in judged.findings
-                ],
-            }
-            for judged in analysis.judgements
-        ],
+        "claims": [_claim(judged) for judged in analysis.judgements],
         "effects": _rows(tables["effects"]),
         "contributions": [
             {"part": part.part, "added": part.added, "left_out": part.left_out} for part in analysis.contributions
@@ -68,6 +48,24 @@ def results(analysis: Analysis, tables: dict[str, pd.DataFrame]) -> str:
         "mismatches": analysis.mismatches,
     }
     return json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _claim(judged: Judgement) -> dict[str, Any]:
+    claim = judged.claim
+    return {
+        "id": claim.id,
+        "statement": claim.statement,
+        "metric": claim.metric,
+        "expect": claim.expect,
+        "published": claim.published,
+        "source": claim.source,
+        "verdict": judged.verdict,
+        "seeds_needed": judged.seeds_needed,
+        "parts": [
+            {"text": one.part.text, "verdict": one.verdict, "seeds_needed": one.seeds_needed, "words": finding(one)}
+            for one in judged.findings
+        ],
+    }
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -1,18 +1,25 @@
 """The files of a report."""
 
+import re
 from pathlib import Path
 
-from ablate.files import atomic_write
+from ablate.files import atomic_write, refuse_links
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.output import figures
 from ablate.report.output.csv_files import frames
 from ablate.report.output.document import Document
+from ablate.report.output.latex import latex
 from ablate.report.output.page import build
 from ablate.report.output.pictures import pictures
-from ablate.report.output.render import html, latex, markdown
+from ablate.report.output.render import html, markdown
 from ablate.report.output.results_json import results
 
 _THEMES = ("light", "dark")
+
+
+def file_name(name: str, kind: str) -> str:
+    """Returns the name of a table's file: a task's metric may be called `val/acc`."""
+    return re.sub(r"[^\w.+-]+", "_", name) + f".{kind}"
 
 
 def write_report(analysis: Analysis, out: Path) -> Document:
@@ -26,8 +33,10 @@ def write_report(analysis: Analysis, out: Path) -> Document:
         What was written, as a document.
 
     Raises:
+        ValueError: The folder is a link.
         OSError: The folder cannot be written to.
     """
+    refuse_links(out)
     tables = frames(analysis)
     drawn = pictures(analysis)
     document = build(analysis, tables, list(drawn))
@@ -43,9 +52,10 @@ def write_report(analysis: Analysis, out: Path) -> Document:
         files[f"{picture.name}.svg"] = svgs[picture.name]["light"]
     for name, frame in tables.items():
         if not frame.empty:
-            files[f"{name}.csv"] = frame.to_csv(index=False, lineterminator="\n")
-    for table in document.tables:
-        files[f"{table.name}.tex"] = latex(table)
+            files[file_name(name, "csv")] = frame.to_csv(index=False, lineterminator="\n")
+    texts = {file_name(table.name, "tex"): latex(table) for table in document.tables}
+    assert len(texts) == len(document.tables), "two tables share one file"
+    files |= texts
     files["results.json"] = results(analysis, tables)
     files["report.md"] = markdown(document)
     files["index.html"] = html(document, svgs)

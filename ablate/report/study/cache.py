@@ -17,12 +17,16 @@ from typing import Any
 import numpy as np
 from platformdirs import user_cache_path
 
+from ablate.records import forms, record
+from ablate.records.record import DataFacts, ModelFacts, Provenance, RunRecord
 from ablate.records.run_directory import RunDirectory
+from ablate.records.study_directory import StudyDirectory
 from ablate.report.study import run_record
 from ablate.report.study.run_record import Epochs, read_run
 
 _WORTH_KEEPING = 1000  # runs; fewer are read as fast from their own files
 _COMMON = ("config", "model", "data", "provenance")  # parts of a record that consist of what other runs have too
+_KINDS = {"model": ModelFacts, "data": DataFacts, "provenance": Provenance}
 _TABLES = """
 CREATE TABLE IF NOT EXISTS runs (folder TEXT PRIMARY KEY, stamp TEXT, own TEXT, common TEXT, columns TEXT, epochs BLOB);
 CREATE TABLE IF NOT EXISTS parts (digest TEXT PRIMARY KEY, content TEXT);
@@ -30,8 +34,8 @@ CREATE TABLE IF NOT EXISTS parts (digest TEXT PRIMARY KEY, content TEXT);
 
 
 @dataclass
-class Found:
-    """What there is in a study's folder.
+class StudyRuns:
+    """The runs in a study's folder.
 
     Attributes:
         complete: Record and epochs of each complete run, in the order of their folders.
@@ -39,12 +43,12 @@ class Found:
         broken: What is wrong with each run directory that cannot be read, by its folder.
     """
 
-    complete: list[tuple[dict[str, Any], Epochs]] = field(default_factory=list)
-    others: list[dict[str, Any]] = field(default_factory=list)
+    complete: list[tuple[RunRecord, Epochs]] = field(default_factory=list)
+    others: list[RunRecord] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
 
 
-def read_runs(folder: Path) -> Found:
+def read_runs(folder: Path) -> StudyRuns:
     """Returns the runs of a study.
 
     Args:
@@ -66,21 +70,19 @@ def _file(folder: Path) -> str:
     """Returns the cache's file; another version of what reads runs has another."""
     cache = user_cache_path("ablate") / "collected"
     cache.mkdir(parents=True, exist_ok=True)
-    version = hashlib.sha256(Path(run_record.__file__).read_bytes() + Path(__file__).read_bytes())
-    version.update(os.fsencode(folder.resolve()))
+    version = hashlib.sha256(os.fsencode(folder.resolve()))
+    for code in (run_record.__file__, record.__file__, forms.__file__, __file__):
+        version.update(Path(code).read_bytes())
     return str(cache / f"{version.hexdigest()[:24]}.sqlite")
 
 
 def _stamps(folder: Path) -> Iterator[tuple[str, str]]:
     """Yields the run directories of a study, each with what changes when one of its files does."""
-    for variant in os.scandir(folder):
-        if not variant.is_dir():
-            continue
-        for run in os.scandir(variant.path):
-            directory = RunDirectory(Path(run.path))
-            stamp = _stamp(directory.record_file)
-            if stamp is not None:
-                yield f"{variant.name}/{run.name}", f"{stamp} {_stamp(directory.epochs_file)}"
+    for name in StudyDirectory(folder).names():
+        directory = RunDirectory(folder / name)
+        stamp = _stamp(directory.record_file)
+        if stamp is not None:
+            yield name, f"{stamp} {_stamp(directory.epochs_file)}"
 
 
 def _stamp(file: Path) -> str | None:
@@ -91,8 +93,8 @@ def _stamp(file: Path) -> str | None:
     return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
 
 
-def _read(folder: Path, stamps: Mapping[str, str], database: str) -> Found:
-    found = Found()
+def _read(folder: Path, stamps: Mapping[str, str], database: str) -> StudyRuns:
+    runs = StudyRuns()
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
         connection.executescript(_TABLES)
         known = dict(connection.execute("SELECT folder, stamp FROM runs"))
@@ -103,59 +105,59 @@ def _read(folder: Path, stamps: Mapping[str, str], database: str) -> Found:
             if known.get(name) == stamp:
                 continue
             try:
-                record, epochs = read_run(RunDirectory(folder / name))
+                run, epochs = read_run(RunDirectory(folder / name))
             except ValueError as error:
-                found.broken[name] = str(error)
+                runs.broken[name] = str(error)
                 continue
             if epochs is None:
-                found.others.append(record)
+                runs.others.append(run)
                 continue
             connection.execute(
                 "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    name,
-                    stamp,
-                    *_pack(record, kept, connection),
-                    json.dumps(epochs.columns),
-                    epochs.values.tobytes(),
-                ),
+                (name, stamp, *_pack(run, kept, connection), json.dumps(epochs.columns), epochs.values.tobytes()),
             )
-        found.complete = list(_load(connection))
-    found.broken = dict(sorted(found.broken.items()))
-    return found
+        runs.complete = list(_load(connection))
+    runs.broken = dict(sorted(runs.broken.items()))
+    return runs
 
 
-def _pack(record: Mapping[str, Any], kept: set[str], connection: sqlite3.Connection) -> tuple[str, str]:
+def _pack(run: RunRecord, kept: set[str], connection: sqlite3.Connection) -> tuple[str, str]:
     """Returns what a record has alone, and the digests of its common parts, which are kept if they are not yet."""
+    own = run.to_json()
     common: dict[str, dict[str, str]] = {}
     for key in _COMMON:
-        for name, value in record[key].items():
+        for name, value in own.pop(key).items():
             content = json.dumps(value)
             digest = hashlib.sha256(content.encode()).hexdigest()[:32]
             if digest not in kept:
                 connection.execute("INSERT OR IGNORE INTO parts VALUES (?, ?)", (digest, content))
                 kept.add(digest)
             common.setdefault(key, {})[name] = digest
-    return json.dumps({key: value for key, value in record.items() if key not in _COMMON}), json.dumps(common)
+    return json.dumps(own), json.dumps(common)
 
 
-def _load(connection: sqlite3.Connection) -> Iterator[tuple[dict[str, Any], Epochs]]:
+def _load(connection: sqlite3.Connection) -> Iterator[tuple[RunRecord, Epochs]]:
     parts: dict[str, Any] = {
         digest: json.loads(content) for digest, content in _all(connection, "digest, content FROM parts")
     }
     of_columns: dict[str, tuple[str, ...]] = {}
-    common_of: dict[str, dict[str, dict[str, Any]]] = {}
+    of_digests: dict[tuple[str, ...], Any] = {}
+
+    def part(key: str, digests: Mapping[str, str]) -> Any:
+        """Returns a part of a record, one object for all the runs that have it."""
+        known = (key, *digests.values())
+        if known not in of_digests:
+            content = {name: parts[digest] for name, digest in digests.items()}
+            of_digests[known] = forms.read(_KINDS[key], content) if key in _KINDS else content
+        return of_digests[known]
+
     rows = _all(connection, "own, common, columns, epochs FROM runs ORDER BY folder")
     for own, common, columns, epochs in rows:
         if columns not in of_columns:
             of_columns[columns] = tuple(json.loads(columns))
-        if common not in common_of:
-            common_of[common] = {
-                key: {name: parts[digest] for name, digest in digests.items()}
-                for key, digests in json.loads(common).items()
-            }
         values = np.frombuffer(epochs).reshape(-1, len(of_columns[columns]))
-        yield {**json.loads(own), **common_of[common]}, Epochs(of_columns[columns], values)
+        shared = {key: part(key, digests) for key, digests in json.loads(common).items()}
+        yield RunRecord.from_json({**json.loads(own), **shared}), Epochs(of_columns[columns], values)
 
 
 def _all(connection: sqlite3.Connection, what: str) -> Iterable[tuple[Any, ...]]:

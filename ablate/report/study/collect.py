@@ -1,23 +1,27 @@
-"""Run directories, read into tidy frames."""
+"""The runs of a study, from run directories or from a table, as tidy frames."""
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from ablate.config.options import config_dir, options
-from ablate.records.epochs import TIMES
-from ablate.report.study.cache import read_runs
-from ablate.report.study.definition import find
+from ablate.config.options import config_dir, load, options
+from ablate.records.epochs import TIMES, Result
+from ablate.records.record import RunRecord
+from ablate.records.study_directory import studies_below
+from ablate.report.study.cache import StudyRuns, read_runs
+from ablate.report.study.definition import Definition, define, find
 from ablate.report.study.predictions import read_prediction
 from ablate.report.study.run_record import Epochs
 from ablate.report.study.study import Study, Unfinished
 from ablate.report.study.timings import read_timings
 from ablate.report.study.variants import Variant, group
+from ablate.sources import csv_table
+from ablate.sources.into_records import into_records, metric_names
 
 
 def find_studies(folder: Path) -> list[Path]:
@@ -28,7 +32,7 @@ def find_studies(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; give the folder of a study, such as outputs/lenet_cifar10")
-    studies = sorted({path.parents[2] for path in folder.rglob("run.json")})
+    studies = [study.folder for study in studies_below(folder)]
     if not studies:
         raise ValueError(f"{folder}: there are no runs in it; `python -m ablate -m` makes those of a study")
     return studies
@@ -45,121 +49,235 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
     Raises:
         ValueError: No run is complete, or the study's definition cannot be read.
     """
-    found = read_runs(folder)
-    complete, others, broken = found.complete, found.others, found.broken
-    if not complete:
-        left_out = [f"{_run(record)}: {_why(record)}" for record in others]
+    runs = _sorted_out(read_runs(folder), folder, lambda record: record.run)
+    recorded = runs.newest.study_options
+    groups = [*folders, config_dir()]
+    definition = find(str(recorded.get("name", folder.name)), recorded, groups, file)
+    study = _study(definition, runs, models=options("model", groups))
+    configs = {str(label): study.records[run].config for run, label in _first_runs(study)}
+    return replace(
+        study,
+        timings=read_timings(folder, configs, runs.broken),
+        prediction=read_prediction(folder, study.records, study.epochs, runs.broken),
+    )
+
+
+def collect_table(
+    file: Path,
+    *,
+    variant: str,
+    seed: str,
+    metrics: Mapping[str, str],
+    settings: Sequence[str] = (),
+    baseline: str | None = None,
+    definition: Path | None = None,
+) -> Study:
+    """Reads a table with a row a run as a study: as the records that `ablate import csv` would write of it.
+
+    Args:
+        file: The CSV file (or TSV).
+        variant: The column with the variants' names.
+        seed: The column with the seeds, or with whatever pairs the runs: a fold, a data set.
+        metrics: The columns to compare, by the name that each gets; the study's metric first.
+        settings: Columns that tell variants of one name apart.
+        baseline: The variant that others are compared with.
+        definition: A study option's file, for its claims and published figures.
+
+    Raises:
+        ValueError: The table, a column or a cell of it cannot be used; the message says where and what to do.
+    """
+    content = None if definition is None else load(definition)
+    defined = Definition(file.stem, baseline="") if content is None else define(file.stem, content, None)
+    if not metrics and content is not None:
+        metrics = metric_names([defined.metric])
+    logged = csv_table.read(file, variant, seed, list(metrics.values()), settings)
+    imported = into_records(
+        logged, file.stem, tool="csv", variant=variant, seed=seed, metrics=metrics, settings=settings,
+        baseline=baseline or defined.baseline or None,
+    )  # fmt: skip
+    found = StudyRuns()
+    for record, rows in imported:
+        if record.is_complete:
+            found.complete.append((record, Epochs(tuple(rows[0]), np.array([list(row.values()) for row in rows]))))
+        else:
+            found.others.append(record)
+    runs = _sorted_out(found, file, _name_of_import)
+    recorded = runs.newest.study_options
+    study = _study(replace(defined, baseline=recorded["baseline"], metric=recorded["metric"]), runs)
+    return replace(study, epochs=pd.DataFrame())  # a row a run knows of none
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """The runs of a study, by their names.
+
+    Attributes:
+        complete: The records of complete runs.
+        epochs: Their epochs.
+        unfinished: The records of the others.
+        broken: What is wrong with what cannot be read, by its folder.
+    """
+
+    complete: Mapping[str, RunRecord]
+    epochs: Mapping[str, Epochs]
+    unfinished: Mapping[str, RunRecord]
+    broken: dict[str, str]
+
+    @property
+    def newest(self) -> RunRecord:
+        """The record of the complete run that was started last."""
+        return max(self.complete.items(), key=lambda item: (item[1].started, item[0]))[1]
+
+
+def _sorted_out(found: StudyRuns, where: Path, name_of: Callable[[RunRecord], str]) -> _Runs:
+    """Returns runs by name; of copies of one run, the one started last.
+
+    Raises:
+        ValueError: No run is complete.
+    """
+    broken = dict(found.broken)
+    if not found.complete:
+        left_out = [f"{name_of(record)}: {_why(record)}" for record in found.others]
         left_out += [f"{run}: {why}" for run, why in broken.items()]
         raise ValueError(
-            f"{folder}: no run is complete ({'; '.join(left_out[:5])}); repeat the sweep's command to finish them"
+            f"{where}: no run is complete ({'; '.join(left_out[:5])}); repeat the sweep's command to finish them"
         )
-
-    complete.sort(key=lambda pair: (_run(pair[0]), str(pair[0]["started"])))
-    epochs_of = {_run(record): epochs for record, epochs in complete}
-    records = {_run(record): record for record, _ in complete}
-    if len(records) < len(complete):
+    ordered = sorted(found.complete, key=lambda pair: (name_of(pair[0]), pair[0].started))
+    complete = {name_of(record): record for record, _ in ordered}
+    if len(complete) < len(ordered):
         broken["several folders"] = "hold copies of one run; of each, the one started last counts"
-    unfinished = {_run(record): record for record in sorted(others, key=_run) if _run(record) not in records}
-    newest = max(records.values(), key=lambda record: (str(record["started"]), _run(record)))
-    study = newest["config"]["study"]
-    groups = [*folders, config_dir()]
-    definition = find(str(study.get("name", folder.name)), study, groups, file)
+    others = {name_of(record): record for record in sorted(found.others, key=name_of)}
+    return _Runs(
+        complete=complete,
+        epochs={name_of(record): epochs for record, epochs in ordered},
+        unfinished={name: record for name, record in others.items() if name not in complete},
+        broken=broken,
+    )
 
-    everything = {**records, **unfinished}
-    by_run = group(
-        {run: record["config"] for run, record in everything.items()},
-        {run: record.get("overrides") or () for run, record in everything.items()},
+
+def _study(definition: Definition, runs: _Runs, models: Mapping[str, Mapping[str, Any]] | None = None) -> Study:
+    """Returns the runs as a study: grouped into variants, in the order they are shown."""
+    everything = {**runs.complete, **runs.unfinished}
+    variant_of = group(
+        {run: _compared(record) for run, record in everything.items()},
+        {run: record.overrides for run, record in everything.items()},
     )
-    ordered = sorted(
-        {variant.label: variant for variant in by_run.values()}.values(),
-        key=lambda variant: (
-            variant.label != definition.baseline, variant.model != definition.baseline,
-            len(variant.edits), variant.model, variant.label,
-        ),
-    )  # fmt: skip
-    variants = {variant.label: variant for variant in ordered}
-    place = {label: number for number, label in enumerate(variants)}
-    order = sorted(records, key=lambda run: (place[by_run[run].label], records[run]["seed"], run))
-    cells = [(by_run[run].label, records[run]["seed"]) for run in order]
-    for run, cell, before in zip(order[1:], cells[1:], cells, strict=False):
-        if cell == before:
-            broken[run] = "another run has its variant and seed; their settings differ in what changes no result"
-    order = [run for run in order if run not in broken]
-    runs = pd.DataFrame(
-        [
-            {"run": run, "variant": by_run[run].label, "seed": records[run]["seed"], **_metrics(records[run])}
-            for run in order
-        ]
-    )
-    if runs["total_seconds"].isna().all():  # as of runs that come from elsewhere
-        runs = runs.drop(columns=[*TIMES, "total_seconds"])
-    configs = {by_run[run].label: records[run]["config"] for run in reversed(order)}
-    timings = read_timings(folder, configs, broken)
-    epochs = _frame({run: epochs_of[run] for run in order}, by_run, records)
+    variants = _in_order(variant_of.values(), definition.baseline)
+    records = _one_a_cell(runs, variant_of, list(variants))
     return Study(
         definition=definition,
-        runs=runs,
-        epochs=epochs,
+        runs=_run_frame(records, variant_of),
+        epochs=_epoch_frame({run: runs.epochs[run] for run in records}, variant_of, records),
         variants=variants,
-        records={run: records[run] for run in order},
+        records=records,
         unfinished=[
-            Unfinished(run, by_run[run].label, record["seed"], record["status"], _why(record))
-            for run, record in unfinished.items()
+            Unfinished(run, variant_of[run].label, record.seed, record.status.value, _why(record))
+            for run, record in runs.unfinished.items()
         ],
-        broken=broken,
-        models=options("model", groups),
-        timings=timings,
-        prediction=read_prediction(folder, {run: records[run] for run in order}, epochs, broken),
+        broken=runs.broken,
+        models=models or {},
     )
 
 
-def _run(record: Mapping[str, Any]) -> str:
-    return f"{record['variant']}/seed{record['seed']}-{record.get('id', '')}"
+def _compared(record: RunRecord) -> Mapping[str, Any]:
+    """Returns the configuration that makes a run's variant; how long another tool's run was is no part of it."""
+    config = record.config
+    return config if record.imported is None else {key: value for key, value in config.items() if key != "train"}
 
 
-def _why(record: Mapping[str, Any]) -> str:
-    error = record.get("error")
-    message = str(error.get("message", "")).split("\n")[0] if isinstance(error, Mapping) else ""
-    return f"{record['status']}: {message}" if message else str(record["status"])
-
-
-def _metrics(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the metrics of a run, and what has to agree for times to be comparable."""
-    metrics: dict[str, Any] = {}
-    for name, statistics in record["results"].items():
-        for statistic in ("final", "maximum", "minimum"):
-            value = statistics.get(statistic) if isinstance(statistics, Mapping) else None
-            metrics[name if statistic == "final" else f"{name}.{statistic}"] = (
-                float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
-            )
-    provenance = record["provenance"]
-    return {
-        **metrics,
-        # Times are compared on logarithms, so one that is not above 0 is none.
-        **{
-            name: seconds if (seconds := float(record["times"][name])) > 0 else math.nan
-            for name in (*TIMES, "total_seconds")
-        },
-        "parameters": record["model"]["after"]["parameters"],
-        "flops": record["model"]["after"]["flops"],
-        "clock": json.dumps(
-            [
-                provenance["machine"],
-                sorted({str(start.get("host")) for start in record.get("starts", ())}),
-                provenance["accelerator"],
-                provenance["threads"],
-                provenance["packages"].get("torch"),
-                record["config"]["hardware"]["precision"],
-                # The time of a run that was trained with others is its share of theirs: comparable with no other.
-                _run(record) if record.get("cohort") else None,
-            ],
-            sort_keys=True,
+def _in_order(variants: Iterable[Variant], baseline: str) -> dict[str, Variant]:
+    """Returns variants by label: the baseline first, then its settings, then by number of edits."""
+    ordered = sorted(
+        {variant.label: variant for variant in variants}.values(),
+        key=lambda variant: (
+            variant.label != baseline, variant.model != baseline, len(variant.edits), variant.model, variant.label,
         ),
+    )  # fmt: skip
+    return {variant.label: variant for variant in ordered}
+
+
+def _one_a_cell(runs: _Runs, variant_of: Mapping[str, Variant], labels: Sequence[str]) -> dict[str, RunRecord]:
+    """Returns the complete runs in the order they are shown; of several with one variant and seed, the first."""
+    place = {label: number for number, label in enumerate(labels)}
+    cells = {run: (place[variant_of[run].label], record.seed) for run, record in runs.complete.items()}
+    chosen: dict[tuple[int, int], str] = {}
+    for run in sorted(cells, key=lambda run: (*cells[run], run)):
+        if chosen.setdefault(cells[run], run) != run:
+            runs.broken[run] = "another run has its variant and seed; their settings differ in what changes no result"
+    return {run: runs.complete[run] for run in chosen.values()}
+
+
+def _run_frame(records: Mapping[str, RunRecord], variant_of: Mapping[str, Variant]) -> pd.DataFrame:
+    """Returns a row a run: what it is, its metrics, and the clock that its times were taken by."""
+    frame = pd.DataFrame(
+        [
+            {"run": run, "variant": variant_of[run].label, "seed": record.seed, **_metrics(record)}
+            for run, record in records.items()
+        ]
+    )
+    if frame["total_seconds"].isna().all():  # as of runs that come from elsewhere
+        frame = frame.drop(columns=[*TIMES, "total_seconds"])
+    return frame
+
+
+def _first_runs(study: Study) -> Iterator[tuple[str, str]]:
+    """Yields a run of each variant, and its label."""
+    first = study.runs.drop_duplicates("variant")
+    yield from zip(map(str, first["run"]), map(str, first["variant"]), strict=True)
+
+
+def _name_of_import(record: RunRecord) -> str:
+    assert record.imported is not None
+    return record.imported.run
+
+
+def _why(record: RunRecord) -> str:
+    return f"{record.status}: {record.cause}" if record.cause else record.status.value
+
+
+def _metrics(record: RunRecord) -> dict[str, Any]:
+    """Returns the metrics of a run, and what has to agree for times to be comparable."""
+    size = record.model.after
+    return {
+        **dict(_results(record.results)),
+        # Times are compared on logarithms, so one that is not above 0 does not count.
+        **{name: record.times[name] if record.times[name] > 0 else math.nan for name in (*TIMES, "total_seconds")},
+        "parameters": math.nan if size.parameters is None else size.parameters,
+        "flops": math.nan if size.flops is None else size.flops,
+        "clock": _clock(record),
     }
 
 
-def _frame(
-    epochs_of: Mapping[str, Epochs], variants: Mapping[str, Variant], records: Mapping[str, Mapping[str, Any]]
+def _results(results: Mapping[str, Result]) -> Iterator[tuple[str, float]]:
+    """Yields the statistics over epochs of each result, by the name of the metric that each is."""
+    for name, result in results.items():
+        for metric, value in (
+            (name, result.final),
+            (f"{name}.maximum", result.maximum),
+            (f"{name}.minimum", result.minimum),
+        ):
+            yield metric, float(value) if math.isfinite(value) else math.nan
+
+
+def _clock(record: RunRecord) -> str:
+    """Returns what two runs share if their times can be compared."""
+    provenance = record.provenance
+    return str(
+        [
+            provenance.machine,
+            sorted({str(start.host) for start in record.starts}),
+            provenance.accelerator,
+            provenance.threads,
+            provenance.packages.get("torch"),
+            record.precision,
+            # The time of a run that was trained with others is its share of theirs: comparable with no other.
+            record.run if record.cohort else None,
+        ]
+    )
+
+
+def _epoch_frame(
+    epochs_of: Mapping[str, Epochs], variants: Mapping[str, Variant], records: Mapping[str, RunRecord]
 ) -> pd.DataFrame:
     """Returns a row an epoch."""
     columns = list(dict.fromkeys(name for epochs in epochs_of.values() for name in epochs.columns))
@@ -174,7 +292,7 @@ def _frame(
     of_run = {
         "run": list(epochs_of),
         "variant": [variants[run].label for run in epochs_of],
-        "seed": [records[run]["seed"] for run in epochs_of],
+        "seed": [records[run].seed for run in epochs_of],
     }
     for name, each in of_run.items():
         frame[name] = pd.Series(each).repeat(lengths).to_numpy()

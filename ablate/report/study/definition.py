@@ -46,13 +46,17 @@ def find(name: str, recorded: Mapping[str, Any], folders: Iterable[Path], file: 
         name: The study's name.
         recorded: The `study` part of a run's config.
         folders: Folders of config groups to look in.
-        file: A study option's file to take instead.
+        file: A study option's file to take instead; a baseline or a metric that it does not name is the recorded one.
 
     Raises:
         ValueError: A file cannot be read, or its values have the wrong form.
     """
     if file is not None:
-        return define(name, load(file), None)
+        content = load(file)
+        kept = {key: recorded[key] for key in ("baseline", "metric") if recorded.get(key)}
+        if isinstance(content.get("study"), Mapping):
+            content = {**content, "study": {**kept, **content["study"]}}
+        return define(name, content, None)
     for option, content in options("study", folders).items():
         if isinstance(content.get("study"), dict) and content["study"].get("name") == name:
             return _designed(define(name, content, option), recorded)
@@ -84,6 +88,9 @@ def define(name: str, content: Mapping[str, Any], option: str | None) -> Definit
     _require(f"study {name}: published.source", published.get("source") or "", str)
     _require(f"study {name}: published.epochs", published.get("epochs") or 0, int)
     known = {key: study[key] for key in ("title", "baseline", "metric") if study.get(key)}
+    for variant in published.get("variants") or {}:
+        if not isinstance(variant, str):  # 0.10 and true are other values to YAML
+            raise ValueError(f"study {name}: published.variants.{variant}: put the variant's name in quotes")
     claims = study.get("claims") or []
     if not isinstance(claims, Sequence) or isinstance(claims, str):
         raise ValueError(f"study {name}: claims must be a list")

@@ -1,16 +1,23 @@
-"""What is measured of a run: names, units, and how a value is shown."""
+"""What is measured of a run: names, what they say, units, and how a value is shown."""
 
 import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from ablate.messages import nearest
+from ablate.records.epochs import field_name
 
 # Over a run's epochs. A metric's plain name is its value after the last one.
 STATISTICS = ("final", "maximum", "minimum")
+_SUFFIXES = tuple(f".{statistic}" for statistic in STATISTICS)
 _OVER_EPOCHS = {"maximum": "highest of all epochs", "minimum": "lowest of all epochs"}
-_OF_IMAGES = re.compile(r"(train|validation|test)_(accuracy|loss|accuracy_of_\w+|\w+_accuracy|confusion_\w+_as_\w+)")
+# Columns of epochs.csv that are of the images of a split: `test_loss`, `test_accuracy_of_cat`,
+# `test_confusion_cat_as_dog`, `validation_top5_accuracy`, `test_f1`.
+_OF_SPLIT = re.compile(r"(train|validation|test)_(\w+)")
+_OF_CLASS = re.compile(r"(accuracy)_of_(\w+)")
+_OF_PAIR = re.compile(r"(confusion)_(\w+)_as_(\w+)")
 _COSTS = {"peak_memory": "bytes", "energy": "joules"}
 _TIMES = {
     "train_seconds": "training time",
@@ -28,11 +35,28 @@ class Metric:
         name: As in claims and tables: `test_accuracy`, `test_accuracy.maximum`, `total_seconds`.
         label: For people, without the unit.
         kind: share (from 0 to 1, shown in percent), loss, seconds, bytes, joules, or number.
+        higher_is_better: Whether more of it is wanted; None if that is not known.
+        split: train, validation or test, if it is of images.
+        quantity: What is measured of them, such as accuracy.
+        of_class: The class whose images it is of, if it is of one.
+        taken_for: The class that they are taken for, of a confusion.
+        statistic: Over the run's epochs: final, maximum or minimum.
     """
 
     name: str
     label: str
     kind: str
+    higher_is_better: bool | None = None
+    split: str = ""
+    quantity: str = ""
+    of_class: str = ""
+    taken_for: str = ""
+    statistic: str = "final"
+
+    @property
+    def is_of_test(self) -> bool:
+        """Whether it is of the test images, after the last epoch."""
+        return self.split == "test" and self.statistic == "final"
 
     @property
     def is_cost(self) -> bool:
@@ -54,14 +78,14 @@ class Metric:
         if value is None or math.isnan(value):
             return "–"
         if self.kind == "share":
-            return f"{100 * value:.2f} %"
+            return minus(f"{100 * value:z.2f} %")
         if self.kind == "seconds":
-            return f"{value:.2f} s"
+            return minus(f"{value:z.2f} s")
         if self.kind == "bytes":
-            return f"{value / 2**20:.1f} MiB"
+            return minus(f"{value / 2**20:z.1f} MiB")
         if self.kind == "joules":
-            return f"{value:.1f} J"
-        return f"{value:.4f}" if self.kind == "loss" else f"{value:.6g}"
+            return minus(f"{value:z.1f} J")
+        return minus(f"{value:z.4f}" if self.kind == "loss" else f"{value:z.6g}")
 
     def show_difference(self, difference: float) -> str:
         """Returns a difference between two variants; of a time's logarithms, the ratio."""
@@ -71,7 +95,7 @@ class Metric:
             return f"{_signed(100 * difference, 2)} pp"
         if self.is_cost:
             return f"× {math.exp(difference):.3f}"
-        return _signed(difference, 4) if self.kind == "loss" else f"{difference:+.4g}".replace("-", "−")
+        return _signed(difference, 4) if self.kind == "loss" else minus(f"{difference:+z.4g}")
 
     def show_interval(self, low: float, high: float) -> str:
         """Returns the bounds of a difference, or of the ratio of times."""
@@ -84,29 +108,52 @@ class Metric:
         return f"{self.show_difference(low)} to {self.show_difference(high)}"
 
 
+def minus(text: str) -> str:
+    """Returns a number's text with the sign for minus in place of the hyphen."""
+    return text.replace("-", "−")
+
+
 def _signed(value: float, digits: int) -> str:
-    return f"{value:+.{digits}f}".replace("-", "−")
+    return minus(f"{value:+z.{digits}f}")  # what rounds to 0 is +0.00, never −0.00
 
 
+@cache
 def metric(name: str) -> Metric:
-    """Returns what a name stands for; the name of a metric that ablate does not know is its label."""
+    """Returns what a name says: the one place where the names of the columns of epochs.csv are read.
+
+    The name of a metric that ablate does not know is its label.
+    """
     column, _, statistic = name.partition(".")
     if column in _TIMES:
-        return Metric(name, _TIMES[column], "seconds")
+        return Metric(name, _TIMES[column], "seconds", higher_is_better=False)
     if column in _COSTS:
         label = ", ".join([column.replace("_", " "), *filter(None, [_OVER_EPOCHS.get(statistic)])])
-        return Metric(name, label, _COSTS[column])
-    match = _OF_IMAGES.fullmatch(column)
+        return Metric(name, label, _COSTS[column], higher_is_better=False, statistic=statistic or "final")
+    match = _OF_SPLIT.fullmatch(column)
     if match is None:
         return Metric(name, name.replace("_", " "), "number")
-    split, what = match.groups()
+    split, measured = match.groups()
+    parts = _OF_CLASS.fullmatch(measured) or _OF_PAIR.fullmatch(measured)
+    quantity, of_class, taken_for = (*parts.groups(), "", "")[:3] if parts else (measured, "", "")
+    is_share = parts is not None or measured == "accuracy" or measured.endswith("_accuracy")
+    known = is_share or measured == "loss"
     over = _OVER_EPOCHS.get(statistic, "after the last epoch")
-    label = f"{'training' if split == 'train' else split} {what.replace('_', ' ')}, {over}"
-    return Metric(name, label, "loss" if what == "loss" else "share")
+    label = f"{'training' if split == 'train' else split} {measured.replace('_', ' ')}, {over}"
+    return Metric(
+        name,
+        label if known else name.replace("_", " "),
+        "share" if is_share else "loss" if measured == "loss" else "number",
+        higher_is_better=None if taken_for or not known else is_share,
+        split=split,
+        quantity=quantity,
+        of_class=of_class,
+        taken_for=taken_for,
+        statistic=statistic or "final",
+    )
 
 
 def check_metric(name: str, known: Iterable[str], where: str) -> str:
-    """Returns a metric's name, in which `.final` may be left out.
+    """Returns a metric's name, in which `.final` may be left out, and a sign such as `/` may stand for `_`.
 
     Args:
         name: As a user wrote it.
@@ -117,6 +164,9 @@ def check_metric(name: str, known: Iterable[str], where: str) -> str:
         ValueError: There is no such metric; the message names the nearest.
     """
     plain, known = name.removesuffix(".final"), list(known)
+    if plain not in known:
+        of_field, statistic = next(((plain[: -len(s)], s) for s in _SUFFIXES if plain.endswith(s)), (plain, ""))
+        plain = f"{field_name(of_field)}{statistic}"
     if plain not in known:
         raise ValueError(f"{where}: there is no metric {name!r} in the runs; {nearest(name, known)}")
     return plain

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ablate.records.record import RunRecord
 from ablate.report.study.definition import Definition
 from ablate.report.study.predictions import Prediction
 from ablate.report.study.timings import Timing
@@ -36,7 +37,7 @@ class Study:
             A run's name is its variant, seed and identity, whatever its folder is called.
         epochs: The epochs of the complete runs: run, variant, seed, and the columns of epochs.csv.
         variants: By label, in the order they are shown: the baseline first, then by number of edits.
-        records: run.json of each complete run, by run.
+        records: The record of each complete run, by run.
         unfinished: Runs that are not complete.
         broken: What is wrong with each run directory that cannot be read, by its folder.
         models: The model options that can be run, by name.
@@ -48,7 +49,7 @@ class Study:
     runs: pd.DataFrame
     epochs: pd.DataFrame
     variants: Mapping[str, Variant]
-    records: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    records: Mapping[str, RunRecord] = field(default_factory=dict)
     unfinished: Sequence[Unfinished] = ()
     broken: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -65,6 +66,13 @@ class Study:
     def metrics(self) -> list[str]:
         """The names of the metrics that the runs have."""
         return [str(name) for name in self.runs.columns if name not in _NOT_METRICS]
+
+    def lengths(self, variant: str | None = None) -> set[int]:
+        """Returns how many epochs the runs have, or those of a variant; nothing where each is but a row of a table."""
+        epochs = self.epochs
+        if variant is not None and not epochs.empty:
+            epochs = epochs[epochs["variant"] == variant]
+        return set() if epochs.empty else set(map(int, epochs.groupby("run").size()))
 
     def values(self, variant: str, metric: str) -> pd.Series:
         """Returns a metric of a variant's runs by seed; empty where there are none."""

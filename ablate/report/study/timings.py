@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.records.study_directory import read_study_file, study_files
+from ablate.records.study_directory import TIMING, StudyDirectory, read_study_file
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ def read_timings(folder: Path, configs: Mapping[str, Mapping[str, Any]], broken:
     """
     labels = {_essence(config): label for label, config in configs.items()}
     found = []
-    for path in study_files(folder, "timing"):
+    for path in StudyDirectory(folder).files(TIMING):
         try:
             found.append(_read(path, labels))
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            broken[f"timing/{path.name}"] = f"cannot be read as a timing: {error}"
+            broken[f"{TIMING}/{path.name}"] = f"cannot be read as a timing: {error}"
     return [timing for timing in found if timing.seconds]
 
 

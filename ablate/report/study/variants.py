@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ablate.config.edits import describe_edit
+from ablate.report.study.overrides import split
 
 Settings = Mapping[str, str]
 
@@ -120,7 +121,7 @@ def parse_label(label: str) -> tuple[str, dict[str, str]]:
     match = re.fullmatch(r"(.*?) \((.+)\)", label)
     if match is None:
         return label, {}
-    return match[1], dict(part.split("=", 1) for part in match[2].split(", ") if "=" in part)
+    return match[1], dict(part.split("=", 1) for part in split(match[2]) if "=" in part)
 
 
 def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,8 +1,8 @@
-"""What the launchers of clusters have in common: a job trains one cohort, and the run directories are the result.
+"""What the launchers of clusters have in common: a task trains one cohort, and the run directories are the result.
 
-Each cohort goes to a node as a whole, is trained there in lock-step, and then its jobs are run there as always, which
-find their finished records. What came of a job is read from its record, so a job that was killed, moved to another
-node, or ended while nobody watched counts as what it left behind.
+Each cohort is sent to a node as a whole and trained there in lock-step. Then its jobs are run there as always, and find
+their finished records. The result of a job is read from its record, whether its task was killed, moved to another node,
+or ended while no command was waiting for it.
 """
 
 import logging
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-POLL = 1.0  # seconds between two looks at the cluster
+POLL = 1.0  # seconds between two questions to the cluster
 
 
 class Work:
-    """What a node does: a cohort's jobs. It is pickled on its way, and starts anew where it is sent again.
+    """What a node does: the jobs of a cohort. It is pickled on its way, and restarts where it is sent again.
 
     Args:
         launcher: With the sweep's configuration.
@@ -54,8 +54,8 @@ class Work:
         """Trains the cohort, then runs each of its jobs, which finds its finished record.
 
         Raises:
-            RuntimeError: The code here is other than where the sweep was started.
-            Exception: A run was refused here before it had a record, such as for want of its data.
+            RuntimeError: ablate has other code here than where the sweep was started.
+            Exception: A run was refused here before it had a record, for example because its data are missing.
         """
         import platform
 
@@ -66,7 +66,7 @@ class Work:
         from ablate.records import provenance
         from ablate.records.run_directory import RunFailed
 
-        schema.register()  # which configurations are composed with
+        schema.register()  # configurations are composed with it
         session.started = self.started
         if self.folder.is_dir():  # else the machines share no file system, and what is relative is relative to here
             os.chdir(self.folder)
@@ -99,7 +99,7 @@ class Work:
             raise refusals[0]
 
     def checkpoint(self) -> Any:
-        """Has submitit send the work again, where a job is stopped before its end: its runs go on from their epochs."""
+        """Has submitit send the work again if a task is stopped before its end: its runs then resume."""
         import submitit
 
         return submitit.helpers.DelayedSubmission(self)
@@ -174,9 +174,9 @@ class ClusterLauncher(CohortLauncher):
         return None
 
     def _is_complete(self, member: "Member") -> bool:
-        from ablate.runs.resume import Action, look
+        from ablate.runs.resume import Action, inspect_run
 
-        return look(member.cfg, _directory(member), None).decision.action is Action.KEEP
+        return inspect_run(member.cfg, _directory(member), None).decision.action is Action.KEEP
 
     def _share(self, member: "Member") -> float:
         from ablate.records.run_directory import RunDirectory
@@ -188,37 +188,33 @@ class ClusterLauncher(CohortLauncher):
 
 
 def _directory(member: "Member") -> "RunDirectory":
-    """Returns a run's folder, with what its store has of it, if it has one."""
-    from ablate.records.run_directory import RunDirectory
-    from ablate.records.uploads import store_of
+    """Returns a run's directory, with what its store has of it, if it has one."""
+    from ablate.runs.resume import run_directory
 
-    directory = RunDirectory(member.folder)
-    store = store_of(member.cfg, directory)
-    if store is not None:
-        store.pull()
+    directory = run_directory(member.cfg, member.folder)
+    directory.pull()
     return directory
 
 
 def _job_return(member: "Member", overrides: Sequence[str], cause: BaseException | None) -> JobReturn:
     from ablate.records.run_directory import RunFailed
-    from ablate.runs.run import metric
 
-    found = JobReturn(overrides=list(overrides), cfg=member.cfg, working_dir=str(member.folder))
-    status, why = "not started", f"nothing came of it in {member.folder}; machines without a common folder need store=…"
+    job = JobReturn(overrides=list(overrides), cfg=member.cfg, working_dir=str(member.folder))
+    status, why = "not started", f"there is no record in {member.folder}; machines without a common folder need store=…"
     try:
         record = _directory(member).read_record()
         if record is not None:
-            status, why = record["status"], str((record.get("error") or {}).get("message", "its task ended"))
-        if record is not None and status == "complete":
-            found.status, found.return_value = JobStatus.COMPLETED, metric(member.cfg, record)
-            return found
+            status, why = record.status.value, record.error.message if record.error else "its task ended"
+            if record.is_complete:
+                job.status, job.return_value = JobStatus.COMPLETED, record.value(member.cfg.study.metric)
+                return job
     except ValueError as error:
         status, why = "unreadable", str(error)
     if cause is not None:
-        # Engines send the traceback as text, with words of their own around it; its last line names the error.
+        # Clusters send the traceback as text, with text of their own around it; its last line names the error.
         lines = str(cause).strip().splitlines()
         why = next((line for line in reversed(lines) if re.match(r"[A-Za-z_][\w.]*: ", line)), lines[-1])
     said = f"{member.cfg.model.name} seed {member.cfg.seed} {status}: {why}"
     log.error(said)
-    found.status, found.return_value = JobStatus.FAILED, RunFailed(said)
-    return found
+    job.status, job.return_value = JobStatus.FAILED, RunFailed(said)
+    return job

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ablate.messages import install_hint
 from ablate.sweeps.launchers.cluster import POLL, ClusterLauncher, Work
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ class RayLauncher(ClusterLauncher):
         try:
             import ray
         except ImportError as error:
-            raise ValueError("hydra/launcher=ray: Ray is not installed; pip install 'ablate[ray]'") from error
+            raise ValueError(f"hydra/launcher=ray: Ray is not installed; {install_hint('ray')}") from error
         if ray.is_initialized():
             return
         address = self.options.get("address")
@@ -57,10 +58,10 @@ class RayLauncher(ClusterLauncher):
         }
         for key, resource in {"num_cpus": "CPU", "num_gpus": "GPU"}.items():
             most = max((node["Resources"].get(resource, 0) for node in ray.nodes() if node["Alive"]), default=0)
-            if (wanted[key] or 0) > most:  # not an error: clusters that grow may bring a node that has
+            if (wanted[key] or 0) > most:  # not an error: a cluster that grows may get such a node
                 log.warning(
-                    "hydra.launcher.%s=%g: no node of the cluster has as many (the most are %g); they wait for one "
-                    "that joins, or interrupt this and ask for less", key, wanted[key], most,
+                    "hydra.launcher.%s=%g: no node of the cluster has so many (the largest has %g); the tasks wait for "
+                    "a node that has; to ask for less, interrupt this command", key, wanted[key], most,
                 )  # fmt: skip
         remote: Any = ray.remote(**{key: value for key, value in wanted.items() if value is not None})(_do)
         tasks = [remote.remote(work) for work in works]
@@ -80,9 +81,9 @@ class RayLauncher(ClusterLauncher):
 
 def _reach(address: str | None) -> None:
     """Raises OSError where nothing answers at a host and port, which Ray itself would try for minutes."""
-    found = re.fullmatch(r"(?:ray://)?(.+):(\d+)", address or "")
-    if found is not None:
-        socket.create_connection((found[1], int(found[2])), timeout=10).close()
+    match = re.fullmatch(r"(?:ray://)?(.+):(\d+)", address or "")
+    if match is not None:
+        socket.create_connection((match[1], int(match[2])), timeout=10).close()
 
 
 def _do(work: Work) -> None:

@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ablate.messages import install_hint
 from ablate.sweeps.launchers.cluster import POLL, ClusterLauncher, Work
 
 log = logging.getLogger(__name__)
 
-# Why a task waits, in Slurm's words: what every task waits for, and what no time brings.
+# Reasons of Slurm why a task waits: those that every task may have, and those that waiting does not remove.
 _USUAL = ("None", "Priority", "Resources", "BeginTime", "Dependency", "JobArrayTaskLimit", "Cleaning")
 _NEVER = (
     "PartitionConfig",
@@ -21,7 +22,7 @@ _NEVER = (
     "InvalidAccount",
     "InvalidQOS",
 )
-_PATIENCE = 10  # looks at the queue
+_PATIENCE = 10  # queries of the queue
 
 
 class SlurmLauncher(ClusterLauncher):
@@ -33,7 +34,7 @@ class SlurmLauncher(ClusterLauncher):
             so on.
     """
 
-    # Those that submitit knows for every kind of cluster; the others are Slurm's.
+    # Options that submitit has for every kind of cluster; the others are Slurm's own.
     _COMMON = ("timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb", "nodes", "tasks_per_node", "name")
 
     def check(self) -> None:
@@ -41,7 +42,7 @@ class SlurmLauncher(ClusterLauncher):
         try:
             import submitit  # noqa: F401
         except ImportError as error:
-            raise ValueError("hydra/launcher=slurm: submitit is not installed; pip install 'ablate[slurm]'") from error
+            raise ValueError(f"hydra/launcher=slurm: submitit is not installed; {install_hint('slurm')}") from error
         try:
             said = subprocess.run(["sinfo", "--noheader"], capture_output=True, text=True, timeout=30, check=False)
         except FileNotFoundError as error:
@@ -69,7 +70,7 @@ class SlurmLauncher(ClusterLauncher):
         """Submits array jobs, as large as the cluster takes, and waits for their tasks.
 
         Raises:
-            ValueError: Slurm refuses them, and none of this sweep's is under way whose end might change that.
+            ValueError: Slurm refuses a task, and no other task of this sweep is under way whose end might change that.
         """
         import time
 
@@ -99,16 +100,16 @@ class SlurmLauncher(ClusterLauncher):
 
 
 class _Tasks:
-    """What was submitted, as the queue shows it."""
+    """The submitted tasks, as the queue shows them."""
 
     def __init__(self) -> None:
         self.jobs: list[Any] = []  # of submitit
-        self._missed: Counter[str] = Counter()  # looks at the queue in a row that did not find a task
-        self._hopeless: Counter[str] = Counter()  # looks that found it waiting for what cannot come
+        self._missed: Counter[str] = Counter()  # successive queries that did not show the task
+        self._hopeless: Counter[str] = Counter()  # queries that showed it waiting in vain
         self._said: set[str] = set()
 
     def under_way(self) -> bool:
-        """Looks at the queue, and returns whether a task waits or runs; one that would wait for ever is cancelled."""
+        """Asks for the queue, and returns whether a task waits or runs; a task that waits in vain is cancelled."""
         queue = _queue()
         if queue is not None:
             for job in self.jobs:
@@ -119,7 +120,7 @@ class _Tasks:
                     if self._hopeless[job.job_id] == _PATIENCE:
                         subprocess.run(["scancel", job.job_id], capture_output=True, check=False)
                 elif reason not in (None, *_USUAL):
-                    self.say(f"Tasks wait, says Slurm, for: {reason}")
+                    self.say(f"Tasks wait; the reason that Slurm gives: {reason}")
         return any(not job.paths.result_pickle.exists() and self._missed[job.job_id] < 2 for job in self.jobs)
 
     def say(self, what: str) -> None:
@@ -134,7 +135,7 @@ class _Tasks:
             return job.exception()  # type: ignore[no-any-return]
         if self._hopeless[job.job_id] >= _PATIENCE:
             return RuntimeError(
-                "Slurm would let it wait for ever: its partition has no node such as it asks for, or not for as long; "
+                "it would wait for ever: its partition has no node with what it asks for, or not for so long; "
                 "`sinfo --Node --long` lists the nodes; set hydra.launcher.cpus_per_task=…, partition=… and the like"
             )
         return RuntimeError(f"task {job.job_id} was cancelled or lost; its log is {job.paths.stderr}")
@@ -156,12 +157,12 @@ def _largest_array() -> int:
     """Returns how many tasks the cluster lets an array have."""
     command = ["scontrol", "show", "config"]
     said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", said, re.MULTILINE)
-    return 1000 if found is None else max(1, int(found[1]))
+    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", said, re.MULTILINE)
+    return 1000 if match is None else max(1, int(match[1]))
 
 
 def _queue() -> dict[str, str] | None:
-    """Returns what each task that waits or runs waits for; None if the controller does not say."""
+    """Returns why each task in the queue waits, by its number; None if the controller does not answer."""
     command = ["squeue", "--me", "--array", "--noheader", "--format=%i %r"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)

@@ -2,7 +2,6 @@
 
 import pickle
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import cloudpickle
 from hydra.core.config_store import ConfigStore
 
 from ablate.sweeps.launchers.cluster import ClusterLauncher, Work
+
+NODE = str(Path(__file__).parents[1] / "node.py")
 
 
 class ElsewhereLauncher(ClusterLauncher):
@@ -24,7 +25,7 @@ class ElsewhereLauncher(ClusterLauncher):
         for work in works:
             work.folder = Path("/there/is/no/such/folder")
             done = subprocess.run(
-                [sys.executable, "-c", "import pickle, sys; pickle.load(sys.stdin.buffer)()"],
+                ["python", NODE],
                 input=cloudpickle.dumps(work, protocol=pickle.HIGHEST_PROTOCOL),
                 cwd=self.options["machine"],
                 capture_output=True,

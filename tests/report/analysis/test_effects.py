@@ -89,6 +89,17 @@ def test_a_square_within_a_cube_is_left_out() -> None:
     assert len(found.cells) == 8
 
 
+def test_two_factorials_of_the_same_names_are_told_apart() -> None:
+    other = json.dumps({"insert": "before", "at": "b"})
+    element, both = (Variant(name, name, {"b": other}, {}) for name in ("element", "both_element"))
+    both = Variant(both.label, both.model, {**SQUARE["a"].edits, "b": other}, {})
+    found = factorials({**SQUARE, "element": element, "both_element": both})
+    assert [factorial.factors for factorial in found] == [("a", "b")] * 2
+    assert len({factorial.key for factorial in found}) == len({factorial.name for factorial in found}) == 2
+    assert {factorial.name for factorial in found} == {"a and b (of both)", "a and b (of both_element)"}
+    assert [factorial.key for factorial in factorials(SQUARE)] == ["a_b"]
+
+
 def test_variants_of_other_settings_are_not_mixed() -> None:
     other = variant("b", "b", settings={"optimizer.lr": "0.1"})
     assert factorials({**SQUARE, "b": other})[0].missing == [("b",)]

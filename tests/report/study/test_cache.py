@@ -3,15 +3,17 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from ablate.records.record import Status
 from ablate.records.run_directory import RunDirectory
 from ablate.report.study import cache
-from ablate.report.study.cache import Found, read_runs
+from ablate.report.study.cache import StudyRuns, read_runs
 from ablate.report.study.run_record import read_run
 
 Make = Callable[..., Path]
@@ -45,7 +47,7 @@ def folders(study: Path) -> list[str]:
     return sorted(f"{path.parents[1].name}/{path.parent.name}" for path in study.glob("*/*/run.json"))
 
 
-def assert_as_on_disk(found: Found, study: Path) -> None:
+def assert_as_on_disk(found: StudyRuns, study: Path) -> None:
     expected = [read_run(RunDirectory(study / name)) for name in folders(study)]
     assert [record for record, _ in found.complete] == [record for record, _ in expected]
     for (_, epochs), (_, wanted) in zip(found.complete, expected, strict=True):
@@ -78,12 +80,13 @@ def test_only_what_has_changed_is_read_again(six: Path, make_run: Make, read: li
 def test_what_is_not_complete_or_broken_is_always_read(six: Path, read: list[str]) -> None:
     unfinished, broken = folders(six)[:2]
     record = RunDirectory(six / unfinished).read_record()
-    RunDirectory(six / unfinished).write_record({**(record or {}), "status": "interrupted"})
+    assert record is not None
+    RunDirectory(six / unfinished).write_record(replace(record, status=Status.INTERRUPTED))
     (six / broken / "epochs.csv").write_text("epoch\n")
     for _ in range(2):
         read.clear()
         found = read_runs(six)
-        assert len(found.complete) == 4 and [each["status"] for each in found.others] == ["interrupted"]
+        assert len(found.complete) == 4 and [each.status for each in found.others] == [Status.INTERRUPTED]
         assert list(found.broken) == [broken]
     assert sorted(read) == [unfinished, broken]
 
@@ -101,8 +104,9 @@ def test_a_damaged_cache_is_none(six: Path, read: list[str], tmp_path: Path) -> 
 
 def test_what_runs_have_in_common_is_one_object(six: Path, read: list[str]) -> None:
     records = [record for record, _ in read_runs(six).complete]
-    assert len({id(record["config"]["optimizer"]) for record in records}) == 1
-    assert len({json.dumps(record["config"]["optimizer"]) for record in records}) == 1
+    assert len({id(record.config["optimizer"]) for record in records}) == 1
+    assert len({id(record.provenance) for record in records}) == 1
+    assert len({json.dumps(record.config["optimizer"]) for record in records}) == 1
 
 
 def test_few_runs_leave_nothing_behind(six: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ablate.records import run_directory
+from ablate.records.study_directory import StudyDirectory
 from ablate.report.analysis.analyse import analyse
 from ablate.report.output.sections.runs import times
 from ablate.report.study.collect import collect
@@ -14,7 +14,7 @@ Make = Callable[..., Path]
 
 
 def plan(study: Path, cells: Any, day: int = 1) -> str:
-    return run_directory.write_study_file(study, "plan", f"2026-03-0{day}T00:00:00+00:00", {"cells": cells}).name
+    return StudyDirectory(study).write("plan", f"2026-03-0{day}T00:00:00+00:00", {"cells": cells}).name
 
 
 def cell(run: str, core_seconds: float | None, done: int = 0) -> dict[str, Any]:

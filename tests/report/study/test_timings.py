@@ -7,7 +7,7 @@ import pytest
 from example_config import CONFIG
 from scipy import stats
 
-from ablate.records import run_directory
+from ablate.records.study_directory import StudyDirectory
 from ablate.report.analysis.analyse import Analysis, analyse
 from ablate.report.analysis.comparisons import Question
 from ablate.report.study.collect import collect
@@ -22,8 +22,7 @@ def config(name: str, edits: dict[str, Any], **train: Any) -> dict[str, Any]:
 
 
 def write(study: Path, timed: Sequence[tuple[dict[str, Any], list[float]]], day: int = 1, **changes: Any) -> Path:
-    return run_directory.write_study_file(
-        study,
+    return StudyDirectory(study).write(
         "timing",
         f"2026-02-0{day}T00:00:00+00:00",
         {

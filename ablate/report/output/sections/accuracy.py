@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from ablate.report.analysis.analyse import Analysis
-from ablate.report.output.document import Block, Cell, Picture, Table, Text
+from ablate.report.output.document import Block, Cell, Picture, Table, Text, bounds, number, text
+from ablate.report.output.words import count
 from ablate.report.study.metrics import Metric, metric
 
 
@@ -17,12 +18,10 @@ def variants(analysis: Analysis) -> Table:
     for label in study.labels:
         runs = study.of(label)
         sizes = [float(runs[name].iloc[0]) if name in runs else 0.0 for name in ("parameters", "flops")]
-        size = [Cell(f"{number:,.0f}", number) if number > 0 else Cell("–") for number in sizes]
+        size = [Cell(f"{value:,.0f}", value) if value > 0 else Cell("–") for value in sizes]
         rows.append([Cell(label), Cell(study.variants[label].describe()), *size, Cell(str(len(runs)), len(runs))])
-    columns = ("variant", "what it is", "parameters", "FLOPs", "runs")
-    return Table(
-        "variants", "The variants; FLOPs of one image forward.", columns, rows, words=("variant", "what it is")
-    )
+    columns = (text("variant"), text("what it is"), number("parameters"), number("FLOPs"), number("runs"))
+    return Table("variants", "The variants; FLOPs of one image forward.", columns, rows)
 
 
 def accuracy(analysis: Analysis, tables: Mapping[str, pd.DataFrame], drawn: Mapping[str, Picture]) -> Iterator[Block]:
@@ -50,13 +49,13 @@ def accuracy(analysis: Analysis, tables: Mapping[str, pd.DataFrame], drawn: Mapp
 def _published(analysis: Analysis, frame: pd.DataFrame) -> Iterator[Block]:
     definition = analysis.study.definition
     if definition.source:
-        epochs = {record["config"]["train"]["epochs"] for record in analysis.study.records.values()}
-        text = f"Published figures: {definition.source}"
-        if definition.published_epochs is not None and epochs != {definition.published_epochs}:
+        epochs = analysis.study.lengths()
+        words = f"Published figures: {definition.source}"
+        if definition.published_epochs is not None and epochs and epochs != {definition.published_epochs}:
             ours = " or ".join(map(str, sorted(epochs)))
-            text += f" They are after {definition.published_epochs} epochs; these runs have {ours}, so they are not "
-            text += "held against each other."
-        yield Text(text)
+            theirs = count(definition.published_epochs, "epoch")
+            words += f" They are after {theirs}; these runs have {ours}, so they are not held against each other."
+        yield Text(words)
     if frame.empty:
         return
     rows = []
@@ -73,9 +72,11 @@ def _published(analysis: Analysis, frame: pd.DataFrame) -> Iterator[Block]:
                 Cell(inside, mark={"yes": "good", "no": "bad"}.get(inside, "open")),
             ]
         )
-    columns = ("variant", "metric", "published", "mean", "one new run", "inside")
+    columns = (
+        text("variant"), text("metric"), number("published"), number("mean"), bounds("one new run"), number("inside"),
+    )  # fmt: skip
     caption = "Is the published figure what one more run would give? (95 % prediction interval)"
-    yield Table("published", caption, columns, rows, words=("variant", "metric", "one new run"))
+    yield Table("published", caption, columns, rows)
 
 
 def _bounds(low: float, high: float, kind: Metric) -> str:
@@ -95,5 +96,6 @@ def summary(name: str, caption: str, frame: pd.DataFrame, extra: Sequence[str]) 
         if published:
             cells.append(Cell(kind.show(row["published"]), row["published"]))
         rows.append(cells)
-    columns = ["variant", *extra, "runs", "mean", "95 % interval", "SD", "minimum", "maximum"]
-    return Table(name, caption, columns + ["published"] * published, rows, words=("variant", *extra, "95 % interval"))
+    columns = [text("variant"), *map(text, extra), number("runs"), number("mean"), bounds()]
+    columns += [number(head) for head in ("SD", "minimum", "maximum", *["published"] * published)]
+    return Table(name, caption, columns, rows)

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from ablate.report.analysis.analyse import Analysis
-from ablate.report.analysis.completeness import commands, default_command, timing_command
+from ablate.report.analysis.completeness import commands, default_command, is_ours, timing_command
 from ablate.report.analysis.verdicts import Finding, Verdict
 from ablate.report.output import words
-from ablate.report.output.document import Block, Cell, Commands, Picture, Table, Text
+from ablate.report.output.document import Block, Cell, Commands, Picture, Table, Text, bounds, number, text
 from ablate.report.study.metrics import metric
+from ablate.report.study.overrides import Command
 
 _FEWEST_SEEDS = 3
 MARKS = {Verdict.SUPPORTED: "good", Verdict.REFUTED: "bad"}
@@ -30,26 +31,25 @@ def claims(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Block]:
                 Cell(f"{published}{f' ({claim.source})' if claim.source else ''}" or "–"),
             ]
         )
-    columns = ("claim", "verdict", "expected", "metric", "published")
-    yield Table("claims", "Each claim and its verdict.", columns, rows, words=columns)
+    columns = [text(head) for head in ("claim", "verdict", "expected", "metric", "published")]
+    yield Table("claims", "Each claim and its verdict.", columns, rows)
     if "claims" in drawn:
         yield drawn["claims"]
-    rows = [_evidence(judged.claim.id, found) for judged in analysis.judgements for found in judged.findings]
-    details = ("claim", "part", "verdict", "difference", "95 % interval", "pairs", "p", "exact p", "pairs needed")
-    yield Table(
-        "evidence", "The evidence, part by part.", details, rows, words=("claim", "part", "verdict", "95 % interval")
-    )
+    rows = [_evidence(judged.claim.id, finding) for judged in analysis.judgements for finding in judged.findings]
+    columns = [text("claim"), text("part"), text("verdict"), number("difference"), bounds()]
+    columns += [number(head) for head in ("pairs", "p", "exact p", "pairs needed")]
+    yield Table("evidence", "The evidence, part by part.", columns, rows)
     yield from _to_run(analysis)
 
 
-def _evidence(claim: str, found: Finding) -> list[Cell]:
-    start = [Cell(claim), Cell(found.part.text), Cell(found.verdict, mark=MARKS.get(found.verdict, "open"))]
-    if found.answer is None or found.verdict is Verdict.UNTESTED:
-        return [*start, Cell("–"), Cell(found.missing), *[Cell("–")] * 4]
-    answer, comparison = found.answer, found.answer.comparison
-    against_equality = found.part.sign == 0 and found.verdict is Verdict.REFUTED
+def _evidence(claim: str, finding: Finding) -> list[Cell]:
+    start = [Cell(claim), Cell(finding.part.text), Cell(finding.verdict, mark=MARKS.get(finding.verdict, "open"))]
+    if finding.answer is None or finding.verdict is Verdict.UNTESTED:
+        return [*start, Cell("–"), Cell(finding.missing), *[Cell("–")] * 4]
+    answer, comparison = finding.answer, finding.answer.comparison
+    against_equality = finding.part.sign == 0 and finding.verdict is Verdict.REFUTED
     p = answer.p_outside if against_equality else answer.p_adjusted
-    needed = "–" if found.verdict is not Verdict.INCONCLUSIVE else words.needed(found)
+    needed = "–" if finding.verdict is not Verdict.INCONCLUSIVE else words.needed(finding)
     return [
         *start,
         Cell(answer.metric.show_difference(comparison.mean), comparison.mean),
@@ -57,7 +57,7 @@ def _evidence(claim: str, found: Finding) -> list[Cell]:
         Cell(words.pairs(answer), comparison.pairs),
         Cell(words.p_value(p), p),
         Cell(words.p_value(comparison.p_sign_flip), comparison.p_sign_flip),
-        Cell(needed, found.seeds_needed),
+        Cell(needed, finding.seeds_needed),
     ]
 
 
@@ -65,26 +65,28 @@ def _to_run(analysis: Analysis) -> Iterator[Block]:
     """What to type for claims that no runs test."""
     study = analysis.study
     untested = [
-        found for judged in analysis.judgements for found in judged.findings if found.verdict is Verdict.UNTESTED
+        finding for judged in analysis.judgements for finding in judged.findings if finding.verdict is Verdict.UNTESTED
     ]
-    if not untested or not study.records:
+    if not untested or not is_ours(study):
         return
-    typed = []
-    of_time = [found for found in untested if found.answer is not None and metric(found.part.question.metric).is_cost]
+    typed: list[Command] = []
+    of_time = [
+        finding for finding in untested if finding.answer is not None and metric(finding.part.question.metric).is_cost
+    ]
     if of_time and (command := timing_command(study, _variants(of_time))) is not None:
         typed.append(command)
-        untested = [found for found in untested if found not in of_time]
+        untested = [finding for finding in untested if finding not in of_time]
     if untested:
         seeds = {*map(int, study.runs["seed"])}
-        if any(found.answer is not None and found.answer.left_out for found in untested):
+        if any(finding.answer is not None and finding.answer.left_out for finding in untested):
             seeds = {max(seeds) + number for number in range(1, _FEWEST_SEEDS + 1)}  # all of them on this machine
         elif len(seeds) < _FEWEST_SEEDS:
             seeds |= {*range(_FEWEST_SEEDS)}
-        typed += commands(study, _variants(untested), seeds) or [default_command(study)]
+        typed += commands(study, _variants(untested), seeds) or filter(None, [default_command(study)])
     yield Text("To test what is untested:")
-    yield Commands(typed)
+    yield Commands([str(command) for command in typed])
 
 
 def _variants(findings: Iterable[Finding]) -> list[str]:
-    sides = [side for found in findings for side in (found.part.question.first, found.part.question.second)]
+    sides = [side for finding in findings for side in (finding.part.question.first, finding.part.question.second)]
     return list(dict.fromkeys(side for side in sides if isinstance(side, str)))

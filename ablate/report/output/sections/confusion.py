@@ -2,26 +2,29 @@
 
 from collections.abc import Iterator
 
-from ablate.report.analysis.analyse import OF_PAIR, Analysis
-from ablate.report.output.document import Block, Cell, Table
+from ablate.report.analysis.analyse import Analysis
+from ablate.report.output.document import Block, Cell, Table, number, text
 from ablate.report.study.metrics import metric
 
 
 def confusion(analysis: Analysis) -> Iterator[Block]:
     """Yields the confusion matrix of each variant, the mean over its seeds, where it was measured."""
     study = analysis.study
-    pairs = {match.groups(): name for name in study.metrics if (match := OF_PAIR.fullmatch(name))}
+    kinds = [kind for kind in map(metric, study.metrics) if kind.is_of_test and kind.taken_for]
+    pairs = {(kind.of_class, kind.taken_for): kind for kind in kinds}
     classes = list(dict.fromkeys(right for right, _ in pairs))
     if not classes:
         return
-    for number, label in enumerate(study.labels):
+    for place, label in enumerate(study.labels):
         rows = []
         for right in classes:
-            names = [pairs[right, taken] for taken in classes]
-            means = [float(study.values(label, name).mean()) for name in names]
-            cells = [Cell(metric(name).show(mean), mean) for name, mean in zip(names, means, strict=True)]
-            rows.append([Cell(right), *cells])
+            row = [Cell(right)]
+            for taken in classes:
+                kind = pairs[right, taken]
+                mean = float(study.values(label, kind.name).mean())
+                row.append(Cell(kind.show(mean), mean))
+            rows.append(row)
         caption = (
             f"Confusion of {label}: of each class (a row) the share that is taken for each (a column), over seeds."
         )
-        yield Table(f"confusion_{number}", caption, ("class", *classes), rows, words=("class",))
+        yield Table(f"confusion_{place}", caption, [text("class"), *map(number, classes)], rows)

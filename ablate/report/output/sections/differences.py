@@ -3,11 +3,11 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from ablate.report.analysis.analyse import OF_CLASS, Analysis
+from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.comparisons import Answer, Question, also_different
 from ablate.report.output import words
-from ablate.report.output.document import Block, Cell, Picture, Table, Text
-from ablate.report.study.metrics import metric
+from ablate.report.output.document import Block, Cell, Picture, Table, Text, bounds, number, text
+from ablate.report.study.metrics import metric, minus
 
 
 def differences(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Block]:
@@ -34,14 +34,14 @@ def differences(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Bl
 def _by_class(analysis: Analysis) -> Table:
     classes = list(dict.fromkeys(question.metric for question in analysis.by_class))
     pairs = list(dict.fromkeys((question.first, question.second) for question in analysis.by_class))
-    found = {
+    by_cell = {
         (question.metric, question.first, question.second): analysis.answers[question] for question in analysis.by_class
     }
     rows = []
     for name in classes:
-        row = [Cell(name.removeprefix(OF_CLASS))]
+        row = [Cell(metric(name).of_class)]
         for pair in pairs:
-            comparison = found[name, *pair].comparison
+            comparison = by_cell[name, *pair].comparison
             shown = metric(name).show_difference(comparison.mean)
             row.append(Cell(f"{shown} ({words.interval(comparison.interval, metric(name))})", comparison.mean))
         rows.append(row)
@@ -49,37 +49,35 @@ def _by_class(analysis: Analysis) -> Table:
         "Difference to the baseline on the test images of each class, with its 95 % interval, which is not widened for "
         "the number of classes: of twenty without a difference, one does not hold 0."
     )
-    columns = ["class", *(f"{first} − {second}" for first, second in pairs)]
-    return Table("by_class", caption, columns, rows, words=("class",))
+    columns = [text("class"), *(number(f"{first} − {second}") for first, second in pairs)]
+    return Table("by_class", caption, columns, rows)
 
 
 def _comparisons(name: str, caption: str, answers: Sequence[Answer]) -> Table:
     rows = []
     for answer in answers:
-        found = answer.comparison
+        comparison = answer.comparison
         rows.append(
             [
                 Cell(_versus(answer.question)),
-                Cell(words.pairs(answer), found.pairs),
-                Cell(answer.metric.show_difference(found.mean), found.mean),
-                Cell(words.interval(found.interval, answer.metric)),
+                Cell(words.pairs(answer), comparison.pairs),
+                Cell(answer.metric.show_difference(comparison.mean), comparison.mean),
+                Cell(words.interval(comparison.interval, answer.metric)),
                 Cell(words.p_value(answer.p_adjusted), answer.p_adjusted),
-                Cell(words.p_value(found.p_sign_flip), found.p_sign_flip),
-                Cell(words.p_value(found.p_smallest), found.p_smallest),
-                Cell(f"{found.wins} of {found.pairs}", found.wins),
-                Cell(_shown(found.superiority), found.superiority),
-                Cell(_shown(found.standardised), found.standardised),
+                Cell(words.p_value(comparison.p_sign_flip), comparison.p_sign_flip),
+                Cell(words.p_value(comparison.p_smallest), comparison.p_smallest),
+                Cell(f"{comparison.wins} of {comparison.pairs}", comparison.wins),
+                Cell(_shown(comparison.superiority), comparison.superiority),
+                Cell(_shown(comparison.standardised), comparison.standardised),
             ]
         )
-    columns = (
-        "comparison", "pairs", "difference", "95 % interval", "p", "exact p", "smallest exact p", "higher in",
-        "superiority", "standardised",
-    )  # fmt: skip
-    return Table(name, caption, columns, rows, words=("comparison", "95 % interval"))
+    columns = [text("comparison"), number("pairs"), number("difference"), bounds()]
+    heads = ("p", "exact p", "smallest exact p", "higher in", "superiority", "standardised")
+    return Table(name, caption, [*columns, *map(number, heads)], rows)
 
 
-def _shown(number: float) -> str:
-    return f"{number:.2f}".replace("-", "−") if math.isfinite(number) else "–"
+def _shown(value: float) -> str:
+    return minus(f"{value:z.2f}") if math.isfinite(value) else "–"
 
 
 def _versus(question: Question) -> str:

@@ -6,7 +6,7 @@ from ablate.report.analysis.analyse import Analysis, FactorialEffects
 from ablate.report.analysis.comparisons import Question, find
 from ablate.report.analysis.completeness import command_of_edits
 from ablate.report.output import words
-from ablate.report.output.document import Block, Cell, Commands, Picture, Table, Text
+from ablate.report.output.document import Block, Cell, Commands, Picture, Table, Text, bounds, number, text
 from ablate.report.study.metrics import metric
 
 
@@ -18,29 +18,31 @@ def effects(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Block]
         yield _contributions(analysis)
     if "effects" in drawn:
         yield drawn["effects"]
-    for found in analysis.factorials:
-        if found.effects:
-            yield _effects_table(found)
+    for each in analysis.factorials:
+        if each.effects:
+            yield _effects_table(each)
     if design is None and analysis.contributions:
         yield _contributions(analysis)
-    for found in analysis.factorials:
-        if found.left_out and not found.factorial.missing:
-            yield Text(f"No effects on {metric(found.metric).label}: {found.left_out}.")
+    for each in analysis.factorials:
+        if each.left_out and not each.factorial.missing:
+            yield Text(f"No effects of {each.factorial.name} on {metric(each.metric).label}: {each.left_out}.")
     if design not in (None, "factorial"):
         return
-    for factorial in dict.fromkeys(found.factorial.full for found in analysis.factorials if found.factorial.missing):
-        (first, *_) = [found.factorial for found in analysis.factorials if found.factorial.full == factorial]
-        missing = [words.listed(cell) or "none" for cell in first.missing]
+    incomplete = {each.factorial.full: each.factorial for each in analysis.factorials if each.factorial.missing}
+    for factorial in incomplete.values():
+        missing = [words.listed(cell) or "none" for cell in factorial.missing]
+        typed = [command_of_edits(analysis.study, factorial.full, cell) for cell in factorial.missing]
+        known = [str(command) for command in typed if command is not None]
         yield Text(
-            f"The combinations of {words.listed(first.factors)} are a factorial but for {words.listed(missing)} alone. "
-            "With these runs there are main effects and interactions:"
+            f"The combinations of {factorial.name} are a factorial but for {words.listed(missing)} alone. "
+            f"With these runs there are main effects and interactions{':' if known else '.'}"
         )
-        yield Commands([command_of_edits(analysis.study, first.full, cell) for cell in first.missing])
+        yield from [Commands(known)] if known else []
 
 
-def _effects_table(found: FactorialEffects) -> Table:
-    kind = metric(found.metric)
-    over = words.count(len(found.pairs), "round" if found.timing else "seed")
+def _effects_table(each: FactorialEffects) -> Table:
+    kind = metric(each.metric)
+    over = words.count(len(each.pairs), "round" if each.timing else "seed")
     rows = [
         [
             Cell(" × ".join(effect.factors)),
@@ -49,17 +51,15 @@ def _effects_table(found: FactorialEffects) -> Table:
             Cell(words.interval(effect.interval, kind)),
             Cell(words.p_value(p), p),
         ]
-        for effect, p in zip(found.effects, found.adjusted, strict=True)
+        for effect, p in zip(each.effects, each.adjusted, strict=True)
     ]
     caption = (
-        f"Effects of {words.listed(found.factorial.factors)} on {kind.label}, "
+        f"Effects of {each.factorial.name} on {kind.label}, "
         f"over {over}. A main effect is the mean change over the levels of the "
         "others; an interaction how much the change one makes grows with the other in."
     )
-    columns = ("effect", "kind", "estimate", "95 % interval", "p")
-    return Table(
-        f"effects_{'_'.join(found.factorial.factors)}_{found.metric}", caption, columns, rows, words=columns[:2]
-    )
+    columns = (text("effect"), text("kind"), number("estimate"), bounds(), number("p"))
+    return Table(f"effects_{each.factorial.key}_{each.metric}", caption, columns, rows)
 
 
 def _contributions(analysis: Analysis) -> Table:
@@ -77,8 +77,9 @@ def _contributions(analysis: Analysis) -> Table:
         ]
 
     rows = [[Cell(part.part), *shown(part.added), *shown(part.left_out)] for part in analysis.contributions]
-    columns = ("part", "added", "95 % interval", "p", "left out", "95 % interval ", "p ")
+    columns = [text("part")]
+    columns += [column for head in ("added", "left out") for column in (number(head), bounds(), number("p"))]
     caption = (
         f"What each part contributes to {main.label}: by being added to a model, and by not being left out of one."
     )
-    return Table("contributions", caption, columns, rows, words=("part", "95 % interval", "95 % interval "))
+    return Table("contributions", caption, columns, rows)

@@ -1,14 +1,15 @@
-"""Times, what there is of the runs, and what the comparison rests on."""
+"""Times, the status of the runs, and what the comparison rests on."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
+from ablate.records.record import DataFacts, Provenance
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.completeness import commands, default_command
 from ablate.report.output import words
-from ablate.report.output.document import Block, Bullets, Cell, Commands, Item, Picture, Table, Text
+from ablate.report.output.document import Block, Bullets, Cell, Commands, Item, Picture, Table, Text, number, text
 from ablate.report.output.sections.accuracy import summary
 
 _MOST_COLUMNS = 30
@@ -24,7 +25,7 @@ def times(analysis: Analysis, tables: Mapping[str, pd.DataFrame], drawn: Mapping
         "Runs shared their machine with whatever else ran on it, so small differences between variants may be the "
         "machine's."
     )
-    together = sum(bool(record.get("cohort")) for record in analysis.study.records.values())
+    together = sum(record.cohort is not None for record in analysis.study.records.values())
     if together:
         yield Text(
             f"{words.count(together, 'run')} of {len(analysis.study.records)} were trained together with others, in "
@@ -49,23 +50,23 @@ def completeness(analysis: Analysis) -> Iterator[Block]:
     left_out += [f"{run}: {why}" for run, why in study.broken.items()]
     if left_out:
         yield Text("Left out of all numbers:")
-        yield Bullets([Item(text) for text in left_out])
+        yield Bullets([Item(line) for line in left_out])
     stale = [cell for cell in analysis.cells if cell.status == "stale"]
     if stale:
         reasons = words.listed(dict.fromkeys(cell.why for cell in stale))
         counted = "1 run is" if len(stale) == 1 else f"{len(stale)} runs are"
         yield Text(
             f"{counted} stale ({reasons}), and in the numbers: when the sweep's command was last repeated, a run would "
-            "have started under other conditions. `rerun=stale` added to the command runs them anew."
+            "have started under other conditions. `rerun=stale` added to the command restarts them."
         )
     missing = [cell for cell in analysis.cells if cell.status not in ("complete", "stale")]
-    if missing and study.records:
-        numbers = Counter(cell.status for cell in missing)
-        yield Text(
-            f"Of the study's runs, {words.listed(f'{n} {status}' for status, n in numbers.items())}. To run them:"
-        )
+    if missing:
+        numbers = words.listed(f"{n} {status}" for status, n in Counter(cell.status for cell in missing).items())
         labels = dict.fromkeys(cell.variant for cell in missing)
-        yield Commands(commands(study, labels, [cell.seed for cell in missing]) or [default_command(study)])
+        typed = commands(study, labels, [cell.seed for cell in missing]) or [default_command(study)]
+        known = [str(command) for command in typed if command is not None]
+        yield Text(f"Of the study's runs, {numbers}.{' To run them:' if known else ''}")
+        yield from [Commands(known)] if known else []
 
 
 def _matrix(analysis: Analysis) -> Table:
@@ -78,52 +79,60 @@ def _matrix(analysis: Analysis) -> Table:
             [Cell(variant), *(Cell(str(counts[variant, status]), counts[variant, status]) for status in statuses)]
             for variant in variants
         ]
-        caption = "How many seeds there are of each variant."
-        return Table("completeness", caption, ("variant", *statuses), rows, words=("variant",))
+        caption = "How many seeds of each variant have which status."
+        return Table("completeness", caption, [text("variant"), *map(number, statuses)], rows)
     rows = []
     for variant in variants:
         found = [cells.get((variant, seed)) for seed in seeds]
         row = [Cell("–") if cell is None else Cell(cell.status, mark=_MARKS.get(cell.status, "open")) for cell in found]
         rows.append([Cell(variant), *row])
-    columns = ("variant", *(f"seed {seed}" for seed in seeds))
-    return Table("completeness", "What there is of each variant and seed.", columns, rows, words=columns)
+    columns = [text("variant"), *(text(f"seed {seed}") for seed in seeds)]
+    return Table("completeness", "The run of each variant and seed.", columns, rows)
 
 
 def basis(analysis: Analysis) -> Iterator[Block]:
     """Yields what all runs have in common, and what not."""
     every = analysis.study.records.values()
-    imported = Counter(task for record in every if (task := str(record.get("task", ""))).startswith("imported from "))
+    imported = Counter(record.imported.tool for record in every if record.imported is not None)
     lines = [
-        f"{words.count(number, 'run')} {task}: of what data, code and machine is not recorded, nor whether the runs of "
-        "a seed share anything else"
-        for task, number in imported.items()
+        f"{words.count(number, 'run')} imported from {tool}: of what data, code and machine is not recorded, nor "
+        "whether the runs of a seed share anything else"
+        for tool, number in imported.items()
     ]
-    records = [record for record in every if str(record.get("task", "")) not in imported]
+    records = [record for record in every if record.imported is None]
     if not records:
         if lines:
-            yield Bullets([Item(text) for text in lines])
+            yield Bullets([Item(line) for line in lines])
         return
-    provenance, data = records[0]["provenance"], records[0]["data"]
-    images = ", ".join(f"{number:,} {name}" for name, number in data["images"].items())
-    code, machine = provenance["code"], provenance["machine"]
-    commit = f"commit {str(code['commit'])[:12]}" if code.get("commit") else "not from a git checkout"
-    if code.get("dirty"):
-        commit += " with local changes"
-    packages = ", ".join(f"{name} {version}" for name, version in provenance["packages"].items())
-    lines += [
-        f"Data: {data['name']}, {images} images, SHA-256 {data['sha256'][:16]}…",
-        f"Code: {commit}; {packages}",
-        f"Machine: {machine['cpu']}, {machine['cores']} cores; computed on {provenance['accelerator']} "
-        f"with {words.count(provenance['threads'], 'thread')}",
-    ]
-    lines += [f"Mismatch: {text}" for text in analysis.mismatches]
+    lines += [_data(records[0].data), *_provenance(records[0].provenance)]
+    lines += [f"Mismatch: {mismatch}" for mismatch in analysis.mismatches]
     if not analysis.mismatches:
         agree = "data, code, packages, machine, device, threads, precision and whether other runs shared the machine"
-        if any("task" in record for record in records):
+        if any(record.task is not None for record in records):
             lines.append(f"All runs agree in {agree}; what the runs of a seed share is their task's to say.")
         else:
             lines.append(
                 f"All runs agree in {agree}; the runs of each seed saw the images in one order and started from the "
                 "same weights in the layers that they share."
             )
-    yield Bullets([Item(text) for text in lines])
+    yield Bullets([Item(line) for line in lines])
+
+
+def _data(data: DataFacts | None) -> str:
+    if data is None:
+        return "Data: unknown"
+    images = [", ".join(f"{number:,} {name}" for name, number in data.images.items()) + " images"] * bool(data.images)
+    digest = [f"SHA-256 {data.sha256[:16]}…"] if data.sha256 else []
+    return ", ".join([f"Data: {data.name or 'without a name'}", *images, *digest])
+
+
+def _provenance(provenance: Provenance) -> Iterator[str]:
+    code, machine = provenance.code, provenance.machine
+    commit = f"commit {code.commit[:12]}" if code.commit else "not from a git checkout"
+    if code.dirty:
+        commit += " with local changes"
+    yield f"Code: {commit}; {', '.join(f'{name} {version}' for name, version in provenance.packages.items())}"
+    where = f"Machine: {machine.cpu or 'unknown'}, {machine.cores or 'unknown'} cores"
+    if provenance.accelerator is not None and provenance.threads is not None:
+        where += f"; computed on {provenance.accelerator} with {words.count(provenance.threads, 'thread')}"
+    yield where

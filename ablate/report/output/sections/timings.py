@@ -8,7 +8,7 @@ from ablate import stats
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.comparisons import Question, baseline_of, timed
 from ablate.report.output import words
-from ablate.report.output.document import Block, Cell, Table, Text
+from ablate.report.output.document import Block, Cell, Table, Text, bounds, number, text
 from ablate.report.study.metrics import metric
 from ablate.report.study.timings import Timing
 
@@ -43,15 +43,16 @@ def _epochs(analysis: Analysis, timing: Timing) -> Table:
         answer = None if base in (None, label) else timed(analysis.study, Question("total_seconds", label, str(base)))
         comparison = None if answer is None else answer.comparison
         kind = metric("total_seconds")
-        mean, bounds = (
+        mean, range_ = (
             (float("nan"), stats.Interval(float("nan"), float("nan")))
             if comparison is None
             else (comparison.mean, comparison.interval)
         )
-        rows.append([*row, Cell(kind.show_difference(mean), mean), Cell(words.interval(bounds, kind))])
-    columns = ("variant", "training", "test", "with data", "ratio to the baseline", "95 % interval")
+        rows.append([*row, Cell(kind.show_difference(mean), mean), Cell(words.interval(range_, kind))])
+    heads = ("training", "test", "with data", "ratio to the baseline")
+    columns = [text("variant"), *map(number, heads), bounds()]
     caption = "Seconds an epoch, timed in turns: medians over rounds, and the ratio of the whole to the baseline's."
-    return Table("timing", caption, columns, rows, words=("variant", "95 % interval"))
+    return Table("timing", caption, columns, rows)
 
 
 def _layers(timing: Timing) -> Table:
@@ -62,4 +63,4 @@ def _layers(timing: Timing) -> Table:
         cells = [Cell("–" if value is None else f"{1000 * value:.2f} ms", value) for value in found]
         rows.append([Cell(name), *cells])
     caption = "Each layer's part of a training step, forward and backward, with the profiler's own cost in it."
-    return Table("layer_times", caption, ("layer", *timing.layers), rows, words=("layer",))
+    return Table("layer_times", caption, [text("layer"), *map(number, timing.layers)], rows)

@@ -1,0 +1,364 @@
+"""The record of a run, which run.json holds: what training writes and the report reads.
+
+What runs of other tools and tasks of users do not know is None here, and a placeholder in run.json (`"unknown"`, 0,
+an empty text), where readers of format 1 expect a value.
+"""
+
+import math
+import re
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from ablate.records import forms
+from ablate.records.epochs import TIMES, Result
+from ablate.records.forms import WRITTEN, unknown
+
+RECORD_FILE, FORMAT = "run.json", 1
+Config = Mapping[str, Any]  # a part of a configuration, as plain data
+_NAME = re.compile(r"[\w.+-]{1,100}")  # of a variant
+_IMAGES: dict[str, object] = {"sha256": "", "images": {}}
+
+
+class Status(StrEnum):
+    """How far a run is, or how it ended."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    DIVERGED = "diverged"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """A model's size: layers, parameters, and the FLOPs of one image's forward pass."""
+
+    layers: int | None = None
+    parameters: int | None = field(default=None, metadata=unknown(0))
+    flops: int | None = field(default=None, metadata=unknown(0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """The model before and after its edits, the layers that they brought in, and the exact rewrites.
+
+    `files` are those it was made of, such as pretrained weights: the SHA-256 of each by its path.
+    """
+
+    before: Size = Size()
+    after: Size
+    layers: Mapping[str, str] = field(default_factory=dict, metadata=WRITTEN)
+    rewrites: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFacts:
+    """The data set: its name, its digest, the number of images in each split, and the mean and deviation by channel."""
+
+    name: str | None = field(metadata=unknown("unknown", "the task's"))
+    sha256: str | None = field(metadata=unknown(""))
+    images: Mapping[str, int]
+    normalisation: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairing:
+    """What the runs of a seed share: digests of each layer's initial weights and of the first epoch's order."""
+
+    initial_weights: Mapping[str, str]
+    first_epoch_order: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """The code of a run: a digest of the sources by package, and the commit, with a digest of local changes."""
+
+    sources: Mapping[str, str] = field(default_factory=dict)
+    commit: str | None = None
+    dirty: bool | None = None
+    changes: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """The machine of a run: its host name, system, processor and number of cores."""
+
+    host: str | None = None
+    system: str | None = None
+    cpu: str | None = field(metadata=unknown("unknown"))
+    cores: int | None = field(metadata=unknown(0))
+
+    def __str__(self) -> str:
+        return ", ".join(str(value) for value in (self.host, self.system, self.cpu, self.cores) if value is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What a result came from: code, versions of packages, machine, type and name of the device, and CPU threads."""
+
+    code: Code
+    packages: Mapping[str, str]
+    machine: Machine
+    device: str | None = None
+    accelerator: str | None = field(default=None, metadata=unknown("unknown", "of the task"))
+    threads: int | None = field(default=None, metadata=unknown(0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """One start of a run: when it began and ended, in which process, and what else the machine did.
+
+    `load` is the mean number of processes that ran or waited in the minute before; `other_runs` counts ablate's.
+    """
+
+    started: str | None = None
+    host: str | None = None
+    pid: int | None = None
+    load: float | None = None
+    other_runs: int | None = None
+    ended: str | None = None
+    other_runs_at_end: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An error that ended a run, or after which it was tried again, and the epoch in which it came."""
+
+    type: str | None = None
+    message: str = field(default="", metadata=WRITTEN)
+    epoch: int | None = None
+    traceback: str | None = None
+
+
+def config_of_others(
+    variant: str, seed: int, study: Config, settings: Config, precision: str, epochs: int = 0
+) -> dict[str, Any]:
+    """Returns the configuration of a run that ablate has not trained, in the form that is read off records."""
+    return {
+        "seed": seed,
+        "study": dict(study),
+        "model": {"name": variant, "base": {}, "edits": {}},
+        "hardware": {"precision": precision},
+        "data": {},
+        "train": {"epochs": epochs},
+        "settings": dict(settings),
+    }
+
+
+def describe_error(error: BaseException, epoch: int) -> Failure:
+    """Returns what a record says of an error that came in an epoch, counted from 1."""
+    text = "".join(traceback.format_exception(error))
+    return Failure(type=type(error).__name__, message=str(error), epoch=epoch, traceback=text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """The run of another tool that a record was made of: the tool, its name for the run, and when it was read."""
+
+    tool: str
+    run: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A run: its identity, configuration and provenance, and what came of it.
+
+    Attributes:
+        status: How far it is, or how it ended.
+        id: The hash of all that determines its result.
+        task: The function that trained it, if that is a user's own; of imported runs, in words.
+        imported: Of an imported run, where it comes from.
+        study: The name of its study.
+        variant: The name of its model.
+        seed: The seed.
+        config: The whole configuration, as plain data.
+        model: What the edits changed.
+        data: The data set; None if unknown.
+        pairing: What it shares with the other runs of its seed; None if unknown.
+        provenance: Code, packages and machine.
+        overrides: What was typed to get the configuration.
+        started: When it was started first, in ISO 8601 and UTC.
+        starts: Each of its starts.
+        cohort: With how many runs, itself among them, it was trained in lock-step; None if alone.
+        trackers: What each tracker calls it.
+        retries: Errors after which it was tried again.
+        results: By metric, of a complete run.
+        times: Seconds by part, and `total_seconds`, of a complete run.
+        final_weights: Digests by layer, of a complete run.
+        error: What ended a run that is not complete.
+        ended: When it ended last.
+        stale: What had changed when its command was last repeated, in words.
+    """
+
+    status: Status
+    id: str
+    task: str | None = None
+    imported: Imported | None = None
+    study: str
+    variant: str
+    seed: int
+    config: Config
+    model: ModelFacts
+    data: DataFacts | None = field(metadata=unknown({"name": "unknown", **_IMAGES}, {"name": "the task's", **_IMAGES}))
+    pairing: Pairing | None = field(metadata=unknown({"initial_weights": {}, "first_epoch_order": ""}))
+    provenance: Provenance
+    overrides: tuple[str, ...] = field(default=(), metadata=WRITTEN)
+    started: str
+    starts: tuple[Start, ...] = field(default=(), metadata=WRITTEN)
+    cohort: int | None = None
+    trackers: Mapping[str, str | None] = field(default_factory=dict)
+    retries: tuple[Failure, ...] = ()
+    results: Mapping[str, Result] = field(default_factory=dict)
+    times: Mapping[str, float] = field(default_factory=dict)
+    final_weights: Mapping[str, str] | None = None
+    error: Failure | None = None
+    ended: str | None = None
+    stale: tuple[str, ...] = ()
+
+    @property
+    def run(self) -> str:
+        """What the report calls the run: its variant, seed and identity."""
+        return f"{self.variant}/seed{self.seed}-{self.id}"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has all its epochs and its results."""
+        return self.status is Status.COMPLETE
+
+    @property
+    def cause(self) -> str:
+        """The first line of the error that ended it; empty if none did."""
+        return self.error.message.split("\n")[0] if self.error is not None else ""
+
+    @property
+    def planned_epochs(self) -> int:
+        """The epochs of the whole run."""
+        return int(self.config["train"]["epochs"])
+
+    @property
+    def precision(self) -> str:
+        """The precision that it computes in; in words where that is not known."""
+        return str(self.config["hardware"]["precision"])
+
+    @property
+    def base(self) -> Config:
+        """The base model's `_target_` and arguments."""
+        return self._config_part("model", "base")
+
+    @property
+    def edits(self) -> Mapping[str, Config]:
+        """The model's edits by name."""
+        return self._config_part("model", "edits")
+
+    @property
+    def study_options(self) -> Config:
+        """The study's option, as it was at the run's first start."""
+        return self._config_part("study")
+
+    @property
+    def loggers(self) -> Config:
+        """`_target_` and arguments of its trackers, by name."""
+        return self._config_part("logger")
+
+    @property
+    def newest_start(self) -> Start:
+        """The newest start; an empty one if none is recorded."""
+        return self.starts[-1] if self.starts else Start()
+
+    def value(self, metric: str) -> float:
+        """Returns a time, or a metric after the last epoch, of a complete run."""
+        return float(self.times[metric] if metric in self.times else self.results[metric].final)
+
+    def _config_part(self, *keys: str) -> Config:
+        part = self.config
+        for key in keys:
+            part = part.get(key) or {}
+        return part
+
+    @classmethod
+    def from_json(cls, content: object) -> "RunRecord":
+        """Returns the record that run.json holds.
+
+        Args:
+            content: As `json.loads` returns it; keys that are not known are ignored.
+
+        Raises:
+            ValueError: It is no record of this format, or a value is missing or of another kind.
+        """
+        if not isinstance(content, Mapping) or content.get("format") != FORMAT:
+            raise ValueError(f"run.json is not a run's record of format {FORMAT}")
+        try:
+            record = forms.read(cls, content)
+            forms.read(_Config, record.config, "config")
+            _check(record)
+        except ValueError as error:
+            raise ValueError(f"run.json {error}") from error
+        return record
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what run.json holds, as `json.dump` takes it."""
+        return {"format": FORMAT, **forms.plain(self)}
+
+
+def schema() -> forms.Schema:
+    """Returns the JSON schema of run.json."""
+    made = forms.schema(RunRecord)
+    record = made["$defs"]["RunRecord"]
+    record["properties"] = {"format": {"const": FORMAT}, **record["properties"]}
+    record["required"] = ["format", *record["required"]]
+    return {"title": "run.json", **made}
+
+
+@dataclass(frozen=True)
+class _Edit:
+    layer: Config | None = None
+
+
+@dataclass(frozen=True)
+class _Model:
+    name: str
+    edits: Mapping[str, _Edit]
+    base: Config | None = None
+
+
+@dataclass(frozen=True)
+class _Train:
+    epochs: int
+
+
+@dataclass(frozen=True)
+class _Hardware:
+    precision: str
+
+
+@dataclass(frozen=True)
+class _Config:
+    """What is read off a recorded configuration, whatever else is in it."""
+
+    model: _Model
+    train: _Train
+    hardware: _Hardware
+    study: Config
+    data: Config
+    logger: Config | None = None
+
+
+def _check(record: RunRecord) -> None:
+    """Raises ValueError where the values of a record, each of the right kind, do not go together."""
+    if not _NAME.fullmatch(record.variant):
+        raise ValueError(f"has no usable variant: {record.variant!r} is not a name")
+    if not record.is_complete:
+        return
+    needed: dict[str, float] = {f"times.{name}": record.times.get(name, math.nan) for name in (*TIMES, "total_seconds")}
+    if record.task is None:  # of a task, the metrics are its own
+        for metric, statistics in {"test_accuracy": ("final", "maximum", "minimum"), "test_loss": ("final",)}.items():
+            result = record.results.get(metric)
+            needed |= {f"results.{metric}.{name}": getattr(result, name, math.nan) for name in statistics}
+    for path, value in needed.items():
+        if not math.isfinite(value):
+            raise ValueError(f"has no usable {path}")

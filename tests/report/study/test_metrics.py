@@ -1,0 +1,48 @@
+"""What the names of metrics say, and how values are shown."""
+
+import math
+
+import pytest
+
+from ablate.report.study.metrics import metric
+
+
+def test_a_name_is_read_once_into_its_parts() -> None:
+    accuracy = metric("test_accuracy.maximum")
+    assert (accuracy.split, accuracy.quantity, accuracy.statistic) == ("test", "accuracy", "maximum")
+    assert accuracy.label == "test accuracy, highest of all epochs" and not accuracy.is_of_test
+    of_class = metric("test_accuracy_of_blue_cat")
+    assert (of_class.quantity, of_class.of_class, of_class.taken_for) == ("accuracy", "blue_cat", "")
+    pair = metric("test_confusion_cat_as_dog")
+    assert (pair.quantity, pair.of_class, pair.taken_for, pair.kind) == ("confusion", "cat", "dog", "share")
+    assert metric("test_f1").is_of_test and metric("test_f1").kind == "number"
+    assert metric("hours").split == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "higher"),
+    [
+        ("test_accuracy", True), ("validation_top5_accuracy", True), ("test_accuracy_of_cat", True),
+        ("test_loss", False), ("train_seconds", False), ("energy", False), ("rmse", None), ("test_f1", None),
+        ("test_confusion_cat_as_dog", None),
+    ],
+)  # fmt: skip
+def test_whether_more_is_better(name: str, higher: bool | None) -> None:
+    assert metric(name).higher_is_better is higher
+
+
+@pytest.mark.parametrize("name", ["test_accuracy", "test_loss", "rmse", "total_seconds", "peak_memory", "energy"])
+@pytest.mark.parametrize("value", [-1e-9, -0.0, -0.884, -3.0, 1e-9, 12.0])
+def test_one_sign_for_minus_and_none_before_a_zero(name: str, value: float) -> None:
+    kind = metric(name)
+    for shown in (kind.show(value), kind.show_difference(value), kind.show_interval(value, 0.5)):
+        assert "-" not in shown
+        for part in shown.split(" "):
+            assert not (part.startswith("−") and float(part[1:].replace("−", "-")) == 0), shown
+
+
+def test_examples() -> None:
+    assert metric("test_accuracy").show(-0.884) == "−88.40 %"
+    assert metric("test_accuracy").show_difference(-0.00004) == "+0.00 pp"
+    assert metric("test_accuracy").show_interval(-0.02, 0.01) == "−2.00 to +1.00 pp"
+    assert metric("test_loss").show(math.nan) == "–"
