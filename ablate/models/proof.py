@@ -236,8 +236,8 @@ def refuse_other_networks(
             expected = before[training].calls[paths[0]]
             if ran != expected:
                 raise ValueError(
-                    f"{keys}: {paths[0]} runs {_times(ran)} in {mode} and {_times(expected)} without the edits; the model "
-                    "does not run its layers in the order in which it holds them, so edit the layers around it"
+                    f"{keys}: {paths[0]} runs {_times(ran)} in {mode}, and {_times(expected)} without the edits; the "
+                    "model does not run its layers in the order in which it holds them, so edit the layers around it"
                 )
 
 

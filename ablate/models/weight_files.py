@@ -39,7 +39,7 @@ def files_read() -> Iterator[dict[str, str]]:
 
 def _is_data(path: str) -> bool:
     try:
-        mode = os.stat(path).st_mode
+        mode = Path(path).stat().st_mode
     except OSError:
         return False
     return stat.S_ISREG(mode) and not path.startswith((*_INSTALLED, *_MADE_UP))
@@ -56,6 +56,6 @@ def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
     path, mode = arguments[0], arguments[1]
     reads = mode is None or not any(sign in mode for sign in "wax")
     if isinstance(path, str | os.PathLike) and reads:
-        text = os.path.abspath(os.fspath(path))
-        if isinstance(text, str) and not text.endswith(_CODE):
-            opened.add(text)
+        name = os.fsdecode(path)
+        if not name.endswith(_CODE):
+            opened.add(str(Path(name).absolute()))

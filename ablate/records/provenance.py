@@ -35,7 +35,7 @@ def collect(code_of: Iterable[str] = ()) -> Provenance:
 def stale(
     record: RunRecord, data_digest: str, code_of: Iterable[str] = (), normalisation: Sequence[float] = ()
 ) -> list[str]:
-    """Returns in what a run differs from one that starts now, in words: code, packages, data, files; empty if in nothing.
+    """Returns in words in what a run differs from one that starts now: code, packages, data, files; empty if in none.
 
     Args:
         record: The run's record.

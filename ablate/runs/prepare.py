@@ -154,7 +154,7 @@ def load_data(config: DictConfig) -> ImageData:
 
 
 def _file_states(values: Iterable[Any]) -> Iterator[tuple[int, ...]]:
-    """Yields what changes when the content of a file does, of those that the values name or that are in their folders."""
+    """Yields what changes with the content of the files that the values name, or whose folders they name."""
     for value in values:
         path = Path(value).expanduser() if isinstance(value, str) and value else None
         if path is not None and path.exists():
