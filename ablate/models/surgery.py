@@ -368,24 +368,31 @@ def _rebuilt(key: str, path: str, module: nn.Module, changes: Mapping[str, Any])
             kept[name] = value is not None if name in module._parameters else value  # bias=True, for one
         elif name not in ("device", "dtype", *changes):
             raise ValueError(f"{key}: {path} ({kind.__name__}) does not keep its argument {name}; use replace instead")
+    new: nn.Module = instantiate(key, {**arguments, **kept, **changes})
     with torch.random.fork_rng(devices=[]):
-        same: nn.Module = instantiate(key, {**arguments, **kept})
-    if _form(same) != _form(module):
+        forgotten = {name: value for name, value in changes.items() if name not in kept}
+        same: nn.Module = instantiate(key, {**arguments, **kept, **forgotten})
+    if _form(same, not forgotten) != _form(module, not forgotten):
         raise ValueError(
             f"{key}: {path} ({kind.__name__}) was changed after it was made, or by an edit within it, and would be "
             "made anew without that; use replace instead"
         )
-    new: nn.Module = instantiate(key, {**arguments, **kept, **changes})
     _keep_weights(module, new)
     if is_bypassed(module):
         new.forward = _first  # type: ignore[method-assign]
     return new.train(module.training)
 
 
-def _form(module: nn.Module) -> list[Any]:
-    """Returns what tells whether a layer is as its class makes it."""
+def _form(module: nn.Module, in_detail: bool) -> list[Any]:
+    """Returns what tells whether a layer is as its class makes it; in detail, of the same arguments."""
     return [
-        (name, type(part), part.extra_repr(), part.state_dict().keys(), _hooks(part), name and "forward" in vars(part))
+        (
+            name,
+            type(part),
+            _hooks(part),
+            name and "forward" in vars(part),
+            in_detail and (part.extra_repr(), part.state_dict().keys()),
+        )
         for name, part in module.named_modules(remove_duplicate=False)
     ]
 
