@@ -119,10 +119,7 @@ def by_hand(model: nn.Module, places: dict[str, Place], x: Tensor) -> Tensor:
         place = places.get(path, Place())
         for layer in place.before:
             x = layer(x)
-        if place.instead is not None:
-            x = place.instead(x, *more)
-        else:
-            x = inside(path, module, x, *more, **named)
+        x = inside(path, module, x, *more, **named) if place.instead is None else place.instead(x, *more)
         for layer in place.after:
             x = layer(x)
         return x

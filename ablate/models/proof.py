@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from ablate.models.surgery import Made, all_names
+from ablate.models.surgery import Made, all_names, anchors_of
 from ablate.seeding import LayerStreams
 
 MODES = {True: "training", False: "evaluation"}
@@ -258,12 +258,12 @@ def _refuse_unless_it_runs(
             "edit the layer around it"
         )
     if one.edit.kind == "insert":
-        anchor = model.get_submodule(one.path)
-        above = model.get_submodule(one.path.rpartition(".")[0])
-        in_sequence = one.module in above._modules.values() and isinstance(above, nn.Sequential)
-        expected = after[True].calls[names[above if in_sequence else anchor]]
-        if in_sequence and expected == 0:  # its parent runs the sequence's layers itself
-            expected = after[True].calls[names[anchor]]
+        anchors = anchors_of(model, one.module)
+        if not anchors:
+            above = model.get_submodule(one.path.rpartition(".")[0])
+            # Of a sequence whose layers its parent runs itself, the layer beside it counts.
+            anchors = [above if after[True].calls[names[above]] else model.get_submodule(one.path)]
+        expected = sum(after[True].calls[names[anchor]] for anchor in anchors)
         if trained != expected:
             raise ValueError(
                 f"{one.key}: the new layer runs {_times(trained)}, and {one.path}, beside which it stands, "

@@ -283,6 +283,16 @@ def _sequence_of(model: nn.Module, path: str) -> nn.Sequential | None:
     return parent if runs_in_order else None  # type: ignore[return-value]
 
 
+def anchors_of(model: nn.Module, layer: nn.Module) -> list[nn.Module]:
+    """Returns the modules through whose hooks an inserted layer runs; none if it stands in a sequence."""
+    hooks = {part: [*part._forward_hooks.values(), *part._forward_pre_hooks.values()] for part in model.modules()}
+    return [
+        part
+        for part, own in hooks.items()
+        if any(isinstance(hook, _After | _Before) and any(layer is one for one in hook.layers) for hook in own)
+    ]
+
+
 def _insert(model: nn.Module, key: str, name: str, edit: Edit, paths: Sequence[str], layer: nn.Module) -> None:
     parent_path, _, leaf = paths[0].rpartition(".")
     if edit.is_pattern:

@@ -64,7 +64,7 @@ def test_a_pattern_reaches_all_places_of_a_reused_layer() -> None:
     assert [type(layer).__name__ for layer in edited.model][1:6:2] == ["ELU"] * 3  # type: ignore[arg-type]
     assert edited.model.get_submodule("1") is edited.model.get_submodule("5")  # shared as before
     inserted = variant(networks.reused_act, new=drop("after", "[135]"))
-    assert [name for name in inserted.model._modules][2:9:3] == ["new_1", "new_3", "new_5"]
+    assert list(inserted.model._modules)[2:9:3] == ["new_1", "new_3", "new_5"]
 
 
 def test_two_attributes_of_one_layer_come_apart() -> None:
