@@ -76,7 +76,7 @@ def prepare(cfg: DictConfig, rewrite: bool = True) -> Prepared:
     if cfg.study.metric not in metrics:
         raise ValueError(f"study.metric={cfg.study.metric}: no such metric; {nearest(cfg.study.metric, metrics)}")
     base: dict[str, Any] = _container(cfg.model.base)
-    images = first_images(data, min(SAMPLE, cfg.train.batch_size))
+    images = first_images(data, cfg)
     variant = build(base, model_edits(cfg.model), cfg.seed, data.train.shape, len(data.classes), images)
     _prove_last_batch(cfg.train.batch_size, len(data.train), variant, cfg.seed, images)
     rewrites = rewrite_exactly(variant, cfg.seed, images) if rewrite and cfg.hardware.rewrite else []
@@ -89,9 +89,10 @@ def prepare(cfg: DictConfig, rewrite: bool = True) -> Prepared:
     return Prepared(data, variant, Trainee(model, variant.layers, optimizer, scheduler), device)
 
 
-def first_images(data: ImageData, count: int) -> Tensor:
-    """Returns the first training images as a model takes them, on the CPU: shape (count, channels, height, width)."""
-    return Normalise(data, CPU, channels_last=False)(pad(next(data.train[slice(0, count)].chunks()), 0))
+def first_images(data: ImageData, cfg: DictConfig) -> Tensor:
+    """Returns a small batch of the first training images as a model takes them, on the CPU."""
+    images = next(data.train[slice(0, min(SAMPLE, cfg.train.batch_size))].chunks())
+    return Normalise(data, CPU, cfg.hardware.channels_last)(pad(images, 0))
 
 
 def _prove_last_batch(size: int, images: int, variant: Variant, seed: int, sample: Tensor) -> None:

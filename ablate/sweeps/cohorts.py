@@ -9,7 +9,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ablate.models.variant import SAMPLE
 from ablate.records.record import RunRecord, Status
 from ablate.records.run_directory import Busy, RunDirectory, RunFailed
 from ablate.runs.other_runs import counting_other_runs
@@ -112,7 +111,7 @@ def _proved(runs: list[_Run]) -> list[_Run]:
     left = runs
     while len(left) > 1:
         cfg, data = left[0].cfg, left[0].prepared.data
-        images = first_images(data, min(SAMPLE, cfg.train.batch_size))
+        images = first_images(data, cfg)
         trainees = [run.prepared.trainee for run in left]
         reasons = disproved(trainees, [run.cfg.seed for run in left], images, cfg.hardware.rewrite)
         if not any(reasons):

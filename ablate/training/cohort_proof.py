@@ -30,27 +30,42 @@ def disproved(trainees: Sequence[Trainee], seeds: Sequence[int], images: Tensor,
         rewrite: As of the cohort.
     """
     for kind, tolerance in _TOLERANCE.items():
-        batches = {seed: images.to(CPU, kind).roll(place, 0) for place, seed in enumerate(dict.fromkeys(seeds))}
+        batches = {
+            seed: images[torch.arange(len(images)).roll(place)].to(CPU, kind, memory_format=_memory_format(images))
+            for place, seed in enumerate(dict.fromkeys(seeds))
+        }
+        members = list(range(len(trainees)))
         try:
-            alone = [_step([one], [seed], batches, kind, rewrite)[0] for one, seed in zip(trainees, seeds, strict=True)]
+            alone = [_step(trainees, seeds, [member], batches, kind, rewrite)[0] for member in members]
         except RuntimeError:
             if kind is torch.float64:  # a layer that computes in single precision only
                 continue
             raise
         try:
-            together = _step(trainees, seeds, batches, kind, rewrite)
+            together = _step(trainees, seeds, members, batches, kind, rewrite)
         except _ERRORS as error:
             return [f"cannot run beside the others: {str(error).partition(chr(10))[0]}"] * len(trainees)
         return [_difference(one, other, tolerance) for one, other in zip(together, alone, strict=True)]
     return [""] * len(trainees)
 
 
+def _memory_format(images: Tensor) -> torch.memory_format:
+    """Returns how images lie in memory, by which dropout draws its noise."""
+    last = images.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format
+
+
 def _step(
-    trainees: Sequence[Trainee], seeds: Sequence[int], batches: Mapping[int, Tensor], kind: torch.dtype, rewrite: bool
+    trainees: Sequence[Trainee],
+    seeds: Sequence[int],
+    members: Sequence[int],
+    batches: Mapping[int, Tensor],
+    kind: torch.dtype,
+    rewrite: bool,
 ) -> list[Results]:
-    """Trains copies of trainees on a batch of each seed, and returns what came of each."""
-    trainees = [_copy(trainee, kind) for trainee in trainees]
-    cohort = Cohort(trainees, seeds, CPU, rewrite)
+    """Trains copies of some members on a batch of each seed, and returns what came of each."""
+    trainees = [_copy(trainees[member], member, kind) for member in members]
+    cohort = Cohort(trainees, [seeds[member] for member in members], CPU, rewrite)
     cohort.train(True)
     with cohort.noise(0):
         trained = cohort.forward([batches[seed].clone() for seed in cohort.sources])
@@ -73,11 +88,11 @@ def _step(
     return results
 
 
-def _copy(trainee: Trainee, kind: torch.dtype) -> Trainee:
-    """Returns a copy on the CPU, with other weights and an optimizer of its own."""
+def _copy(trainee: Trainee, member: int, kind: torch.dtype) -> Trainee:
+    """Returns a copy on the CPU, with weights that no other member has and an optimizer of its own."""
     model, layers = copy.deepcopy((trainee.model, dict(trainee.layers)))
     model.to(CPU, kind)
-    noise = generator(0, "proof")
+    noise = generator(member, "proof")
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=noise).to(kind), alpha=_SPREAD)

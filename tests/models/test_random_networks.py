@@ -24,7 +24,7 @@ from ablate.training.cohort_proof import disproved
 NETWORKS = int(os.environ.get("ABLATE_NETWORKS", "30"))
 CHUNK = 10  # networks of a test
 CPU = torch.device("cpu")
-IMAGES = torch.randn(6, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+IMAGES = torch.randn(6, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1)).to(memory_format=torch.channels_last)
 INSERTED = [
     {"_target_": "torch.nn.Softsign"},
     {"_target_": "torch.nn.ReLU", "inplace": True},
@@ -53,9 +53,7 @@ def draw_edits(seed: int) -> dict[str, Edit]:
     for number in range(rng.randint(1, 3)):
         if rng.random() < 0.5:  # else at the same anchor again
             at, module = rng.choice(choices)
-        keeps_shape = not isinstance(module, nn.Linear) and not (
-            isinstance(module, nn.Conv2d) and module.in_channels == 3
-        )
+        widens = isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.in_channels != C)
         kinds = ["insert"] * 3 + ["replace", "remove", "bypass"] * (not widens)
         kinds += ["freeze", "reinit"] * any(True for _ in module.parameters()) + ["set"] * (type(module) in CHANGES)
         kind = rng.choice(kinds)
@@ -166,7 +164,7 @@ def check_stacked(seed: int, edited: Variant) -> None:
     seeds = [place for _, place in kept]
     cohort = Cohort(trainees, seeds, CPU)
     alone = [Cohort([trainee(one)], [place], CPU) for one, place in kept]
-    batches = {place: IMAGES.double().roll(place, 0) for place in (0, 1)}
+    batches = {place: IMAGES.double().roll(place, 0).contiguous(memory_format=torch.channels_last) for place in (0, 1)}
     for step in range(3):
         losses = train_step(cohort, batches, step)
         for one, loss in zip(alone, losses, strict=True):
