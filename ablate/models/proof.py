@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from ablate.models.surgery import Made, all_names, anchors_of
+from ablate.models.insertions import anchors_of
+from ablate.models.surgery import Made, all_names
 from ablate.seeding import LayerStreams
 
 MODES = {True: "training", False: "evaluation"}

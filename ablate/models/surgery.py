@@ -27,6 +27,7 @@ from torch.nn.parameter import is_lazy
 from ablate.config.edits import Edit
 from ablate.config.targets import instantiate, locate
 from ablate.messages import nearest
+from ablate.models.insertions import After, Before, insertions
 
 Stream = Callable[[str], AbstractContextManager[None]]
 
@@ -261,7 +262,7 @@ def _make(model: nn.Module, key: str, name: str, edit: Edit, paths: Sequence[str
             _draw_anew(key, paths[0], module)
     if new is None:
         return module
-    _carry_insertions(module, new)
+    _carryinsertions(module, new)
     for path in paths:
         model.set_submodule(path, new)
     return new
@@ -281,16 +282,6 @@ def _sequence_of(model: nn.Module, path: str) -> nn.Sequential | None:
     parent = model.get_submodule(path.rpartition(".")[0])
     runs_in_order = isinstance(parent, nn.Sequential) and type(parent).forward is nn.Sequential.forward
     return parent if runs_in_order else None  # type: ignore[return-value]
-
-
-def anchors_of(model: nn.Module, layer: nn.Module) -> list[nn.Module]:
-    """Returns the modules through whose hooks an inserted layer runs; none if it stands in a sequence."""
-    hooks = {part: [*part._forward_hooks.values(), *part._forward_pre_hooks.values()] for part in model.modules()}
-    return [
-        part
-        for part, own in hooks.items()
-        if any(isinstance(hook, _After | _Before) and any(layer is one for one in hook.layers) for hook in own)
-    ]
 
 
 def _insert(model: nn.Module, key: str, name: str, edit: Edit, paths: Sequence[str], layer: nn.Module) -> None:
@@ -314,29 +305,7 @@ def _insert(model: nn.Module, key: str, name: str, edit: Edit, paths: Sequence[s
         return
     anchor = _own(model, key, paths)
     parent.add_module(name, layer)
-    _insertions(anchor, _After if edit.insert == "after" else _Before).add(layer)
-
-
-def _insertions(anchor: nn.Module, kind: "type[_After] | type[_Before]") -> "_After | _Before":
-    """Returns the hook that runs the layers inserted on one side of an anchor."""
-    hooks = anchor._forward_hooks if kind is _After else anchor._forward_pre_hooks
-    for hook in hooks.values():
-        if isinstance(hook, kind):
-            return hook
-    made = kind()
-    if isinstance(made, _After):
-        anchor.register_forward_hook(made)  # after the anchor's own hooks, which are a part of it
-    else:
-        anchor.register_forward_pre_hook(made, prepend=True)
-    return made
-
-
-def _carry_insertions(old: nn.Module, new: nn.Module) -> None:
-    """Inserts before and after a layer what was inserted before and after the one whose place it takes."""
-    for hooks in (old._forward_hooks, old._forward_pre_hooks):
-        for hook in hooks.values():
-            if isinstance(hook, _After | _Before):
-                _insertions(new, type(hook)).layers.extend(hook.layers)
+    insertions(anchor, After if edit.insert == "after" else Before).add(layer)
 
 
 def _draw_anew(key: str, path: str, module: nn.Module) -> None:
@@ -409,7 +378,7 @@ def _form(module: nn.Module, in_detail: bool) -> list[Any]:
 
 def _hooks(module: nn.Module) -> int:
     hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
-    return sum(not isinstance(hook, _After | _Before) for hook in hooks)
+    return sum(not isinstance(hook, After | Before) for hook in hooks)
 
 
 def _keep_weights(old: nn.Module, new: nn.Module) -> None:
@@ -429,37 +398,3 @@ def _keep_weights(old: nn.Module, new: nn.Module) -> None:
             before = buffers.get(name)
             if before is not None and not is_lazy(before) and not is_lazy(values) and before.shape == values.shape:
                 values.copy_(before)
-
-
-# Classes, not closures: a copy of the model then calls its own copies of the layers.
-class _After:
-    """Runs inserted layers on the output of their anchor."""
-
-    def __init__(self) -> None:
-        self.layers: list[nn.Module] = []
-
-    def add(self, layer: nn.Module) -> None:
-        self.layers.insert(0, layer)
-
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
-        for layer in self.layers:
-            output = layer(output)
-        return output
-
-
-class _Before:
-    """Runs inserted layers on the first input of their anchor."""
-
-    def __init__(self) -> None:
-        self.layers: list[nn.Module] = []
-
-    def add(self, layer: nn.Module) -> None:
-        self.layers.append(layer)
-
-    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        if not args:
-            raise TypeError(f"{type(module).__name__} is given its input by name, where no layer can be inserted")
-        x = args[0]
-        for layer in self.layers:
-            x = layer(x)
-        return (x, *args[1:])
