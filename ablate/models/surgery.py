@@ -262,7 +262,7 @@ def _make(model: nn.Module, key: str, name: str, edit: Edit, paths: Sequence[str
             _draw_anew(key, paths[0], module)
     if new is None:
         return module
-    _carryinsertions(module, new)
+    carry_insertions(module, new)
     for path in paths:
         model.set_submodule(path, new)
     return new

@@ -17,11 +17,12 @@ from ablate.records.run_directory import RunDirectory
 from ablate.runs.prepare import load_data, prepare
 
 Compose = Callable[..., DictConfig]
+CLASSES = "model.base.num_classes=4"
 
 
 def npz(folder: Path, images: int) -> str:
     rng = np.random.default_rng(0)
-    labels = np.arange(images) % 4
+    labels = np.arange(images) % 4  # of four classes
     arrays = {f"{part}_images": rng.integers(0, 256, (images, 32, 32, 3), dtype=np.uint8) for part in ("train", "test")}
     path = folder / "data.npz"
     np.savez(path, **arrays, train_labels=labels, test_labels=labels)
@@ -32,7 +33,7 @@ def npz(folder: Path, images: int) -> str:
 def test_a_last_batch_of_one_is_refused_under_batch_normalisation(
     images: int, size: int, compose: Compose, tmp_path: Path
 ) -> None:
-    overrides = ("study=demo", "data=npz", npz(tmp_path, images), f"train.batch_size={size}", "hardware=cpu")
+    overrides = ("study=demo", "data=npz", npz(tmp_path, images), f"train.batch_size={size}", "hardware=cpu", CLASSES)
     message = "Expected more than 1 value per channel"
     if size > 1:
         message = rf"train.batch_size={size}: the last batch of {images} training images has 1; .*{message}"
@@ -44,8 +45,8 @@ def test_a_last_batch_of_one_is_refused_under_batch_normalisation(
 def test_a_size_that_is_proposed_is_one_that_works(compose: Compose, tmp_path: Path) -> None:
     data = npz(tmp_path, 100)
     with pytest.raises(ValueError, match="such as 10:"):
-        prepare(compose("study=demo", "data=npz", data, "train.batch_size=11", "model=bn_c5", "hardware=cpu"))
-    prepare(compose("study=demo", "data=npz", data, "train.batch_size=10", "model=bn_c5", "hardware=cpu"))
+        prepare(compose("study=demo", "data=npz", data, "train.batch_size=11", "model=bn_c5", "hardware=cpu", CLASSES))
+    prepare(compose("study=demo", "data=npz", data, "train.batch_size=10", "model=bn_c5", "hardware=cpu", CLASSES))
 
 
 def pretrained(path: str, num_classes: int = 10) -> torch.nn.Module:
@@ -62,7 +63,8 @@ def test_a_run_is_stale_when_the_file_of_its_weights_has_another_content(
     torch.manual_seed(0)
     torch.save(torch.nn.Linear(3072, 10).state_dict(), weights)
     base = (
-        f"model.base._target_={__name__}.pretrained", f"+model.base.path={weights}", f"allow=[{__name__}]", "train.epochs=1",
+        f"model.base._target_={__name__}.pretrained", f"+model.base.path={weights}", f"allow=[{__name__}]",
+        "train.epochs=1",
     )  # fmt: skip
     folder = train_one(*base)
     record = RunDirectory(folder).read_record()
