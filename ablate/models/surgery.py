@@ -27,7 +27,7 @@ from torch.nn.parameter import is_lazy
 from ablate.config.edits import Edit
 from ablate.config.targets import instantiate, locate
 from ablate.messages import nearest
-from ablate.models.insertions import After, Before, insertions
+from ablate.models.insertions import After, Before, carry_insertions, insertions
 
 Stream = Callable[[str], AbstractContextManager[None]]
 
