@@ -14,21 +14,19 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 
-import hydra
 import lightning
 import numpy as np
 import torch
 import torchvision
 from lightning.pytorch.utilities import disable_possible_user_warnings
-from omegaconf import DictConfig
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import CIFAR10
 
-from ablate.config import schema
-from ablate.config.options import config_dir
+from ablate.config.compose import compose
+from ablate.config.schema import Config
 from ablate.data import cifar10
 from ablate.models.lenet import lenet5
 from ablate.records import provenance
@@ -137,7 +135,7 @@ def lightning_epochs(workers: int, device: torch.device, precision: str) -> Iter
         ended.set()
 
 
-def our_epochs(cfg: DictConfig) -> Iterator[None]:
+def our_epochs(cfg: Config) -> Iterator[None]:
     """Trains and tests an epoch for each item taken, without writing records."""
     training = assemble(cfg, [prepare(cfg)], [cfg.seed])
     for _ in fit(training, range(10**6), lambda: None):
@@ -152,7 +150,7 @@ def seconds(epochs: Iterator[None], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def compare(cfg: DictConfig, workers: int, repeats: int) -> tuple[str, list[float]]:
+def compare(cfg: Config, workers: int, repeats: int) -> tuple[str, list[float]]:
     """Returns a row of the table, and the medians of the usual pipeline, Lightning and ablate."""
     with configured(cfg.hardware) as device:
         threads, precision = torch.get_num_threads(), cfg.hardware.precision
@@ -185,18 +183,14 @@ def main() -> None:
     logging.getLogger("lightning").setLevel(logging.ERROR)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
-    schema.register()
-    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        cfg = hydra.compose("config", options.overrides)
-        cores = os.cpu_count() or 1
-        all_threads = sorted({1, cores}) if cfg.hardware.threads is None else [cfg.hardware.threads]
-        cfgs = [
-            hydra.compose(
-                "config", [*options.overrides, f"hardware.threads={threads}", f"hardware.precision={precision}"]
-            )
-            for precision in options.precisions.split(",")
-            for threads in all_threads
-        ]
+    cfg = compose(options.overrides)
+    cores = os.cpu_count() or 1
+    all_threads = sorted({1, cores}) if cfg.hardware.threads is None else [cfg.hardware.threads]
+    cfgs = [
+        compose([*options.overrides, f"hardware.threads={threads}", f"hardware.precision={precision}"])
+        for precision in options.precisions.split(",")
+        for threads in all_threads
+    ]
     machine = provenance.machine()
     with configured(cfg.hardware) as device:
         name = torch.cuda.get_device_name() if device.type == "cuda" else device.type

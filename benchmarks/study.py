@@ -17,14 +17,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import hydra
 import torch
 from epoch import seconds, usual_epochs
-from omegaconf import DictConfig
 from torch.utils.flop_counter import FlopCounterMode
 
-from ablate.config import schema
-from ablate.config.options import config_dir
+from ablate.config.compose import compose
+from ablate.config.schema import Config
 from ablate.records import provenance
 from ablate.runs.prepare import assemble, prepare
 from ablate.training.hardware import configured, keep_memory
@@ -36,12 +34,6 @@ LAUNCHERS = {
 }
 FULL_EPOCHS = 50
 COHORTS = (1, 2, 4, 8, 16, 32)
-
-
-def compose(*overrides: str) -> DictConfig:
-    schema.register()
-    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return hydra.compose("config", list(overrides))
 
 
 def sweep(options: argparse.Namespace, launcher: list[str], epochs: int) -> tuple[float, float]:
@@ -112,7 +104,7 @@ def matmul_peak(device: torch.device) -> float:
     return 2 * 2048**3 / min(found)
 
 
-def training_flops(cfg: DictConfig) -> int:
+def training_flops(cfg: Config) -> int:
     """Returns the FLOPs of a step's matrix products and convolutions, forward and backward, of one run."""
     training = assemble(cfg, [prepare(cfg)], [cfg.seed])
     images, labels = training.batches[0].epoch(0)
@@ -122,7 +114,7 @@ def training_flops(cfg: DictConfig) -> int:
     return int(counter.get_total_flops())
 
 
-def measure_cohorts(cohorts: list[list[DictConfig]], threads: int, steps: int, barrier: Any, answers: Any) -> None:
+def measure_cohorts(cohorts: list[list[Config]], threads: int, steps: int, barrier: Any, answers: Any) -> None:
     """Measures cohorts in one of several processes that do the same at the same time."""
     keep_memory()
     if threads:
@@ -146,7 +138,7 @@ def growth(options: argparse.Namespace) -> None:
              for size in COHORTS]  # fmt: skip
     named = {f"{len(one)} rates of dropout": one for one in rates}
     named[options.models] = [f"model={model}" for model in options.models.split(",")]
-    cohorts = [[compose(*one.split(), *hardware) for one in cohort] for cohort in named.values()]
+    cohorts = [[compose([*one.split(), *hardware]) for one in cohort] for cohort in named.values()]
     processes = 1 if torch.cuda.is_available() else os.cpu_count() or 1
     context = multiprocessing.get_context("spawn")
     barrier, answers = context.Barrier(processes), context.Queue()
@@ -188,7 +180,7 @@ def main() -> None:
     print(f"{options.models}, {options.epochs} epochs\n")
 
     hardware = [item for item in options.overrides if item.startswith("hardware")]
-    with configured(compose(*hardware).hardware) as device:
+    with configured(compose(hardware).hardware) as device:
         usual = usual_epochs(2, device, "fp32")
         next(usual)
         usual_seconds = statistics.median(seconds(usual, device) for _ in range(3))

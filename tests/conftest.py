@@ -9,11 +9,11 @@ import hydra
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
 from warm import ROOT, Server
 
-from ablate.config import schema
+from ablate.config.compose import register, to_config
 from ablate.config.options import config_dir
+from ablate.config.schema import Config
 from ablate.data import digits
 from ablate.data.cifar10_sources import Arrays
 from ablate.data.images import ImageData, Split
@@ -27,16 +27,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def compose() -> Iterator[Callable[..., DictConfig]]:
+def compose() -> Iterator[Callable[..., Config]]:
     """Composes a configuration from overrides, as a job gets it."""
     GlobalHydra.instance().clear()
-    schema.register()
+    register()
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        yield lambda *overrides: hydra.compose("config", list(overrides))
+        yield lambda *overrides: to_config(hydra.compose("config", list(overrides)))
 
 
 @pytest.fixture
-def quick(compose: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
+def quick(compose: Callable[..., Config]) -> Callable[..., Config]:
     """Composes a run of a second: 300 digits, two epochs."""
     return lambda *overrides: compose(
         "study=demo", "data.subset=30", "train.epochs=2", "train.batch_size=64", "hardware=cpu", *overrides
@@ -44,7 +44,7 @@ def quick(compose: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
 
 
 @pytest.fixture
-def train_one(quick: Callable[..., DictConfig], tmp_path: Path) -> Callable[..., Path]:
+def train_one(quick: Callable[..., Config], tmp_path: Path) -> Callable[..., Path]:
     """Trains a quick run and returns its folder."""
 
     def train(*overrides: str, folder: str = "run") -> Path:

@@ -36,7 +36,7 @@ WITHOUT = {
     },
     "ablate.report": {
         "torch", "torchvision", "hydra", "ablate.data", "ablate.models", "ablate.training", "ablate.tasks",
-        "ablate.trackers", "ablate.stacking", "ablate.seeding", "ablate.config.schema", "ablate.config.compose",
+        "ablate.trackers", "ablate.stacking", "ablate.seeding", "ablate.config.compose",
     },
     "ablate.report.study": {"ablate.report.analysis", "ablate.report.output"},
     "ablate.report.analysis": {"ablate.report.output"},

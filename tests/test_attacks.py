@@ -17,9 +17,9 @@ import pytest
 import torch
 import torchmetrics
 import torchvision
-from omegaconf import DictConfig
 
 from ablate.commands.verify import verify
+from ablate.config.schema import Config
 from ablate.config.targets import check_targets, locate
 from ablate.config.validation import validate
 from ablate.data import arrays, cifar10, cifar10_sources, digits, folder, torchvision_sets
@@ -42,7 +42,7 @@ class Bomb:
         return (Path.touch, (self.path,))
 
 
-def test_a_checkpoint_is_not_executed(train_one: Callable[..., Path], quick: Callable[..., DictConfig]) -> None:
+def test_a_checkpoint_is_not_executed(train_one: Callable[..., Path], quick: Callable[..., Config]) -> None:
     folder = train_one()
     directory, trace = RunDirectory(folder), folder / "executed"
     torch.save({"rows": [], "model": Bomb(trace)}, directory.checkpoint_file)
@@ -198,10 +198,10 @@ def test_a_record_cannot_allow_its_own_code(
 
 @pytest.mark.parametrize("key", ["study.name", "model.name"])
 @pytest.mark.parametrize("name", ["..", "../x", "/etc", "a/b", ".hidden", "", "a\nb", "c:d"])
-def test_names_do_not_leave_the_output_folder(key: str, name: str, compose: Callable[..., DictConfig]) -> None:
+def test_names_do_not_leave_the_output_folder(key: str, name: str, compose: Callable[..., Config]) -> None:
     cfg = compose()
     part, _, leaf = key.partition(".")
-    cfg[part][leaf] = name
+    setattr(getattr(cfg, part), leaf, name)
     with pytest.raises(ValueError, match=key):
         validate(cfg)
 

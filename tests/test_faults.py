@@ -161,7 +161,7 @@ def test_sigterm_is_recorded_and_gone_on_from(start: Start, finish: Callable[...
     process.terminate()
     _, errors = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM
-    assert "Terminated. The same command again goes on" in errors
+    assert "Terminated. The same command again resumes where this one stopped." in errors
     (record,) = [record_of(path.parent) for path in tmp_path.rglob("run.json")]
     assert record["status"] == "interrupted"
     assert record["error"]["type"] == "Terminated"

@@ -133,16 +133,18 @@ class Popen:
 
     def poll(self) -> int | None:
         """Returns the exit code, None while it runs."""
-        self._server.setblocking(False)
-        with suppress(BlockingIOError):
-            self._end()
+        if self.returncode is None:
+            self._server.setblocking(False)
+            with suppress(BlockingIOError):
+                self._end()
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """Waits for the end, and returns the exit code."""
-        self._server.settimeout(timeout)
         try:
-            self._end()
+            if self.returncode is None:
+                self._server.settimeout(timeout)
+                self._end()
         except TimeoutError:
             raise subprocess.TimeoutExpired(self.args, timeout or 0.0) from None
         assert self.returncode is not None
@@ -180,11 +182,10 @@ class Popen:
         self.send_signal(signal.SIGKILL)
 
     def _end(self) -> None:
-        if self.returncode is None:
-            answer = self._server.recv(16)
-            assert answer, "the server is gone"
-            self.returncode = int(answer)
-            self._server.close()
+        answer = self._server.recv(16)
+        assert answer, "the server is gone"
+        self.returncode = int(answer)
+        self._server.close()
 
 
 def _ask(
@@ -314,6 +315,7 @@ def _become(request: dict[str, Any]) -> None:
 def _run(request: dict[str, Any]) -> None:
     import multiprocessing.process
     import runpy
+    import types
 
     import numpy
 
@@ -333,8 +335,10 @@ def _run(request: dict[str, Any]) -> None:
     sys.argv = [program, *arguments]
     if program == "ablate":
         runpy.run_module("ablate", run_name="__main__", alter_sys=True)
-    else:
-        runpy.run_path(script, run_name="__main__")
+    else:  # not by `runpy`, for which the script's name is its path
+        sys.modules["__main__"] = module = types.ModuleType("__main__")
+        module.__file__ = script
+        exec(compile(Path(script).read_bytes(), script, "exec"), vars(module))
 
 
 if __name__ == "__main__":

@@ -14,13 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from ablate.config.validation import validate
+from ablate.config.plain import plain as plain_config
+from ablate.config.schema import Config
+from ablate.messages import say
 from ablate.records import provenance
 from ablate.records.forms import plain
 from ablate.records.study_directory import TIMING, StudyDirectory
-from ablate.sweeps.jobs import compose
+from ablate.sweeps.jobs import variants_of
 
 if TYPE_CHECKING:
     from ablate.runs.prepare import Prepared
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def time_variants(
-    variants: Mapping[str, DictConfig], precision: float, rounds: int, profiled_steps: int = 20
+    variants: Mapping[str, Config], precision: float, rounds: int, profiled_steps: int = 20
 ) -> dict[str, Any]:
     """Times variants, and returns what is written into the study's folder.
 
@@ -76,7 +76,7 @@ def time_variants(
         "variants": [
             {
                 "name": name,
-                "config": _plain(cfg),
+                "config": plain_config(cfg),
                 "seconds": timings.seconds[name],
                 "ratio": None if name == baseline else _ratios(timings, name, baseline),
                 "layers": layers[name],
@@ -86,7 +86,7 @@ def time_variants(
     }
 
 
-def _stopwatches(variants: Mapping[str, DictConfig], runs: "Mapping[str, Prepared]") -> "dict[str, Stopwatch]":
+def _stopwatches(variants: Mapping[str, Config], runs: "Mapping[str, Prepared]") -> "dict[str, Stopwatch]":
     """Returns what times each variant; those that train on the same batches share them in memory."""
     from ablate.data.batches import EvaluationBatches, TrainingBatches
     from ablate.runs.prepare import make_step
@@ -96,7 +96,7 @@ def _stopwatches(variants: Mapping[str, DictConfig], runs: "Mapping[str, Prepare
     watches = {}
     for name, cfg in variants.items():
         data, device = runs[name].data, runs[name].device
-        shared = json.dumps([_plain(cfg.data), cfg.train.batch_size, cfg.seed])
+        shared = json.dumps([plain_config(cfg.data), cfg.train.batch_size, cfg.seed])
         if shared not in images:
             images[shared] = (
                 TrainingBatches(data.train, cfg.train.batch_size, cfg.data.padding, cfg.data.flip, cfg.seed, device),
@@ -108,7 +108,7 @@ def _stopwatches(variants: Mapping[str, DictConfig], runs: "Mapping[str, Prepare
     return watches
 
 
-def _layer_times(cfg: DictConfig, run: "Prepared", watch: "Stopwatch", steps: int) -> list[dict[str, Any]]:
+def _layer_times(cfg: Config, run: "Prepared", watch: "Stopwatch", steps: int) -> list[dict[str, Any]]:
     """Returns the times of a variant's layers in seconds a step, as they are written."""
     from ablate.runs.prepare import make_step
     from ablate.training.layer_times import time_layers
@@ -183,12 +183,6 @@ def show(timing: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _plain(cfg: DictConfig) -> dict[str, Any]:
-    plain = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
-
-
 def main(arguments: Sequence[str]) -> int:
     """Times variants; returns 0, or 1 where the asked precision was not reached."""
     parser = argparse.ArgumentParser(
@@ -203,22 +197,20 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     if options.rounds < 2 or not options.precision > 0:
         parser.error("--rounds must be 2 or more, and --precision above 0")
-    variants, study = compose(options.overrides, options.config_dir)
+    variants, study = variants_of(options.overrides, options.config_dir)
     if len(variants) < 2:
         raise ValueError("there is one variant, and nothing to compare; name several: model=plain,dropout")
-    hardware = {json.dumps(_plain(cfg.hardware), sort_keys=True) for cfg in variants.values()}
+    hardware = {json.dumps(plain_config(cfg.hardware), sort_keys=True) for cfg in variants.values()}
     if len(hardware) > 1:
         raise ValueError("the variants differ in hardware; time them with one setting after another")
-    for cfg in variants.values():
-        validate(cfg)
     pin(next(iter(variants.values())).hardware.threads)
     timing = time_variants(variants, options.precision, options.rounds, 0 if options.no_layers else 20)
-    print(show(timing))
+    say(show(timing))
     file = StudyDirectory(study).write(TIMING, timing["started"], timing)
-    print(f"\nWritten to {file}; the report of {study} prefers it for times.")
+    say(f"\nWritten to {file}; the report of {study} prefers it for times.")
     reached = timing["precision"]["reached"]
     if reached > options.precision:
-        print(
+        say(
             f"The intervals are ± {reached:.2%}, wider than the {options.precision:.2%} asked for; more --rounds, "
             "hardware.threads=1, or a machine with nothing else to do, narrow them.",
             file=sys.stderr,

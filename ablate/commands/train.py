@@ -14,32 +14,36 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from ablate.config import schema
-from ablate.config.design import settle
-from ablate.config.hydra_node import check_hydra
+from ablate.config.compose import register, to_config
+from ablate.config.hydra_node import check_hydra, worst_value
 from ablate.config.options import config_dir
+from ablate.config.schema import Config
+from ablate.files import atomic_write
+from ablate.messages import redact, say
 from ablate.records.run_directory import Busy, RunFailed
-from ablate.sweeps.preflight import Refused, failures, say_what_next
+from ablate.sweeps.preflight import Refused, failures, say_what_next, searched
 from ablate.sweeps.session import session
 from ablate.sweeps.sigterm import Terminated, terminable
 
-schema.register()
+register()
 
 log = logging.getLogger(__name__)
 
 
 @hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")
-def train(cfg: DictConfig) -> float:
+def train(composed: DictConfig) -> float:
     """Runs one job; what it returns is what Hydra's sweepers optimise."""
     from ablate.runs.run import run  # imports torch, which --help and shell completion do without
 
-    settle(cfg)
+    cfg = to_config(composed)
     hydra_config = HydraConfig.get()
     if hydra_config.job.chdir:
         # Relative paths in the configuration are from where the command was typed, as for jobs trained in a cohort, and
         # all that a run writes goes to its folder anyway.
         os.chdir(hydra_config.runtime.cwd)
     folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
+    for file in (folder.parents[1] / "multirun.yaml", *(folder / (hydra_config.output_subdir or "")).glob("*.yaml")):
+        _without_passwords(file)
     with terminable():
         try:
             return run(cfg, folder, session.progress, overrides, wait=not session.defers, since=session.started)
@@ -48,9 +52,23 @@ def train(cfg: DictConfig) -> float:
             logs = OmegaConf.to_container(hydra_config.job_logging, resolve=True)
             session.deferred.append(partial(_run_deferred, cfg, folder, overrides, logs))
             return math.nan
+        except RunFailed as error:
+            if not error.diverged or (worst := worst_value(hydra_config)) is None:
+                raise
+            log.info("A bad trial; the search goes on.")
+            return worst
 
 
-def _run_deferred(cfg: DictConfig, folder: Path, overrides: list[str], logs: Any) -> None:
+def _without_passwords(file: Path) -> None:
+    """Takes the passwords of addresses out of what Hydra has written of the configuration."""
+    if file.is_file():
+        text = file.read_text(encoding="utf-8")
+        if redact(text) != text:
+            with atomic_write(file) as new:
+                new.write(redact(text))
+
+
+def _run_deferred(cfg: Config, folder: Path, overrides: list[str], logs: Any) -> None:
     from ablate.runs.run import run
 
     logging.config.dictConfig(logs)
@@ -74,10 +92,10 @@ def main(arguments: Sequence[str]) -> int:
         for run in session.deferred:
             failed += _failure(run)
     except Refused as refused:
-        raise refused.error from None
+        raise refused.error from refused.error.__cause__
     except (KeyboardInterrupt, Terminated) as error:
         word = "Interrupted" if isinstance(error, KeyboardInterrupt) else "Terminated"
-        print(f"{word}. The same command again resumes where this one stopped.", file=sys.stderr)
+        say(f"{word}. The same command again resumes where this one stopped.", file=sys.stderr)
         raise
     finally:
         session.progress.end_sweep()
@@ -87,10 +105,11 @@ def main(arguments: Sequence[str]) -> int:
             os.environ["HYDRA_FULL_ERROR"] = full_error
     if session.folder is not None:
         say_what_next(session.folder)
-        table = failures(session.jobs)
+        folders = [job.folder for job in session.jobs if job.folder is not None]
+        table = failures(folders or searched(Path(session.folder), session.started))
         failed = [table] if table else failed
     if failed:
-        print("\n".join(failed), file=sys.stderr)
+        say("\n".join(failed), file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -6,14 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
-from omegaconf import OmegaConf
-
-from ablate.config import schema
-from ablate.config.design import settle
-from ablate.config.options import config_dir
-from ablate.config.validation import model_edits, validate
-from ablate.messages import aligned
+from ablate.config.compose import compose
+from ablate.config.plain import plain
+from ablate.messages import aligned, say
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -148,12 +143,7 @@ def tree(overrides: Sequence[str], folder: Path | None = None) -> str:
     Raises:
         ValueError: The configuration is refused.
     """
-    schema.register()
-    search = [] if folder is None else [f"hydra.searchpath=[file://{folder.absolute()}]"]
-    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        cfg = hydra.compose("config", [*search, *overrides])
-    settle(cfg)
-    validate(cfg)
+    cfg = compose(overrides, folder)
 
     import torch
 
@@ -161,18 +151,18 @@ def tree(overrides: Sequence[str], folder: Path | None = None) -> str:
     from ablate.models.variant import build
     from ablate.runs.prepare import load_data
 
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    check_targets(plain, cfg.allow)
+    check_targets(plain(cfg), cfg.allow)
     data = load_data(cfg.data)
     shape = data.train.shape
-    base, classes = plain["model"]["base"], len(data.classes)
-    bare, variant = (build(base, edits, cfg.seed, shape, classes) for edits in ({}, model_edits(cfg.model)))
+    base, classes = cfg.model.base, len(data.classes)
+    bare, variant = (build(base, edits, cfg.seed, shape, classes) for edits in ({}, cfg.model.edits))
     sample = torch.zeros(2, *shape)
     before, after = outline(bare.model, sample), outline(variant.model, sample)
     lines = [f"{cfg.model.name}, for images of {'x'.join(map(str, shape))} and {classes} classes"]
     made = variant.record
     for name, size in (("base", made.before), *([("with edits", made.after)] if cfg.model.edits else [])):
         lines.append(f"  {name}: {size.layers} layers, {size.parameters:,} parameters, {size.flops:,} FLOPs an image")
+    lines += [f"  {edit.describe(name)}" for name, edit in cfg.model.edits.items()]
     named = {row.name: row for row in before}
     return "\n".join([*lines, "", show(difference(before, after), named)])
 
@@ -183,5 +173,5 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("overrides", nargs="*", help="as of a run: model=dropout model.edits.drop3.layer.p=0.2")
     parser.add_argument("--config-dir", type=Path, help="a folder with config groups of your own")
     options = parser.parse_args(arguments)
-    print(tree(options.overrides, options.config_dir))
+    say(tree(options.overrides, options.config_dir))
     return 0

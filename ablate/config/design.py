@@ -3,8 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 
-from omegaconf import DictConfig, flag_override
-
+from ablate.config.keys import Plain
 from ablate.messages import nearest
 
 DESIGNS = ("leave_one_out", "add_one_in", "one_at_a_time", "factorial")
@@ -12,7 +11,7 @@ NONE = "none"  # the variant without any component
 _MOST_FACTORS = 8  # of a factorial, which has 2**8 variants then
 
 
-def points(design: str, components: Mapping[str, bool]) -> list[tuple[str, ...]]:
+def variants_of_design(design: str, components: Mapping[str, bool]) -> list[tuple[str, ...]]:
     """Returns the components of each variant of a design, the variant that the others are compared with first.
 
     - `leave_one_out`: all of them, and all but one;
@@ -64,51 +63,52 @@ def _without(names: tuple[str, ...], left_out: str) -> tuple[str, ...]:
     return tuple(name for name in names if name != left_out)
 
 
-def components(cfg: DictConfig) -> dict[str, bool]:
+def components(config: Plain) -> dict[str, bool]:
     """Returns the names of the model's components, in the order of its edits, and whether each is in at first.
+
+    Args:
+        config: A whole configuration as plain data.
 
     Raises:
         ValueError: A name is not that of an edit.
     """
-    edits, named = [str(name) for name in cfg.model.edits], cfg.study.components
+    edits, named = [str(name) for name in config["model"]["edits"]], config["study"]["components"]
     if named is None:
         return dict.fromkeys(edits, True)
-    states = {str(name): bool(named[name]) if isinstance(named, DictConfig) else True for name in named}
+    states = {str(name): bool(named[name]) if isinstance(named, Mapping) else True for name in named}
     for name in states:
         if name not in edits:
             raise ValueError(
-                f"study.components={name}: model={cfg.model.name} has no such edit; {nearest(name, edits)}"
+                f"study.components={name}: model={config['model']['name']} has no such edit; {nearest(name, edits)}"
             )
     return {name: states[name] for name in edits if name in states}
 
 
-def settle(cfg: DictConfig) -> None:
-    """Takes out the components that a variant of a design does without, and gives it its name; in place.
+def apply_design(config: Plain) -> Plain:
+    """Returns a configuration without the components that its variant of the design does without, and with its name.
 
     Args:
-        cfg: A composed config.
+        config: As plain data, with at least the model and the study.
 
     Raises:
-        ValueError: The design, or a component, is none.
+        ValueError: There is no such design, or no such component.
     """
-    design, used = cfg.study.design, cfg.model.components
+    study, model = config["study"], config["model"]
+    design, used = study["design"], model["components"]
     if design is not None and design not in DESIGNS:
         raise ValueError(f"study.design={design}: there is no such design; {nearest(design, DESIGNS)}")
     if design is None and used is None:
-        return
-    known, model = components(cfg), str(cfg.model.name)
-    with flag_override(cfg, ["struct", "readonly"], [False, False]):
-        if design is not None:
-            cfg.study.baseline = variant_name(model, list(known), points(design, known)[0], design)
-        if used is not None:
-            for name in used:
-                if name not in known:
-                    raise ValueError(
-                        f"model.components={name}: there is no such component; {nearest(name, list(known))}"
-                    )
-            cfg.model.name = variant_name(model, list(known), used, design)
-            cfg.model.edits = {
-                name: edit for name, edit in cfg.model.edits.items() if name in used or name not in known
-            }
-            cfg.model.components = None
-        cfg.study.components = None
+        return config
+    known, name = components(config), str(model["name"])
+    study = {**study, "components": None}
+    if design is not None:
+        study["baseline"] = variant_name(name, list(known), variants_of_design(design, known)[0], design)
+    if used is not None:
+        for component in used:
+            if component not in known:
+                raise ValueError(
+                    f"model.components={component}: there is no such component; {nearest(component, list(known))}"
+                )
+        edits = {edit: value for edit, value in model["edits"].items() if edit in used or edit not in known}
+        model = {**model, "name": variant_name(name, list(known), used, design), "edits": edits, "components": None}
+    return {**config, "study": study, "model": model}

@@ -2,44 +2,53 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from ablate.config.keys import Meaning, Plain
+from ablate.config.plain import plain, select
+from ablate.config.schema import Config
 
 
-def run_id(cfg: DictConfig) -> str:
+def run_id(config: Config | Mapping[str, Any]) -> str:
     """Returns the run's identity as eight hexadecimal digits, the last part of its folder's name."""
-    text = json.dumps(identity(cfg), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(identity(config), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def identity(cfg: DictConfig) -> dict[str, Any]:
-    """Returns all that determines the run's result, and nothing else.
+def identity(config: Config | Mapping[str, Any]) -> Plain:
+    """Returns all that determines the run's result, and nothing else: the keys that are declared as such.
 
-    Names, paths, loggers, the study, the device and its threads stay out. Unset keys stay out too, so that a new option
-    with an unset default leaves the identity of earlier runs as it was.
+    Unset keys stay out too, so that a new option with an unset default leaves the identity of earlier runs as it was.
 
     Args:
-        cfg: A composed config; other top-level nodes than the run's are ignored.
+        config: A configuration, or one as plain data.
     """
-    plain = {
-        key: OmegaConf.to_container(cfg[key], resolve=True)
-        for key in ("model", "optimizer", "scheduler", "data", "train")
-    }
-    model, data, train = plain["model"], plain["data"], plain["train"]
-    assert isinstance(model, dict) and isinstance(data, dict) and isinstance(train, dict)
-    del model["name"]
-    # The order of edits counts: two insertions at one place stand in the order they are made.
-    model["edits"] = [[name, edit] for name, edit in model["edits"].items()]
-    for name in ("root", "stream", "workers"):
-        data.pop(name, None)
-    del train["max_retries"]
-    canonical = _canonical({**plain, "seed": cfg.seed, "precision": cfg.hardware.precision})
-    assert isinstance(canonical, dict)
-    return canonical
+    chosen = _part(plain(config) if isinstance(config, Config) else config, lambda meaning: meaning.alters)
+    precision = chosen.pop("hardware")["precision"]
+    return {**chosen, "precision": precision}
 
 
-def _canonical(value: Any) -> Any:
+def fingerprint(config: Mapping[str, Any], wanted: Callable[[Meaning], bool]) -> str:
+    """Returns a text that configurations share exactly where they agree in all keys of a meaning.
+
+    Args:
+        config: A configuration as plain data, or some top-level parts of one.
+        wanted: Says of a key's meaning whether it counts.
+    """
+    return json.dumps(_part(config, wanted), sort_keys=True)
+
+
+def _part(config: Mapping[str, Any], wanted: Callable[[Meaning], bool]) -> Plain:
+    chosen = select(config, wanted)
+    model = chosen.get("model")
+    if isinstance(model, dict) and "edits" in model:
+        # The order of edits counts: two insertions at one place stand in the order they are made.
+        chosen["model"] = {**model, "edits": [[name, edit] for name, edit in model["edits"].items()]}
+    return {key: _canonical(value) for key, value in chosen.items() if value is not None}
+
+
+def _canonical(value: object) -> Any:
     if isinstance(value, dict):
         return {key: _canonical(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):

@@ -1,119 +1,132 @@
-"""The schema of a run's configuration: what Hydra checks keys and types against."""
+"""The schema of a run's configuration: every key, its type, its default, and what it means.
 
-from dataclasses import dataclass, field, fields
+Hydra checks what is typed against these classes, see `compose`; below the commands, a configuration is a `Config`.
+"""
+
+from dataclasses import dataclass, field
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING
 
-from ablate.config.design import settle
-from ablate.config.identity import run_id
+from ablate.config.design import DESIGNS
+from ablate.config.edits import Edit
+from ablate.config.keys import Plain, key
+
+# What `rerun` can be, each doing what the ones before it do as well. Runs that were interrupted are always resumed.
+RERUN = ("never", "failed", "stale", "all")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("fp32", "tf32", "bf16")
 
 
 @dataclass
 class ModelConfig:
     """A base model and its edits, keyed by the name of the new layer."""
 
-    name: str = MISSING
-    base: dict[str, Any] = MISSING
-    # Each value is an Edit; left untyped because the command line cannot add a typed one (+model.edits.x={...}).
-    edits: dict[str, Any] = field(default_factory=dict)
-    components: list[str] | None = None  # those of study.components that are in; all if not set
+    name: str = key(alters=False, names_folder=True)
+    base: dict[str, Any] = key("`_target_` and arguments of the base model", cohort=True, clock=True)
+    edits: dict[str, Edit] = key("in the order in which they are made", make=dict, clock=True)
+    components: list[str] | None = key("those of study.components that are in; all if not set", None)
 
 
 @dataclass
-class OptimizerConfig:
+class Target:
+    """A class or function to call, with its arguments: those declared here, and any others that it takes."""
+
     _target_: str = MISSING
-    lr: float = MISSING
-    weight_decay: float = 0.0
+    further: Plain = field(default_factory=dict, metadata={"omegaconf_ignore": True})  # arguments not declared here
+
+
+@dataclass
+class OptimizerConfig(Target):
+    lr: float = key("learning rate", above=0)
+    weight_decay: float = key(default=0.0, least=0)
 
 
 @dataclass
 class AdamConfig(OptimizerConfig):
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
-    eps: float = 1e-8
+    betas: list[float] = key(make=lambda: [0.9, 0.999], least=0, below=1)
+    eps: float = key(default=1e-8, least=0)
 
 
 @dataclass
 class SGDConfig(OptimizerConfig):
-    momentum: float = 0.0
+    momentum: float = key(default=0.0, least=0, below=1)
     nesterov: bool = False
 
 
 @dataclass
-class SchedulerConfig:
-    _target_: str | None = None
+class SchedulerConfig(Target):
+    _target_: str | None = None  # type: ignore[assignment]  # a constant learning rate has none
 
 
 @dataclass
 class CosineConfig(SchedulerConfig):
-    eta_min: float = 0.0
+    eta_min: float = key("the last learning rate", 0.0, least=0)
 
 
 @dataclass
 class OneCycleConfig(SchedulerConfig):
-    pct_start: float = 0.3  # share of the steps in which the learning rate rises
-    div_factor: float = 25.0  # maximum over initial learning rate
-    final_div_factor: float = 1e4  # initial over final learning rate
+    pct_start: float = key("share of the steps in which the learning rate rises", 0.3, least=0, below=1)
+    div_factor: float = key("maximum over initial learning rate", 25.0, above=0)
+    final_div_factor: float = key("initial over final learning rate", 1e4, above=0)
     cycle_momentum: bool = True
 
 
 @dataclass
-class DataConfig:
-    _target_: str = MISSING
+class DataConfig(Target):
     name: str = MISSING
-    subset: int | None = None  # the first N images of each class
-    validation: int = 0  # training images held out
-    padding: int = 4  # pixels on each side before the random crop
-    flip: bool = True  # random horizontal flip
+    subset: int | None = key("the first N images of each class", None, least=1)
+    validation: int = key("training images held out", 0, least=0)
+    padding: int = key("pixels on each side before the random crop", 4, least=0)
+    flip: bool = key("random horizontal flip", True)
 
 
 @dataclass
 class Cifar10Config(DataConfig):
-    root: str | None = None  # a folder with cifar-10-batches-py, instead of a download
+    root: str | None = key("a folder with cifar-10-batches-py, instead of a download", None, alters=False, clock=False)
 
 
 @dataclass
 class TorchvisionConfig(DataConfig):
-    dataset: str = MISSING  # its class in torchvision.datasets
-    root: str | None = None  # a folder with its files, instead of a download
-    size: int | None = None  # height and width to bring the images to
+    dataset: str = key("its class in torchvision.datasets")
+    root: str | None = key("a folder with its files, instead of a download", None, alters=False, clock=False)
+    size: int | None = key("height and width to bring the images to", None)
 
 
 @dataclass
 class FolderConfig(DataConfig):
-    path: str = MISSING  # with train/CLASS/FILE and test/CLASS/FILE
-    size: int = 32  # height and width to bring the images to
-    stream: bool = False  # read files as they are needed, not all at first
-    workers: int = 2  # processes that read files
+    path: str = key("with train/CLASS/FILE and test/CLASS/FILE")
+    size: int = key("height and width to bring the images to", 32)
+    stream: bool = key("read files as they are needed, not all at first", False, alters=False)
+    workers: int = key("processes that read files", 2, alters=False)
 
 
 @dataclass
 class NpzConfig(DataConfig):
-    path: str = MISSING  # an .npz file
+    path: str = key("an .npz file")
 
 
 @dataclass
 class FunctionConfig(DataConfig):
-    arguments: dict[str, Any] = field(default_factory=dict)  # of the function that _target_ names
+    arguments: dict[str, Any] = key("of the function that `_target_` names", make=dict)
 
 
 @dataclass
 class TrainConfig:
-    epochs: int = MISSING
-    batch_size: int = MISSING
-    max_retries: int = 0  # of a run that raises, each after its last complete epoch
+    epochs: int = key(least=1)
+    batch_size: int = key(least=1, clock=True)
+    max_retries: int = key("of a run that raises, each after its last complete epoch", 0, least=0, alters=False)
 
 
 @dataclass
 class HardwareConfig:
-    device: str = "auto"
-    threads: int | None = None  # CPU threads; torch's own choice if not set
-    precision: str = "fp32"
+    device: str = key(default="auto", choices=DEVICES)
+    threads: int | None = key("CPU threads; torch's own choice if not set", None, least=1)
+    precision: str = key(default="fp32", choices=PRECISIONS, alters=True, clock=True)
     channels_last: bool = True
-    rewrite: bool = True  # swap layers where that changes no value, bit for bit, and saves time
-    graph: bool = True  # on a CUDA GPU, start a step's kernels as one CUDA graph
-    deterministic: bool = False  # only algorithms that give the same bits each time
+    rewrite: bool = key("swap layers where that changes no value, bit for bit, and saves time", True)
+    graph: bool = key("on a CUDA GPU, start a step's kernels as one CUDA graph", True)
+    deterministic: bool = key("only algorithms that give the same bits each time", False)
 
 
 @dataclass
@@ -130,78 +143,46 @@ class PublishedConfig:
 
 @dataclass
 class StudyConfig:
-    name: str = MISSING
+    name: str = key(names_folder=True)
     title: str = ""
-    baseline: str = "plain"  # of a design, its first variant instead
-    design: str | None = None  # makes variants of the model's components: see ablate/config/design.py
-    components: Any = None  # names of edits, or whether each is in at first by name; all edits if not set
-    metric: str = "test_accuracy"  # what a run returns to Hydra's sweeper: its value after the last epoch
-    claims: list[Any] = field(default_factory=list)  # what the report judges; its form is in ablate/report/claims.py
+    baseline: str = key("of a design, its first variant instead", "plain")
+    design: str | None = key("makes variants of the model's components: see ablate/config/design.py", None,
+                             choices=DESIGNS)  # fmt: skip
+    components: Any = key("names of edits, or whether each is in at first by name; all edits if not set", None)
+    metric: str = key("what a run returns to Hydra's sweeper: its value after the last epoch", "test_accuracy")
+    claims: list[Any] = key("what the report judges; see ablate/report/analysis/claims.py", make=list)
     published: PublishedConfig = field(default_factory=PublishedConfig)
 
 
 @dataclass
 class Config:
-    seed: int = 0
-    rerun: str = "failed"  # what of an earlier start to run again: never, failed, stale or all
-    allow: list[str] = field(default_factory=list)  # packages beside torch's and ours whose code the config may name
-    store: str | None = None  # where runs keep copies of their files beside their folders, such as s3://bucket/runs
+    seed: int = key(default=0, least=0, below=2**63, repeats=True, cohort=True)
+    rerun: str = key("what of an earlier start to run again", "failed", choices=RERUN, alters=False)
+    allow: list[str] = key("packages beside torch's and ours whose code the config may name", make=list,
+                           alters=False, cohort=True)  # fmt: skip
+    store: str | None = key("where runs keep copies of their files beside their folders, such as s3://bucket/runs",
+                            None, alters=False)  # fmt: skip
     model: ModelConfig = MISSING
-    optimizer: OptimizerConfig = MISSING
+    optimizer: OptimizerConfig = key(clock=True)
     scheduler: SchedulerConfig = MISSING
-    data: DataConfig = MISSING
-    train: TrainConfig = field(default_factory=TrainConfig)
-    hardware: HardwareConfig = MISSING
-    study: StudyConfig = MISSING
-    metrics: dict[str, Any] = field(default_factory=dict)  # further ones, by name: _target_ and arguments
-    logger: dict[str, Any] = field(default_factory=dict)  # trackers by name: _target_ and arguments
+    data: DataConfig = key(cohort=True, clock=True)
+    train: TrainConfig = key(make=TrainConfig, cohort=True)
+    hardware: HardwareConfig = key(alters=False, cohort=True)
+    study: StudyConfig = key(alters=False)
+    metrics: dict[str, Any] = key("further ones, by name: `_target_` and arguments", make=dict, alters=False,
+                                  cohort=True)  # fmt: skip
+    logger: dict[str, Any] = key("trackers, by name: `_target_` and arguments", make=dict, alters=False)
 
 
-def register() -> None:
-    """Makes the schema and the `run_id` resolver known to Hydra; to be called before composing."""
-    store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
-    # Stored outside the groups so that the options a user can choose from are the files in conf/ alone.
-    for name, node in {
-        "adam_schema": AdamConfig,
-        "sgd_schema": SGDConfig,
-        "cosine_schema": CosineConfig,
-        "one_cycle_schema": OneCycleConfig,
-        "cifar10_schema": Cifar10Config,
-        "torchvision_schema": TorchvisionConfig,
-        "folder_schema": FolderConfig,
-        "npz_schema": NpzConfig,
-        "function_schema": FunctionConfig,
-    }.items():
-        store.store(name=name, node=node)
-    OmegaConf.register_new_resolver("run_id", _run_id, replace=True)
-    OmegaConf.register_new_resolver("variant", _variant, replace=True)
-
-
-def _run_id(*, _root_: DictConfig) -> str:
-    return run_id(_settled(_root_))
-
-
-def _variant(*, _root_: DictConfig) -> str:
-    return str(_settled(_root_).model.name)
-
-
-def _settled(root: DictConfig) -> DictConfig:
-    if root.study.design is None and root.model.components is None:
-        return root
-    cfg = OmegaConf.create({key: root[key] for key in root if key != "hydra"}, flags={"struct": True})
-    assert isinstance(cfg, DictConfig)
-    settle(cfg)
-    return cfg
-
-
-def loader_arguments(data: DictConfig) -> dict[str, Any]:
-    """Returns the keys of a data option that are its loader's own, not common to all data sets."""
-    common = {item.name for item in fields(DataConfig)}
-    own = {str(key): value for key, value in data.items() if key not in common}
-    arguments = own.pop("arguments", {})
-    return {**own, **arguments}
-
-
-# What `rerun` can be, each doing what the ones before it do as well. Runs that were stopped always go on.
-RERUN = ("never", "failed", "stale", "all")
+# What an optimizer, a scheduler or a data set can say beside what all of them do; an option in conf/ names its own.
+OPTIONS: dict[str, type[Target]] = {
+    "adam_schema": AdamConfig,
+    "sgd_schema": SGDConfig,
+    "cosine_schema": CosineConfig,
+    "one_cycle_schema": OneCycleConfig,
+    "cifar10_schema": Cifar10Config,
+    "torchvision_schema": TorchvisionConfig,
+    "folder_schema": FolderConfig,
+    "npz_schema": NpzConfig,
+    "function_schema": FunctionConfig,
+}

@@ -49,7 +49,7 @@ def check_targets(config: Mapping[str, Any], allow: Sequence[str] = ()) -> None:
 
 def _may_run(target: Any, packages: Mapping[str, str], allow: Sequence[str]) -> bool:
     # What stands at an allowed name may come from elsewhere: a module imports others.
-    module = getattr(target, "__module__", None)
+    module = str(getattr(target, "__module__", ""))
     if _within(module, allow):
         return True
     bases = [base for package, base in packages.items() if _within(module, [package])]

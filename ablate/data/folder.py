@@ -84,7 +84,7 @@ def _files(root: Path, part: str) -> _Listing:
     return _Listing([path for path, _ in folder.samples], list(folder.targets), folder.classes)
 
 
-class _Folder(ImageFolder):
+class _Folder(ImageFolder):  # type: ignore[misc]  # torchvision has no types
     def find_classes(self, directory: str) -> tuple[list[str], dict[str, int]]:
         names = sorted(item.name for item in Path(directory).iterdir() if item.is_dir() and _is_data(item.name))
         if not names:
@@ -203,8 +203,13 @@ def read_image(path: Path) -> Tensor:
                 return torch.from_numpy(((pixels * 255 + 32767) // 65535).astype(np.uint8)).repeat(3, 1, 1)
             if transparent:
                 image = file.convert("RGBA")
-                file = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            return pil_to_tensor(file.convert("RGB"))  # type: ignore[no-any-return]
+                return _rgb(Image.alpha_composite(Image.new("RGBA", image.size, "white"), image))
+            return _rgb(file)
+
+
+def _rgb(image: Any) -> Tensor:
+    pixels: Tensor = pil_to_tensor(image.convert("RGB"))
+    return pixels
 
 
 def _bits(file: Any) -> int | None:

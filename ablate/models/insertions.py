@@ -29,7 +29,7 @@ def insertions(anchor: nn.Module, kind: "type[After] | type[Before]") -> "After 
     return made
 
 
-def _carry_insertions(old: nn.Module, new: nn.Module) -> None:
+def carry_insertions(old: nn.Module, new: nn.Module) -> None:
     """Inserts before and after a layer what was inserted before and after the one whose place it takes."""
     for hooks in (old._forward_hooks, old._forward_pre_hooks):
         for hook in hooks.values():

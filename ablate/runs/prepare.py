@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from ablate.config.schema import loader_arguments
+from ablate.config.plain import loader_arguments, plain
+from ablate.config.schema import Config, DataConfig
 from ablate.config.targets import check_targets, resolve
-from ablate.config.validation import model_edits, validate
 from ablate.data.arrays import NAMES, from_arrays
 from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches, pad
 from ablate.data.images import ImageData
@@ -45,7 +44,7 @@ class Prepared:
     device: torch.device
 
 
-def prepare(cfg: DictConfig, rewrite: bool = True) -> Prepared:
+def prepare(cfg: Config, rewrite: bool = True) -> Prepared:
     """Checks a configuration and makes ready what it describes; starts and writes nothing.
 
     Args:
@@ -55,8 +54,7 @@ def prepare(cfg: DictConfig, rewrite: bool = True) -> Prepared:
     Raises:
         ValueError: Something in it is impossible; the message names the key and the way out.
     """
-    validate(cfg)
-    check_targets(_container(cfg), cfg.allow)
+    check_targets(plain(cfg), cfg.allow)
     check_loggers(cfg.logger)
     device = choose_device(cfg.hardware)
     data = load_data(cfg.data)
@@ -64,8 +62,8 @@ def prepare(cfg: DictConfig, rewrite: bool = True) -> Prepared:
         raise ValueError(
             f"train.batch_size={cfg.train.batch_size}: there are only {len(data.train)} training images; take fewer"
         )
-    further = Metrics(_container(cfg.metrics), data.classes, CPU).names
-    taken = Meters(_container(cfg.metrics), device).names
+    further = Metrics(cfg.metrics, data.classes, CPU).names
+    taken = Meters(cfg.metrics, device).names
     metrics = [
         *(f"{split}_{kind}" for split in ("train", *data.evaluated) for kind in ("loss", "accuracy")),
         *(f"{split}_{kind}" for split in data.evaluated for kind in further),
@@ -75,21 +73,20 @@ def prepare(cfg: DictConfig, rewrite: bool = True) -> Prepared:
     ]
     if cfg.study.metric not in metrics:
         raise ValueError(f"study.metric={cfg.study.metric}: no such metric; {nearest(cfg.study.metric, metrics)}")
-    base: dict[str, Any] = _container(cfg.model.base)
     images = first_images(data, cfg)
-    variant = build(base, model_edits(cfg.model), cfg.seed, data.train.shape, len(data.classes), images)
+    variant = build(cfg.model.base, cfg.model.edits, cfg.seed, data.train.shape, len(data.classes), images)
     _prove_last_batch(cfg.train.batch_size, len(data.train), variant, cfg.seed, images)
     rewrites = rewrite_exactly(variant, cfg.seed, images) if rewrite and cfg.hardware.rewrite else []
     variant = replace(variant, record=replace(variant.record, rewrites=tuple(rewrites)))
     memory_format = torch.channels_last if cfg.hardware.channels_last else torch.contiguous_format
     model = variant.model.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
-    optimizer = build_optimizer(_container(cfg.optimizer), model, _graphed(cfg, device))
+    optimizer = build_optimizer(plain(cfg.optimizer), model, _graphed(cfg, device))
     steps = cfg.train.epochs * math.ceil(len(data.train) / cfg.train.batch_size)
-    scheduler = build_scheduler(_container(cfg.scheduler), optimizer, steps)
+    scheduler = build_scheduler(plain(cfg.scheduler), optimizer, steps)
     return Prepared(data, variant, Trainee(model, variant.layers, optimizer, scheduler), device)
 
 
-def first_images(data: ImageData, cfg: DictConfig) -> Tensor:
+def first_images(data: ImageData, cfg: Config) -> Tensor:
     """Returns a small batch of the first training images as a model takes them, on the CPU."""
     images = next(data.train[slice(0, min(SAMPLE, cfg.train.batch_size))].chunks())
     return Normalise(data, CPU, cfg.hardware.channels_last)(pad(images, 0))
@@ -112,7 +109,7 @@ def _prove_last_batch(size: int, images: int, variant: Variant, seed: int, sampl
     prove_batch(variant, seed, sample[:last], key)
 
 
-def assemble(cfg: DictConfig, runs: Sequence[Prepared], seeds: Sequence[int]) -> Training:
+def assemble(cfg: Config, runs: Sequence[Prepared], seeds: Sequence[int]) -> Training:
     """Returns what trains prepared runs, one or several in lock-step.
 
     Args:
@@ -127,12 +124,12 @@ def assemble(cfg: DictConfig, runs: Sequence[Prepared], seeds: Sequence[int]) ->
         step,
         [batches.of_seed(seed) for seed in step.cohort.sources],
         {name: EvaluationBatches(split, device) for name, split in data.evaluated.items()},
-        Metrics(_container(cfg.metrics), data.classes, device) if cfg.metrics else None,
-        Meters(_container(cfg.metrics), device) if cfg.metrics else None,
+        Metrics(cfg.metrics, data.classes, device) if cfg.metrics else None,
+        Meters(cfg.metrics, device) if cfg.metrics else None,
     )
 
 
-def make_step(cfg: DictConfig, runs: Sequence[Prepared], seeds: Sequence[int], graph: bool = True) -> Step:
+def make_step(cfg: Config, runs: Sequence[Prepared], seeds: Sequence[int], graph: bool = True) -> Step:
     """Returns what trains prepared runs on a batch, as `assemble` says; a CUDA graph only if it may be one."""
     data, device = runs[0].data, runs[0].device
     cohort = Cohort([run.trainee for run in runs], seeds, device, cfg.hardware.rewrite)
@@ -140,18 +137,20 @@ def make_step(cfg: DictConfig, runs: Sequence[Prepared], seeds: Sequence[int], g
     return kind(cohort, Normalise(data, device, cfg.hardware.channels_last), cfg.hardware.precision)
 
 
-def _graphed(cfg: DictConfig, device: torch.device) -> bool:
+def _graphed(cfg: Config, device: torch.device) -> bool:
     return bool(device.type == "cuda" and cfg.hardware.graph)
 
 
-def load_data(config: DictConfig) -> ImageData:
+def load_data(config: DataConfig) -> ImageData:
     """Returns a data option's images; the last one used stays in memory, for the next job of a sweep.
 
     Raises:
         ValueError: The data is not there or is not what it should be, or has too few images for what is asked.
     """
-    arguments = _container(config)
-    return _load_data(json.dumps(arguments), tuple(_file_states(arguments.values())))
+    own = loader_arguments(config)
+    states = tuple(_file_states(own.values()))
+    # The same arguments are the same data, as long as the files are.
+    return _load_data(config._target_, config.name, config.subset, config.validation, json.dumps(own), states)
 
 
 def _file_states(values: Iterable[Any]) -> Iterator[tuple[int, ...]]:
@@ -159,32 +158,26 @@ def _file_states(values: Iterable[Any]) -> Iterator[tuple[int, ...]]:
     for value in values:
         path = Path(value).expanduser() if isinstance(value, str) and value else None
         if path is not None and path.exists():
-            files = path.rglob("*") if path.is_dir() else [path]
-            yield from (file_state(file) for file in itertools.islice(files, _MOST_STATES))
+            files = path.rglob("*") if path.is_dir() else iter([path])
+            yield from (file_state(file) for file in itertools.islice(files, _MOST_STATES) if file.exists())
 
 
 _MOST_STATES = 20_000  # to look at takes a fifth of a second
 
 
 @functools.lru_cache(maxsize=1)
-def _load_data(config_json: str, _states: tuple[tuple[int, ...], ...]) -> ImageData:
-    config = OmegaConf.create(config_json)
-    assert isinstance(config, DictConfig)
-    found = resolve("data", {"_target_": config._target_, **loader_arguments(config)})()
-    data = from_arrays(found, config.name) if isinstance(found, Mapping) else found  # a function of the user's
+def _load_data(
+    target: str, name: str, subset: int | None, validation: int, arguments: str, _states: tuple[tuple[int, ...], ...]
+) -> ImageData:
+    found = resolve("data", {"_target_": target, **json.loads(arguments)})()
+    data = from_arrays(found, name) if isinstance(found, Mapping) else found  # a function of the user's
     if not isinstance(data, ImageData):
         raise ValueError(
-            f"data._target_={config._target_}: returned a {type(data).__name__}; expected a mapping of the arrays "
+            f"data._target_={target}: returned a {type(data).__name__}; expected a mapping of the arrays "
             f"{', '.join(NAMES)}"
         )
-    if config.subset is not None:
-        data = data.subset(config.subset)
-    if config.validation > 0:
-        data = data.hold_out(config.validation)
+    if subset is not None:
+        data = data.subset(subset)
+    if validation > 0:
+        data = data.hold_out(validation)
     return data
-
-
-def _container(node: DictConfig) -> dict[str, Any]:
-    plain = OmegaConf.to_container(node, resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}

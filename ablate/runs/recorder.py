@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 
 from ablate.config.identity import run_id
+from ablate.config.plain import plain
+from ablate.config.schema import Config
 from ablate.data.batches import draw
 from ablate.models.variant import layer_digests
 from ablate.records import provenance
@@ -54,7 +55,7 @@ class Recorder:
 
     def __init__(
         self,
-        cfg: DictConfig,
+        cfg: Config,
         prepared: Prepared,
         directory: RunDirectory,
         overrides: Sequence[str] = (),
@@ -64,7 +65,7 @@ class Recorder:
         self.name = f"{cfg.model.name} seed {cfg.seed}"
         self.rows: list[Epoch] = []
         self._directory, self._epochs, self._other_runs = directory, cfg.train.epochs, other_runs
-        self._trackers = Trackers(OmegaConf.to_container(cfg.logger, resolve=True), self.name)  # type: ignore[arg-type]
+        self._trackers = Trackers(cfg.logger, self.name)
         self._saver = _saver(prepared.device)
         self._saving: Future[None] | None = None
         self._earlier = earlier
@@ -174,7 +175,7 @@ class Recorder:
         return describe_error(error, epoch=len(self.rows) + 1)
 
 
-def describe_run(cfg: DictConfig, prepared: Prepared, overrides: Sequence[str], started: str) -> RunRecord:
+def describe_run(cfg: Config, prepared: Prepared, overrides: Sequence[str], started: str) -> RunRecord:
     """Returns the record of a run at its start: its configuration, and what it came from.
 
     Args:
@@ -185,14 +186,13 @@ def describe_run(cfg: DictConfig, prepared: Prepared, overrides: Sequence[str], 
     """
     data = prepared.data
     order = draw(len(data.train), cfg.data.padding, cfg.data.flip, cfg.seed, epoch=0).order
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
     return RunRecord(
         status=Status.RUNNING,
         id=run_id(cfg),
         study=cfg.study.name,
         variant=cfg.model.name,
         seed=cfg.seed,
-        config=config,
+        config=plain(cfg),
         model=prepared.variant.record,
         data=DataFacts(
             name=data.name,

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from ablate.config.identity import run_id
-from ablate.config.schema import RERUN
+from ablate.config.schema import RERUN, Config
 from ablate.records import provenance
 from ablate.records.record import RunRecord, Status
 from ablate.records.run_directory import RunDirectory
@@ -90,12 +88,12 @@ class Earlier:
     fresh: bool
 
 
-def run_directory(cfg: DictConfig, folder: Path) -> RunDirectory:
+def run_directory(cfg: Config, folder: Path) -> RunDirectory:
     """Returns the directory of a configuration's run, with its store if it has one."""
     return RunDirectory(folder, cfg.store, cfg.study.name)
 
 
-def inspect_run(cfg: DictConfig, directory: RunDirectory, since: str | None) -> Earlier:
+def inspect_run(cfg: Config, directory: RunDirectory, since: str | None) -> Earlier:
     """Returns what an earlier command left of a run, and what to do with it.
 
     Args:
@@ -115,7 +113,7 @@ def inspect_run(cfg: DictConfig, directory: RunDirectory, since: str | None) -> 
     return Earlier(record, stale, decide(directory, record, stale, "never" if fresh else cfg.rerun), fresh)
 
 
-def _read_earlier(cfg: DictConfig, directory: RunDirectory) -> RunRecord | None:
+def _read_earlier(cfg: Config, directory: RunDirectory) -> RunRecord | None:
     """Returns the record of an earlier start.
 
     Raises:

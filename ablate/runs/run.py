@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig
 
-from ablate.records.record import Failure, RunRecord
+from ablate.config.schema import Config
+from ablate.records.record import Failure, RunRecord, Status
 from ablate.records.run_directory import RunDirectory, RunFailed
 from ablate.runs.other_runs import counting_other_runs
 from ablate.runs.prepare import Prepared, assemble, prepare
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def run(
-    cfg: DictConfig,
+    cfg: Config,
     folder: Path,
     progress: Progress,
     overrides: Sequence[str] = (),
@@ -78,7 +78,7 @@ def _left(name: str, folder: Path, record: RunRecord, fresh: bool) -> RunFailed:
     if fresh:  # this run's log has not seen the cohort's errors
         log.error("%s %s in a cohort\n%s", name, record.status, error.traceback)
         why = error.message
-    return RunFailed(f"{name} {record.status}: {why}\nIt is in {shown(folder)}")
+    return RunFailed(f"{name} {record.status}: {why}\nIt is in {shown(folder)}", record.status is Status.DIVERGED)
 
 
 def _tell_complete(name: str, directory: RunDirectory, record: RunRecord, earlier: Earlier) -> None:
@@ -93,7 +93,7 @@ def _tell_complete(name: str, directory: RunDirectory, record: RunRecord, earlie
 
 
 def _train_recorded(
-    cfg: DictConfig, directory: RunDirectory, progress: Progress, overrides: Sequence[str], earlier: RunRecord | None
+    cfg: Config, directory: RunDirectory, progress: Progress, overrides: Sequence[str], earlier: RunRecord | None
 ) -> RunRecord:
     """Trains a run to its last epoch and returns its record; how it ends is recorded whatever happens.
 
@@ -120,11 +120,12 @@ def _train_recorded(
                 raise
             name, log_file = recorder.name, shown(directory.log_file)
             log.error("%s failed: %s: %s", name, type(error).__name__, error, exc_info=error)
-            raise RunFailed(f"{name} failed: {_explain(error)}\nIts log is {log_file}") from error
+            why = f"{name} failed: {_explain(error)}\nIts log is {log_file}"
+            raise RunFailed(why, isinstance(error, Diverged)) from error
         return recorder.record
 
 
-def train(cfg: DictConfig, prepared: Prepared, recorder: Recorder, progress: Progress, until: int) -> None:
+def train(cfg: Config, prepared: Prepared, recorder: Recorder, progress: Progress, until: int) -> None:
     """Trains from the newest checkpoint, or from the start, and records each epoch as it ends.
 
     Args:
@@ -148,7 +149,7 @@ def train(cfg: DictConfig, prepared: Prepared, recorder: Recorder, progress: Pro
     recorder.settle()
 
 
-def _train_with_retries(cfg: DictConfig, prepared: Prepared, recorder: Recorder, progress: Progress) -> Prepared:
+def _train_with_retries(cfg: Config, prepared: Prepared, recorder: Recorder, progress: Progress) -> Prepared:
     for left in range(cfg.train.max_retries, -1, -1):
         try:
             train(cfg, prepared, recorder, progress, cfg.train.epochs)

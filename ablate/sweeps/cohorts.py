@@ -1,21 +1,20 @@
 """Runs of a sweep trained in lock-step: those that agree in their data, their order of images and their base model."""
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
+from ablate.config.identity import fingerprint
+from ablate.config.plain import plain
+from ablate.config.schema import Config
 from ablate.records.record import RunRecord, Status
 from ablate.records.run_directory import Busy, RunDirectory, RunFailed
 from ablate.runs.other_runs import counting_other_runs
 from ablate.runs.prepare import Prepared, assemble, first_images, prepare
 from ablate.runs.recorder import Diverged, Recorder
-from ablate.runs.resume import Action, inspect_run, run_directory
-from ablate.sweeps.jobs import Member
+from ablate.runs.resume import Action, inspect_run
+from ablate.sweeps.jobs import Job
 from ablate.training.cohort_proof import disproved
 from ablate.training.hardware import configured
 from ablate.training.loop import fit
@@ -23,18 +22,18 @@ from ablate.training.loop import fit
 log = logging.getLogger(__name__)
 
 
-def plan(members: Sequence[Member], most: int, processes: int = 1, across_seeds: bool = False) -> list[list[Member]]:
-    """Returns the cohorts of a sweep; a run that is alike to no other is one of its own.
+def plan(jobs: Sequence[Job], most: int, processes: int = 1, across_seeds: bool = False) -> list[list[Job]]:
+    """Returns the cohorts of a sweep; a run that can share none is a cohort of one.
 
     Args:
-        members: The jobs.
+        jobs: Of the sweep.
         most: Runs of a cohort.
-        processes: That train cohorts at the same time; none should be without work.
+        processes: That train cohorts at the same time; each should have work.
         across_seeds: Whether a cohort may have runs of several seeds, whose batches are their own.
     """
-    alike: dict[str, list[Member]] = {}
-    for member in members:
-        alike.setdefault(_likeness(member.cfg, across_seeds), []).append(member)
+    alike: dict[str, list[Job]] = {}
+    for job in jobs:
+        alike.setdefault(_in_common(job.cfg, across_seeds), []).append(job)
     cohorts = [group[start : start + most] for group in alike.values() for start in range(0, len(group), most)]
     left_over = len(cohorts) % processes
     if left_over and processes > 1:  # the last round would leave processes without work
@@ -43,19 +42,14 @@ def plan(members: Sequence[Member], most: int, processes: int = 1, across_seeds:
     return [cohort for cohort in cohorts if cohort]
 
 
-def _likeness(cfg: DictConfig, across_seeds: bool) -> str:
+def _in_common(cfg: Config, across_seeds: bool) -> str:
     """Returns what the runs of a cohort have in common."""
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    common = {
-        key: plain[key]
-        for key in ("data", "train", "hardware", "allow", "metrics", *([] if across_seeds else ["seed"]))
-    }
-    return json.dumps({**common, "base": plain["model"]["base"]}, sort_keys=True)
+    return fingerprint(plain(cfg), lambda meaning: meaning.cohort and not (meaning.repeats and across_seeds))
 
 
 @dataclass
 class _Run:
-    cfg: DictConfig
+    cfg: Config
     prepared: Prepared
     recorder: Recorder
 
@@ -64,28 +58,28 @@ class _Run:
         return len(self.recorder.rows)
 
 
-def train_cohort(members: Sequence[Member], since: str, on_progress: Callable[[float], object]) -> None:
+def train_cohort(jobs: Sequence[Job], since: str, on_progress: Callable[[float], object]) -> None:
     """Trains jobs in lock-step and records them as if each had been trained alone.
 
     Runs that are complete, that another process works on, or that `rerun` leaves as they are do not take part. A run
     whose loss is not finite leaves the cohort; any other failure ends it, and each of its runs is then trained alone.
 
     Args:
-        members: Jobs of one plan.
+        jobs: Those of a cohort.
         since: When the command started.
         on_progress: Called with the share of a run that has been trained.
     """
     with ExitStack() as stack:
-        stack.enter_context(configured(members[0].cfg.hardware))
+        stack.enter_context(configured(jobs[0].cfg.hardware))
         other_runs = stack.enter_context(counting_other_runs())
         runs: list[_Run] = []
         try:
-            wanted = [found for member in members if (found := _wanted(member, since, stack)) is not None]
-            for member, directory, earlier in wanted:
+            wanted = [found for job in jobs if (found := _wanted(job, since, stack)) is not None]
+            for job, directory, earlier in wanted:
                 # What fits all members of a cohort is rewritten as they are merged.
-                prepared = prepare(member.cfg, rewrite=len(wanted) == 1)
-                recorder = Recorder(member.cfg, prepared, directory, member.overrides, earlier, other_runs)
-                runs.append(_Run(member.cfg, prepared, recorder))
+                prepared = prepare(job.cfg, rewrite=len(wanted) == 1)
+                recorder = Recorder(job.cfg, prepared, directory, job.overrides, earlier, other_runs)
+                runs.append(_Run(job.cfg, prepared, recorder))
             runs = _proved(runs)
             for run in runs:
                 run.recorder.started(cohort=len(runs) if len(runs) > 1 else None)
@@ -124,26 +118,26 @@ def _proved(runs: list[_Run]) -> list[_Run]:
     return left if len(runs) == 1 else []
 
 
-def _wanted(member: Member, since: str, stack: ExitStack) -> tuple[Member, RunDirectory, RunRecord | None] | None:
-    """Locks a member's run as long as the stack lasts, if it is to be trained.
+def _wanted(job: Job, since: str, stack: ExitStack) -> tuple[Job, RunDirectory, RunRecord | None] | None:
+    """Locks a job's run as long as the stack lasts, if it is to be trained.
 
     Returns:
-        The member, its directory, and the record of the run if it is resumed; None if it is not to be trained.
+        The job, its directory, and the record of the run if it is resumed; None if it is not to be trained.
     """
-    directory = run_directory(member.cfg, member.folder)
-    member.folder.mkdir(parents=True, exist_ok=True)
+    directory = job.directory
+    directory.folder.mkdir(parents=True, exist_ok=True)
     stack.enter_context(suppress(RunFailed))  # a store that stays away: the run's own job tries again, and says it
     try:
         stack.enter_context(directory.lock())
     except Busy:
         return None
-    earlier = inspect_run(member.cfg, directory, since)
+    earlier = inspect_run(job.cfg, directory, since)
     if earlier.decision.action in (Action.KEEP, Action.LEAVE):
         return None
     if earlier.decision.action is Action.START:
         directory.forget()
-        return member, directory, None
-    return member, directory, earlier.record
+        return job, directory, None
+    return job, directory, earlier.record
 
 
 def _train(runs: list[_Run], on_progress: Callable[[float], object]) -> None:

@@ -46,7 +46,7 @@ class _Remembering:
         key = (str(hydra.job.config_name), tuple(hydra.overrides.hydra), others)
         if key not in self._composed:
             compose = type(self._loader).load_sweep_config
-            composed = compose(self._loader, master_config, list(sweep_overrides))
+            composed: DictConfig = compose(self._loader, master_config, list(sweep_overrides))
             check_job(master_config, composed)
             if not self._keep:
                 return composed

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -13,18 +13,41 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, flag_override, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.config import schema
-from ablate.config.design import components, points, settle
+from ablate.config.compose import register, search_path, to_config, to_plain
+from ablate.config.design import components, variants_of_design
 from ablate.config.options import config_dir
+from ablate.config.schema import Config
+from ablate.records.run_directory import RunDirectory
 from ablate.sweeps.composition_cache import remember
+
+if TYPE_CHECKING:
+    from hydra.core.config_loader import ConfigLoader
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run that a command asks for: its configuration without Hydra's node, and its folder if that can be told."""
+    """A run that a command asks for.
 
-    cfg: DictConfig
+    Attributes:
+        cfg: Its configuration.
+        folder: Its run directory; None if that is named by what Hydra knows only as it starts the job.
+        overrides: What was typed for it.
+    """
+
+    cfg: Config
     folder: Path | None
+    overrides: Sequence[str] = ()
+
+    @property
+    def directory(self) -> RunDirectory:
+        """Its run directory, of a job whose folder is known."""
+        assert self.folder is not None
+        return RunDirectory(self.folder, self.cfg.store, self.cfg.study.name)
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return f"{self.cfg.model.name} seed {self.cfg.seed}"
 
 
 def single(config: DictConfig) -> list[Job]:
@@ -35,7 +58,7 @@ def single(config: DictConfig) -> list[Job]:
     """
     if config.study.design is not None and config.model.components is None:
         raise ValueError(f"study.design={config.study.design}: makes variants for a sweep; add -m (or --multirun)")
-    return [_job(config, config.hydra.run.dir)]
+    return [Job(to_config(config), Path(config.hydra.run.dir))]
 
 
 def swept(config: DictConfig) -> list[Job]:
@@ -49,16 +72,16 @@ def swept(config: DictConfig) -> list[Job]:
     in_turn = str(config.hydra.sweeper._target_).endswith(".BasicSweeper")
     remember(loader, keep=in_turn)
     if not in_turn:
-        return [_job(config, None)]
-    found = []
-    for job in expand(config, config.hydra.overrides.task):
-        cfg = loader.load_sweep_config(config, job)
+        return [Job(to_config(config), None)]
+    jobs = []
+    for overrides in expand(config, config.hydra.overrides.task):
+        composed = loader.load_sweep_config(config, overrides)
         try:
-            folder = f"{config.hydra.sweep.dir}/{cfg.hydra.sweep.subdir}"
+            folder = Path(config.hydra.sweep.dir, composed.hydra.sweep.subdir)
         except OmegaConfBaseException:
             folder = None  # named by what Hydra knows only as it starts the job
-        found.append(_job(cfg, folder))
-    return found
+        jobs.append(Job(to_config(composed), folder))
+    return jobs
 
 
 def add_design(config: DictConfig) -> None:
@@ -78,8 +101,8 @@ def add_design(config: DictConfig) -> None:
     swept = {text.partition("=")[0] for text in config.hydra.overrides.task}
     if "model" in (config.hydra.sweeper.params or {}) and "model" not in swept:
         raise ValueError(f"study.design={design}: makes its variants of one model; name it with model=…")
-    settle(config.copy())  # its names are checked
-    variants = ",".join(f"[{','.join(used)}]" for used in points(design, components(config)))
+    known = components(to_plain(config))  # which checks the design's name
+    variants = ",".join(f"[{','.join(used)}]" for used in variants_of_design(design, known))
     with flag_override(config, ["struct", "readonly"], [False, False]):
         config.hydra.sweeper.params = {**(config.hydra.sweeper.params or {}), "model.components": variants}
 
@@ -97,26 +120,9 @@ def expand(config: DictConfig, overrides: Sequence[str]) -> list[list[str]]:
     return [list(job) for job in batch]
 
 
-def _job(config: DictConfig, folder: str | None) -> Job:
-    cfg = config.copy()
-    with open_dict(cfg):
-        del cfg["hydra"]
-    settle(cfg)
-    return Job(cfg, None if folder is None else Path(folder))
-
-
-@dataclass(frozen=True)
-class Member:
-    """A job that may be trained in a cohort: its configuration, its run directory, and what was typed for it."""
-
-    cfg: DictConfig
-    folder: Path
-    overrides: Sequence[str]
-
-
-def members_of(
-    loader: Any, config: DictConfig, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
-) -> list[Member]:
+def jobs_of(
+    loader: "ConfigLoader", config: DictConfig, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+) -> list[Job]:
     """Returns the jobs of a batch that Hydra launches.
 
     Args:
@@ -125,33 +131,29 @@ def members_of(
         job_overrides: Those of each job.
         initial_job_idx: The number of the first.
     """
-    found = []
+    jobs = []
     for number, overrides in enumerate(job_overrides, start=initial_job_idx):
-        cfg = loader.load_sweep_config(config, list(overrides))
-        with open_dict(cfg):
-            cfg.hydra.job.id = cfg.hydra.job.num = number
-        HydraConfig.instance().set_config(cfg)
-        folder = Path(cfg.hydra.sweep.dir) / cfg.hydra.sweep.subdir
-        typed = list(cfg.hydra.overrides.task)
-        with open_dict(cfg):
-            del cfg["hydra"]
-        settle(cfg)
-        found.append(Member(cfg, folder.absolute(), typed))
-    return found
+        composed = loader.load_sweep_config(config, list(overrides))
+        with open_dict(composed):
+            composed.hydra.job.id = composed.hydra.job.num = number
+        HydraConfig.instance().set_config(composed)
+        folder = Path(composed.hydra.sweep.dir) / composed.hydra.sweep.subdir
+        jobs.append(Job(to_config(composed), folder.absolute(), list(composed.hydra.overrides.task)))
+    return jobs
 
 
 _NAMED = ("model=", "model.components=")  # what the name of a variant tells
 
 
-def compose(overrides: Sequence[str], folder: Path | None = None) -> tuple[dict[str, DictConfig], Path]:
+def variants_of(overrides: Sequence[str], folder: Path | None = None) -> tuple[dict[str, Config], Path]:
     """Returns the configurations of the variants that overrides mean, by what tells them apart, and the study's folder.
 
     Args:
         overrides: As of a sweep; without any the study's own. Of several seeds the first counts.
         folder: A folder of config groups beside ablate's own.
     """
-    schema.register()
-    search = [] if folder is None else [f"hydra.searchpath=[file://{folder.absolute()}]"]
+    register()
+    search = search_path(folder)
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     fixed = [str(item.input_line) for item in parsed if not item.is_sweep_override()]
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
@@ -160,13 +162,12 @@ def compose(overrides: Sequence[str], folder: Path | None = None) -> tuple[dict[
         jobs = expand(whole, overrides)
         differing = [key for key in dict.fromkeys(_key(item) for job in jobs for item in job) if key != "seed"]
         differing = [key for key in differing if len({tuple(i for i in job if _key(i) == key) for job in jobs}) > 1]
-        found: dict[str, DictConfig] = {}
+        variants: dict[str, Config] = {}
         for job in jobs:
-            cfg = hydra.compose("config", [*search, *job])
-            settle(cfg)
+            config = to_config(hydra.compose("config", [*search, *job]))
             told_apart = [item for item in job if _key(item) in differing and not item.startswith(_NAMED)]
-            found.setdefault(" ".join([cfg.model.name, *told_apart]), cfg)
-    return found, Path(whole.hydra.sweep.dir)
+            variants.setdefault(" ".join([config.model.name, *told_apart]), config)
+    return variants, Path(whole.hydra.sweep.dir)
 
 
 def _key(override: str) -> str:

@@ -8,14 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
-from ablate.messages import aligned
+from ablate.config.identity import fingerprint
+from ablate.config.plain import plain
+from ablate.messages import aligned, say
 from ablate.records.epochs import TIMES
-from ablate.records.run_directory import RunDirectory
 from ablate.records.study_directory import PLAN, StudyDirectory, studies_in
 from ablate.runs.resume import Action, inspect_run
-from ablate.sweeps.jobs import Member
+from ablate.sweeps.jobs import Job
 
 _WORDS = {
     Action.START: "to run",
@@ -23,6 +22,8 @@ _WORDS = {
     Action.KEEP: "complete",
     Action.LEAVE: "left as it is",
 }
+
+_TASK = ("data", "train", "hardware")  # parts of a configuration that say what is trained on, and how precisely
 
 
 @dataclass(frozen=True)
@@ -48,22 +49,22 @@ class Cell:
     basis: str
 
 
-def cells(members: Sequence[Member], cohorts: Sequence[Sequence[Member]], earlier: Path) -> list[Cell]:
+def cells(jobs: Sequence[Job], cohorts: Sequence[Sequence[Job]], earlier: Path) -> list[Cell]:
     """Returns what a sweep's jobs would do.
 
     Args:
-        members: The jobs.
+        jobs: Of the sweep.
         cohorts: How they would be grouped.
         earlier: A folder with studies, whose records tell how long epochs take.
     """
     history = list(_history(earlier))
-    number = {member.folder: place for place, cohort in enumerate(cohorts, start=1) for member in cohort}
-    return [_cell(member, number.get(member.folder), history) for member in members]
+    number = {job.folder: place for place, cohort in enumerate(cohorts, start=1) for job in cohort}
+    return [_cell(job, number.get(job.folder), history) for job in jobs]
 
 
-def _cell(member: Member, cohort: int | None, history: Sequence["_Earlier"]) -> Cell:
-    directory, epochs = RunDirectory(member.folder), member.cfg.train.epochs
-    earlier = inspect_run(member.cfg, directory, None)
+def _cell(job: Job, cohort: int | None, history: Sequence["_Earlier"]) -> Cell:
+    directory, epochs = job.directory, job.cfg.train.epochs
+    earlier = inspect_run(job.cfg, directory, None)
     action = earlier.decision.action
     state = _WORDS[action]
     if action is Action.KEEP and earlier.stale:
@@ -71,11 +72,11 @@ def _cell(member: Member, cohort: int | None, history: Sequence["_Earlier"]) -> 
     elif action is Action.START and earlier.record is not None:
         state += f" again ({earlier.decision.why})" if earlier.decision.why else " again"
     if action in (Action.KEEP, Action.LEAVE):
-        return Cell(_name(member.folder), state, epochs, epochs, None, 0.0, "")
+        return Cell(_name(directory.folder), state, epochs, epochs, None, 0.0, "")
     done = len(directory.read_epochs()) if action is Action.RESUME else 0
-    seconds, basis = _predict(member, history)
+    seconds, basis = _predict(job, history)
     predicted = None if seconds is None else seconds * (epochs - done)
-    return Cell(_name(member.folder), state, done, epochs, cohort, predicted, basis)
+    return Cell(_name(directory.folder), state, done, epochs, cohort, predicted, basis)
 
 
 def _name(folder: Path) -> str:
@@ -103,26 +104,22 @@ def _history(folder: Path) -> Iterator[_Earlier]:
             continue
         seconds = sum(record.times[part] for part in TIMES) / record.planned_epochs
         yield _Earlier(
-            seconds * (record.provenance.threads or 0), _model(record.config), json.dumps(record.base),
-            _task(record.config), record.started,
+            seconds * (record.provenance.threads or 0), _timed(record.config, "model"), json.dumps(record.base),
+            _timed(record.config, *_TASK), record.started,
         )  # fmt: skip
 
 
-def _model(config: Mapping[str, Any]) -> str:
-    return json.dumps([config["model"]["base"], list(config["model"]["edits"].items())], sort_keys=True)
+def _timed(config: Mapping[str, Any], *parts: str) -> str:
+    """Returns what the time of a step depends on in parts of a configuration."""
+    return fingerprint({part: config[part] for part in parts}, lambda meaning: meaning.clock)
 
 
-def _task(config: Mapping[str, Any]) -> str:
-    data = {key: value for key, value in config["data"].items() if key != "root"}
-    return json.dumps([data, config["train"]["batch_size"], config["hardware"]["precision"]], sort_keys=True)
-
-
-def _predict(member: Member, history: Iterable[_Earlier]) -> tuple[float | None, str]:
-    """Returns the core seconds of an epoch, from the newest runs that are most like the member."""
-    config: Any = OmegaConf.to_container(member.cfg, resolve=True)
-    alike = [run for run in history if run.task == _task(config)]
+def _predict(job: Job, history: Iterable[_Earlier]) -> tuple[float | None, str]:
+    """Returns the core seconds of an epoch, from the newest runs that are most like the job."""
+    config = plain(job.cfg)
+    alike = [run for run in history if run.task == _timed(config, *_TASK)]
     for kind, chosen in (
-        ("of this variant", [run for run in alike if run.model == _model(config)]),
+        ("of this variant", [run for run in alike if run.model == _timed(config, "model")]),
         ("of this base", [run for run in alike if run.base == json.dumps(config["model"]["base"])]),
         ("on this data", alike),
     ):
@@ -165,19 +162,19 @@ def summary(found: Sequence[Cell], cohorts: int, cores: int) -> str:
     return "\n".join([*lines, "Nothing was started."])
 
 
-def show(members: Sequence[Member], cohorts: Sequence[Sequence[Member]], study: str) -> None:
+def show(jobs: Sequence[Job], cohorts: Sequence[Sequence[Job]], study: str) -> None:
     """Prints a sweep's plan, and keeps it in the study's folder, for the report to hold against what came of it.
 
     Args:
-        members: The jobs.
+        jobs: Of the sweep.
         cohorts: How they would be grouped.
         study: The sweep's folder.
     """
     folder = Path(study)
-    found = cells(members, cohorts, folder.absolute().parent)
+    found = cells(jobs, cohorts, folder.absolute().parent)
     todo = [cell for cell in found if cell.done < cell.epochs]
     training = {cell.cohort for cell in todo if cell.cohort is not None}
-    print(summary(found, len(training), os.cpu_count() or 1))
+    say(summary(found, len(training), os.cpu_count() or 1))
     if any(cell.core_seconds is not None for cell in todo):
         made = datetime.now(UTC).isoformat(timespec="seconds")
         StudyDirectory(folder).write(PLAN, made, {"made": made, "cells": [asdict(cell) for cell in todo]})

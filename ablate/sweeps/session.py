@@ -3,9 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ablate.runs.progress import Progress
+
+if TYPE_CHECKING:
+    from ablate.sweeps.jobs import Job
 
 
 def _now() -> str:
@@ -30,7 +33,7 @@ class Session:
     started: str = field(default_factory=_now)
     progress: Progress = field(default_factory=Progress)
     trains: bool = False
-    jobs: Sequence[Any] = ()
+    jobs: "Sequence[Job]" = ()
     folder: str | None = None
     defers: bool = False
     deferred: list[Callable[[], object]] = field(default_factory=list)

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ablate.sweeps.cohorts import train_cohort
-from ablate.sweeps.jobs import Member
+from ablate.sweeps.jobs import Job
 from ablate.sweeps.sigterm import Terminated, terminable
 
 _SECONDS = 0.2  # between two looks at the processes
 
 
 def train_cohorts(
-    cohorts: Sequence[Sequence[Member]], processes: int, since: str, on_progress: Callable[[float], object]
+    cohorts: Sequence[Sequence[Job]], processes: int, since: str, on_progress: Callable[[float], object]
 ) -> None:
     """Trains cohorts, several at the same time.
 

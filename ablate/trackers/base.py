@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ablate.config.plain import can_alter
 from ablate.config.targets import instantiate
 from ablate.messages import install_hint
 from ablate.records.record import RunRecord
 
 log = logging.getLogger(__name__)
 
-_PARTS = ("model", "optimizer", "scheduler", "data", "train", "hardware")  # of a configuration, shown by trackers
 # The package that a tracker needs, by the module in its `_target_`.
 _PACKAGES = {"tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
 
@@ -111,10 +111,7 @@ def check_loggers(loggers: Mapping[str, Any]) -> None:
 
 def parameters(record: RunRecord) -> dict[str, Any]:
     """Returns the settings of a run by dotted key, as trackers show them."""
-    settings = {"seed": record.seed}
-    for part in _PARTS:
-        settings |= dict(_leaves(record.config[part], f"{part}."))
-    return settings
+    return dict(_leaves({part: value for part, value in record.config.items() if can_alter(part)}, ""))
 
 
 def tags(record: RunRecord) -> dict[str, str]:

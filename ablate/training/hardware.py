@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 
+from ablate.config.schema import HardwareConfig
 from ablate.records.record import Provenance
 
 # torch sets this attribute in a way that type checkers do not see.
@@ -21,7 +21,7 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 
 
-def choose_device(hardware: DictConfig) -> torch.device:
+def choose_device(hardware: HardwareConfig) -> torch.device:
     """Returns the device that a hardware option means.
 
     Raises:
@@ -51,7 +51,7 @@ def keep_memory() -> None:
 
 
 @contextmanager
-def configured(hardware: DictConfig) -> Iterator[torch.device]:
+def configured(hardware: HardwareConfig) -> Iterator[torch.device]:
     """Applies a hardware option to torch's global settings and restores them after: a sweep's jobs share a process."""
     device = choose_device(hardware)
     if device.type == "cpu":

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 from ablate.records.study_directory import StudyDirectory, read_study_file
-from ablate.sweeps.jobs import compose
+from ablate.sweeps.jobs import variants_of
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 QUICK = ("study=demo", "data.subset=30", "hardware=cpu", "hardware.threads=1")
 
 
 def test_the_variants_are_the_studys_own_or_those_that_are_typed() -> None:
-    variants, folder = compose(["study=demo"])
+    variants, folder = variants_of(["study=demo"])
     assert list(variants) == ["plain", "dropout", "bn_dropout"]
     assert folder == Path("outputs/demo")
     assert {cfg.seed for cfg in variants.values()} == {0}
-    typed, _ = compose(["study=demo", "model=dropout", "model.edits.drop3.layer.p=0.1,0.3", "optimizer.lr=1e-4"])
+    typed, _ = variants_of(["study=demo", "model=dropout", "model.edits.drop3.layer.p=0.1,0.3", "optimizer.lr=1e-4"])
     assert list(typed) == ["dropout model.edits.drop3.layer.p=0.1", "dropout model.edits.drop3.layer.p=0.3"]
     assert [cfg.model.edits.drop3.layer.p for cfg in typed.values()] == [0.1, 0.3]
     assert {cfg.optimizer.lr for cfg in typed.values()} == {1e-4}

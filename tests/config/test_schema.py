@@ -1,35 +1,30 @@
-import json
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+"""What a configuration can say, as it is declared; how it is read; and what a design makes of it."""
+
+import dataclasses
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from omegaconf import DictConfig, OmegaConf
+from options_of_groups import NEEDED, OPTIONS
 
-from ablate.config.identity import identity, run_id
-from ablate.config.options import config_dir
-from ablate.config.schema import loader_arguments
-from ablate.config.validation import validate
-
-GROUPS = ("model", "optimizer", "scheduler", "data", "hardware", "study", "metrics", "logger")
-FILES = {group: [path.stem for path in (config_dir() / group).glob("*.yaml")] for group in GROUPS}
-NEEDED = {"data=folder": ["data.path=x"], "data=npz": ["data.path=x"], "data=function": ["data._target_=x.load"]}
-OPTIONS = [f"{group}={name}" for group in GROUPS for name in sorted(FILES[group])]
+from ablate.config.keys import Meaning
+from ablate.config.plain import can_alter, loader_arguments, meaning, meanings, plain, read_config, select
+from ablate.config.schema import OPTIONS as SCHEMAS
+from ablate.config.schema import AdamConfig, Config, OptimizerConfig, SGDConfig
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_composes_and_is_valid(option: str, compose: Callable[..., DictConfig]) -> None:
-    validate(compose(option, *NEEDED.get(option, ())))
+def test_every_option_composes_and_is_valid(option: str, compose: Callable[..., Config]) -> None:
+    compose(option, *NEEDED.get(option, ()))
 
 
 @pytest.mark.parametrize("option", NEEDED)
-def test_what_an_option_needs_is_said(option: str, compose: Callable[..., DictConfig]) -> None:
+def test_what_an_option_needs_is_said(option: str, compose: Callable[..., Config]) -> None:
     key = NEEDED[option][0].partition("=")[0]
     with pytest.raises(ValueError, match=f"{key} is not set; set it with {key}=…"):
-        validate(compose(option))
+        compose(option)
 
 
 def test_the_groups_are_those_of_the_readme() -> None:
@@ -40,7 +35,7 @@ def test_the_groups_are_those_of_the_readme() -> None:
         assert f"`{name}`" in row
 
 
-def test_the_studies_defaults(compose: Callable[..., DictConfig]) -> None:
+def test_the_studies_defaults(compose: Callable[..., Config]) -> None:
     cfg = compose()
     assert (cfg.study.name, cfg.model.name, cfg.seed) == ("lenet_cifar10", "plain", 0)
     assert (cfg.train.epochs, cfg.train.batch_size) == (50, 128)
@@ -48,7 +43,7 @@ def test_the_studies_defaults(compose: Callable[..., DictConfig]) -> None:
     assert (cfg.data.padding, cfg.data.flip) == (4, True)
 
 
-def test_edits_add_up_in_order(compose: Callable[..., DictConfig]) -> None:
+def test_edits_add_up_in_order(compose: Callable[..., Config]) -> None:
     assert list(compose("model=bn_dropout").model.edits) == ["drop3", "bn1"]
     added = compose(
         "model=dropout", "+model.edits.drop5={insert: after, at: relu5, layer: {_target_: torch.nn.Dropout}}"
@@ -57,137 +52,95 @@ def test_edits_add_up_in_order(compose: Callable[..., DictConfig]) -> None:
     assert compose("model=dropout", "~model.edits.drop3").model.edits == {}
 
 
-@pytest.mark.parametrize(
-    "override",
-    [
-        "seed=1",
-        "model=dropout",
-        "optimizer=adamw",
-        "optimizer.lr=0.002",
-        "scheduler=cosine",
-        "data=digits",
-        "data.subset=10",
-        "data.validation=10",
-        "data.flip=false",
-        "train.epochs=3",
-        "train.batch_size=64",
-        "hardware.precision=bf16",
-        "model.base.num_classes=11",
-    ],
-)
-def test_what_changes_a_result_changes_the_identity(override: str, compose: Callable[..., DictConfig]) -> None:
-    assert run_id(compose(override)) != run_id(compose())
-
-
-@pytest.mark.parametrize(
-    "override",
-    [
-        "data.root=somewhere",
-        "hardware.threads=1",
-        "hardware.device=cpu",
-        "hardware.channels_last=false",
-        "study.name=other",
-        "study.metric=test_loss",
-        "model.name=other",
-        "optimizer.lr=1e-3",
-        "rerun=all",
-        "train.max_retries=3",
-        "+allow=[mypackage]",
-    ],
-)
-def test_what_changes_no_result_keeps_the_identity(override: str, compose: Callable[..., DictConfig]) -> None:
-    assert run_id(compose(override)) == run_id(compose())
-
-
-def test_the_order_of_edits_is_part_of_the_identity(compose: Callable[..., DictConfig]) -> None:
-    edits = {
-        "a": "{insert: after, at: c1, layer: {_target_: x.A}}",
-        "b": "{insert: after, at: c1, layer: {_target_: x.B}}",
-    }
-    ids = {run_id(compose(*(f"+model.edits.{name}={edits[name]}" for name in order))) for order in ("ab", "ba")}
-    assert len(ids) == 2
-
-
-@given(value=st.integers(1, 10**6))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
-def test_equal_numbers_are_one_identity(value: int, compose: Callable[..., DictConfig]) -> None:
-    cfg = compose("model=dropout")
-    ids = []
-    for written in (value, float(value), value + 0.5):
-        cfg.model.edits.drop3.layer.p = written
-        ids.append(run_id(cfg))
-    assert ids[0] == ids[1] != ids[2]
-
-
-def test_the_identity_is_the_same_in_another_process(compose: Callable[..., DictConfig]) -> None:
-    code = (
-        "import hydra; from ablate.config import options, schema; from ablate.config.identity import run_id\n"
-        "schema.register()\n"
-        "with hydra.initialize_config_dir(str(options.config_dir()), version_base='1.3'):\n"
-        "    print(run_id(hydra.compose('config', ['model=bn_dropout', 'seed=3'])))"
-    )
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert other.stdout.strip() == run_id(compose("model=bn_dropout", "seed=3"))
-
-
-# What changes no result; of everything else, any change makes another run.
-NO_RESULT = {
-    "rerun", "allow", "store", "train.max_retries", "model.name", "data.root", "data.stream", "data.workers",
-    "hardware.device", "hardware.threads", "hardware.channels_last", "hardware.rewrite",
-    "hardware.graph", "hardware.deterministic",
-}  # fmt: skip
-
-
-def leaves(node: DictConfig, prefix: str = "") -> Iterator[str]:
-    for key, value in node.items():
-        yield from leaves(value, f"{prefix}{key}.") if isinstance(value, DictConfig) else [f"{prefix}{key}"]
-
-
-def changed(value: object) -> object:
-    if isinstance(value, bool):
-        return not value
-    if isinstance(value, int | float):
-        return value + 1
-    if isinstance(value, str):
-        return f"{value}x"
-    if value is None:
-        return 1
-    return [*value, 0.5]  # type: ignore[misc]
-
-
-@given(chosen=st.fixed_dictionaries({group: st.sampled_from(sorted(FILES[group])) for group in GROUPS}), data=st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
-def test_any_change_that_can_alter_a_result_is_another_run(
-    chosen: dict[str, str], data: st.DataObject, compose: Callable[..., DictConfig]
-) -> None:
-    options = [f"{group}={option}" for group, option in chosen.items()]
-    cfg = compose(*options, *(text for option in options for text in NEEDED.get(option, ())))
-    before = run_id(cfg)
-    assert run_id(OmegaConf.create(OmegaConf.to_container(cfg))) == before
-    key = data.draw(
-        st.sampled_from([key for key in leaves(cfg) if not key.startswith(("study.", "metrics.", "logger."))])
-    )
-    old = OmegaConf.select(cfg, key)
-    new = data.draw(st.just(changed(old)))
-    if key in ("data.root", "hardware.device", "allow", "model.components"):
-        new = ["x"] if key in ("allow", "model.components") else "x"
-    OmegaConf.set_struct(cfg, False)
-    OmegaConf.update(cfg, key, new)
-    assert (run_id(cfg) == before) == (key in NO_RESULT), key
-
-
-def test_the_identity_stays_what_it_is(compose: Callable[..., DictConfig]) -> None:
-    """Runs on disk are found by it, whatever the version of Python."""
-    assert run_id(compose()) == "7cdf7215"
-
-
-def test_the_identity_is_plain_data(compose: Callable[..., DictConfig]) -> None:
-    found = identity(compose("model=dropout"))
-    assert json.loads(json.dumps(found)) == found
-    assert found["model"]["edits"][0][0] == "drop3"
-    assert "root" not in found["data"]
-
-
-def test_loader_arguments_are_what_data_sets_do_not_share(compose: Callable[..., DictConfig]) -> None:
+def test_loader_arguments_are_what_data_sets_do_not_share(compose: Callable[..., Config]) -> None:
     assert loader_arguments(compose("data.root=x").data) == {"root": "x"}
     assert loader_arguments(compose("data=digits").data) == {}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_configuration_survives_as_plain_data(option: str, compose: Callable[..., Config]) -> None:
+    config = compose(option, *NEEDED.get(option, ()))
+    read = read_config(plain(config))
+    assert read == config
+    assert (type(read.optimizer), type(read.data)) == (type(config.optimizer), type(config.data))
+
+
+def test_arguments_that_are_not_declared_are_kept(compose: Callable[..., Config]) -> None:
+    config = compose("+optimizer.amsgrad=true")
+    assert isinstance(config.optimizer, AdamConfig) and config.optimizer.further == {"amsgrad": True}
+    assert plain(config)["optimizer"]["amsgrad"] is True
+    assert read_config(plain(config)) == config
+    assert isinstance(compose("optimizer=sgd").optimizer, SGDConfig)
+    own = {"_target_": "torch.optim.Rprop", "lr": 0.1, "weight_decay": 0.0, "etas": [0.5, 1.2]}
+    read = read_config({**plain(config), "optimizer": own}).optimizer
+    assert type(read) is OptimizerConfig and read.further == {"etas": [0.5, 1.2]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"modle": {}}, "modle: there is no such key; did you mean model"),
+        ({"train": {"epochs": 1, "batch_size": 2, "epoch": 3}}, "train.epoch: there is no such key; did you mean epo"),
+        ({"train": {}}, "train.epochs is not set"),
+        ({"train": {"epochs": 1}}, "train.batch_size is not set; set it with train.batch_size=…"),
+        ({"train": {"epochs": "1", "batch_size": 2}}, "train.epochs=1: must be a whole number"),
+        ({"train": {"epochs": True, "batch_size": 2}}, "train.epochs=True: must be a whole number"),
+        ({"train": 3}, "train=3: must be a mapping of keys to values"),
+        ({"optimizer": {"_target_": "x.Adam", "lr": "fast"}}, "optimizer.lr=fast: must be a number"),
+        ({"optimizer": {"_target_": "x.Adam", "lr": 1, "betas": 0.9}}, "optimizer.betas=0.9: must be a list"),
+        ({"hardware": {"graph": 1}}, "hardware.graph=1: must be true or false"),
+        ({"allow": [3]}, "allow=3: must be a text"),
+        ({"logger": []}, r"logger=\[\]: must be a mapping"),
+        ({"model": {"name": "m", "base": {}, "edits": [1]}}, r"model.edits=\[1\]: must be a mapping of edits by name"),
+        ({"model": {"name": "m", "base": {}, "edits": {"x": 1}}}, "model.edits.x=1: an edit is a mapping"),
+    ],
+)  # fmt: skip
+def test_plain_data_that_is_no_configuration_is_refused(
+    change: dict[str, Any], message: str, compose: Callable[..., Config]
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_config({**plain(compose()), **change})
+
+
+def test_whole_numbers_are_numbers(compose: Callable[..., Config]) -> None:
+    read = read_config({**plain(compose()), "optimizer": {"_target_": "x.Adam", "lr": 1}})
+    assert isinstance(read.optimizer.lr, float)
+
+
+def test_options_agree_in_what_their_common_keys_mean() -> None:
+    """Identity, labels and cohorts ask by key, and know nothing of the option that a run took."""
+    seen: dict[tuple[type, str], dict[str, Any]] = {}
+    for kind in SCHEMAS.values():
+        base = kind.__mro__[1]
+        for item in dataclasses.fields(kind):
+            told = {name: value for name, value in item.metadata.get("meaning", {}).items() if name != "help"}
+            assert seen.setdefault((base, item.name), told) == told, (kind, item.name)
+    assert len(seen) > 20
+
+
+def test_a_key_has_what_it_does_not_say_from_its_section() -> None:
+    assert meaning("data.size").cohort and meaning("data.size").clock and meaning("data.size").alters
+    assert not meaning("data.root").clock and meaning("data.root").cohort
+    assert meaning("hardware.precision").alters and not meaning("hardware.threads").alters
+    assert meaning("optimizer.amsgrad") == dataclasses.replace(meaning("optimizer"), help="")
+    assert meaning("model.edits.drop3.layer.p") is meaning("model.edits")
+    assert meaning("settings.depth") == Meaning()
+
+
+def test_the_parts_that_can_alter_a_result() -> None:
+    parts = {key for key in meanings() if "." not in key and can_alter(key)}
+    assert parts == {"seed", "model", "optimizer", "scheduler", "data", "train", "hardware"}
+
+
+def test_the_part_of_a_configuration_with_a_meaning(compose: Callable[..., Config]) -> None:
+    config = plain(compose("data=folder", "data.path=x", "+optimizer.amsgrad=true"))
+    timed = select(config, lambda meaning: meaning.clock)
+    assert list(timed) == ["model", "optimizer", "data", "train", "hardware"]
+    assert timed["hardware"] == {"precision": "fp32"} and timed["train"] == {"batch_size": 128}
+    assert timed["optimizer"]["amsgrad"] is True
+    assert {"stream", "workers", "path"} <= timed["data"].keys()
+
+
+def test_every_key_says_what_it_sets_unless_its_name_does() -> None:
+    silent = {key for key, each in meanings().items() if not each.help and "." in key}
+    assert not {key for key in silent if re.search(r"root|path|workers|graph|components|base", key)}

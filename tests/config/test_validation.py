@@ -1,9 +1,8 @@
 from collections.abc import Callable
 
 import pytest
-from omegaconf import DictConfig
 
-from ablate.config.validation import model_edits, validate
+from ablate.config.schema import Config
 from ablate.messages import nearest
 
 DROP = "{insert: after, at: c1, layer: {_target_: torch.nn.Dropout}}"
@@ -15,7 +14,7 @@ DROP = "{insert: after, at: c1, layer: {_target_: torch.nn.Dropout}}"
         (["seed=-1"], "seed=-1"),
         (["train.epochs=0"], "train.epochs=0"),
         (["train.batch_size=0"], "train.batch_size=0"),
-        (["optimizer.lr=-1"], "learning rate must be above 0"),
+        (["optimizer.lr=-1"], "optimizer.lr=-1.0: must be above 0"),
         (["optimizer.lr=nan"], "optimizer.lr=nan: must be a finite number"),
         (["optimizer.weight_decay=-1"], "optimizer.weight_decay"),
         (["optimizer.betas=[0.9]"], "optimizer.betas"),
@@ -44,13 +43,13 @@ DROP = "{insert: after, at: c1, layer: {_target_: torch.nn.Dropout}}"
         ([f"+model.edits.a-b={DROP}"], "model.edits.a-b: a new layer's name"),
     ],
 )
-def test_impossible_values_are_named(overrides: list[str], message: str, compose: Callable[..., DictConfig]) -> None:
+def test_impossible_values_are_named(overrides: list[str], message: str, compose: Callable[..., Config]) -> None:
     with pytest.raises(ValueError, match=message.replace("(", r"\(")):
-        validate(compose(*overrides))
+        compose(*overrides)
 
 
-def test_edits_are_typed(compose: Callable[..., DictConfig]) -> None:
-    (edit,) = model_edits(compose("model=dropout").model).values()
+def test_edits_are_typed(compose: Callable[..., Config]) -> None:
+    (edit,) = compose("model=dropout").model.edits.values()
     assert (edit.insert, edit.at, edit.replace, edit.remove) == ("after", "relu3", None, None)
     assert edit.layer == {"_target_": "torch.nn.Dropout2d", "p": 0.5}
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from omegaconf import DictConfig
 
+from ablate.config.schema import Config
 from ablate.data import arrays
 from ablate.data.images import Split
 from ablate.runs.prepare import load_data
@@ -97,7 +97,7 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 def test_a_function_of_the_users(
-    given: Arrays, compose: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    given: Arrays, compose: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "my_arrays.py").write_text(
         "import numpy as np\n"

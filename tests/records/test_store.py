@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from hold import HOLDING, held
-from omegaconf import DictConfig
 from reading_runs import record_of, results_of
 from warm import ROOT, Server
 
 from ablate.__main__ import run_command
 from ablate.commands.status import look
+from ablate.config.schema import Config
 from ablate.files import atomic_write
 from ablate.records import run_directory, store, uploads
 from ablate.records.run_directory import RunDirectory
@@ -27,10 +27,10 @@ from ablate.runs import recorder
 from ablate.runs.progress import Progress
 from ablate.runs.run import run
 from ablate.sweeps.cohorts import train_cohort
-from ablate.sweeps.jobs import Member
+from ablate.sweeps.jobs import Job
 from ablate.training.checkpoint import save_checkpoint
 
-Compose = Callable[..., DictConfig]
+Compose = Callable[..., Config]
 
 
 class S3:
@@ -176,12 +176,30 @@ def test_an_interrupted_cohort_does_not_wait_for_its_store(
     monkeypatch.setattr(recorder, "save_checkpoint", stop)
     monkeypatch.setattr(uploads.RunStore, "finish", lambda self, patience: waited.append(patience))
     cohort = [
-        Member(quick(f"model={name}", f"store={tmp_path}/store"), tmp_path / name / "seed0", ())
+        Job(quick(f"model={name}", f"store={tmp_path}/store"), tmp_path / name / "seed0", ())
         for name in ("plain", "dropout")
     ]
     with suppress(KeyboardInterrupt):
         train_cohort(cohort, "9", lambda share: None)
     assert waited == [getattr(uploads, patience)] * 2
+
+
+def test_a_cohort_leaves_it_to_its_jobs_to_say_that_a_store_stays_away(
+    quick: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = [
+        Job(quick(f"model={name}", f"store={tmp_path}/store"), tmp_path / name / "seed0", ())
+        for name in ("plain", "dropout")
+    ]
+    monkeypatch.setattr(run_directory, "PATIENCE", 0.2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write", lambda *args: (_ for _ in ()).throw(PermissionError("Access Denied")))
+        train_cohort(cohort, "9", lambda share: None)
+        for member in cohort:
+            assert record_of(member.folder)["status"] == "complete"
+            assert not RunDirectory(member.folder).lock_file.exists()
+            with pytest.raises(run_directory.RunFailed, match=r"demo/\w+/seed0: .*Access Denied"):
+                run(member.cfg, member.folder, Progress())
 
 
 def test_names_that_lead_out_of_the_folder_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,7 +302,7 @@ def test_an_unusable_store_is_refused_before_anything_starts(
     server: S3, ablate: Callable[..., Any], tmp_path: Path, address: str, message: str
 ) -> None:
     answer = ablate("study=demo", "data.subset=30", f"store={address}", **server.env)
-    assert answer.returncode == 1
+    assert answer.returncode == 2
     assert message in answer.stderr and "Traceback" not in answer.stderr
     assert not (tmp_path / "outputs").exists() or not list((tmp_path / "outputs").rglob("run.json"))
 

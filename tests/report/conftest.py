@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 from example_config import CONFIG
 
+from ablate.config.identity import run_id
 from ablate.records.epochs import summarise, total_times
 from ablate.records.forms import plain
 from ablate.records.run_directory import RunDirectory
+
+# What an edit is of which a test gives the name alone.
+ANY_EDIT = {"insert": "after", "layer": {"_target_": "torch.nn.Identity"}}
 
 
 @pytest.fixture
@@ -33,7 +37,8 @@ def make_run(study: Path) -> Callable[..., Path]:
         **settings: dict[str, Any],
     ) -> Path:
         config = copy.deepcopy(CONFIG)
-        config["seed"], config["model"]["name"], config["model"]["edits"] = seed, variant, edits or {}
+        config["seed"], config["model"]["name"] = seed, variant
+        config["model"]["edits"] = {name: edit or {**ANY_EDIT, "at": name} for name, edit in (edits or {}).items()}
         for group, values in settings.items():
             config[group] |= values
         rows = [
@@ -52,7 +57,7 @@ def make_run(study: Path) -> Callable[..., Path]:
             }
             for epoch, accuracy in enumerate(accuracies, start=1)
         ]
-        path = study / variant / (folder or f"seed{seed}-{len(list(study.rglob('run.json'))):08x}")
+        path = study / variant / (folder or f"seed{seed}-{run_id(config)}")
         path.mkdir(parents=True)
         directory = RunDirectory(path)
         directory.write_epochs(rows)
@@ -61,7 +66,7 @@ def make_run(study: Path) -> Callable[..., Path]:
                 {
                     "format": 1,
                     "status": status,
-                    "id": path.name.partition("-")[2],
+                    "id": run_id(config),
                     "study": "trial",
                     "variant": variant,
                     "seed": seed,

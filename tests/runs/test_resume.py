@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import DictConfig
 from reading_runs import equal, example_record, record_of, results_of, weights_of
 
+from ablate.config.schema import Config
 from ablate.records import provenance
 from ablate.records.record import Code, Status
 from ablate.records.run_directory import Busy, RunDirectory, RunFailed
@@ -233,7 +233,7 @@ def test_a_folder_holds_one_run(train_one: Train) -> None:
     assert RunDirectory(folder).record_file.read_bytes() == before
 
 
-def test_a_run_that_another_process_works_on(quick: Callable[..., DictConfig], train_one: Train) -> None:
+def test_a_run_that_another_process_works_on(quick: Callable[..., Config], train_one: Train) -> None:
     folder = train_one()
     code = (
         "import sys, time; from pathlib import Path; from ablate.records.run_directory import RunDirectory\n"

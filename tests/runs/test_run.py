@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import DictConfig
 from reading_runs import equal, record_of, results_of, weights_of
 
+from ablate.config.schema import Config
 from ablate.data.batches import Normalise
 from ablate.records.run_directory import RunDirectory, RunFailed
 from ablate.runs import recorder
@@ -44,7 +44,7 @@ def test_a_run_is_recorded(train_one: Callable[..., Path]) -> None:
     assert record["started"] < record["ended"]
 
 
-def test_the_metric_is_what_the_study_names(quick: Callable[..., DictConfig], tmp_path: Path) -> None:
+def test_the_metric_is_what_the_study_names(quick: Callable[..., Config], tmp_path: Path) -> None:
     metrics = {}
     for name in ("test_accuracy", "train_loss", "total_seconds"):
         metrics[name] = run(quick(f"study.metric={name}"), tmp_path, Progress())
@@ -66,7 +66,7 @@ def test_variants_of_a_seed_are_paired(train_one: Callable[..., Path]) -> None:
 
 
 def test_every_batch_of_a_variant_is_that_of_the_others(
-    quick: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
     normalise = Normalise
@@ -181,14 +181,14 @@ def test_a_loss_that_is_not_finite_is_a_divergence(train_one: Callable[..., Path
     ],
 )
 def test_what_does_not_fit_the_data_is_refused(
-    overrides: list[str], message: str, quick: Callable[..., DictConfig]
+    overrides: list[str], message: str, quick: Callable[..., Config]
 ) -> None:
     with pytest.raises(ValueError, match=message.replace("[", r"\[")):
         prepare(quick(*overrides))
 
 
 @pytest.mark.cifar10
-def test_an_epoch_on_real_cifar10(compose: Callable[..., DictConfig], tmp_path: Path, real_cifar10: object) -> None:
+def test_an_epoch_on_real_cifar10(compose: Callable[..., Config], tmp_path: Path, real_cifar10: object) -> None:
     """The bounds hold the 0.416 of an independent script with room for other seeds of its shuffle."""
     accuracy = run(compose("train.epochs=1", "hardware=cpu"), tmp_path, Progress())
     assert 0.39 <= accuracy <= 0.46

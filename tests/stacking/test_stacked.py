@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ablate.config.options import config_dir, options
+from ablate.config.schema import Config
 from ablate.runs.prepare import prepare
 from ablate.seeding import LayerStreams
 from ablate.stacking.rewrites import rewrite
 from ablate.stacking.stacked import Stacked, own_layers
 from ablate.training.cohort import Trainee
 
-Compose = Callable[..., DictConfig]
+Compose = Callable[..., Config]
 SHIPPED = sorted(
     name for name, option in options("model", [config_dir()]).items() if "lenet5" in option["base"]["_target_"]
 )
@@ -69,7 +69,7 @@ def close(one: dict[str, Any], other: dict[str, Any]) -> None:
     torch.testing.assert_close(one, other, rtol=2e-5, atol=2e-5)
 
 
-def check(cfgs: Sequence[DictConfig], inputs: Sequence[int] | None = None) -> Stacked:
+def check(cfgs: Sequence[Config], inputs: Sequence[int] | None = None) -> Stacked:
     """A step of members stacked against a step of each alone: losses, gradients, statistics, weights, scores."""
     trainees = [prepare(cfg).trainee for cfg in cfgs]
     alone = [prepare(cfg).trainee for cfg in cfgs]

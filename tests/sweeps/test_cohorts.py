@@ -15,31 +15,31 @@ from typing import Any
 import pytest
 from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
 from hydra.version import VersionBase
-from omegaconf import DictConfig
 from packaging.version import Version
 from reading_runs import equal, record_of, results_of, weights_of
 from warm import Server
 
+from ablate.config.schema import Config
 from ablate.records.run_directory import RunDirectory
 from ablate.report.study.collect import collect
 from ablate.runs import recorder
 from ablate.runs.progress import Progress
 from ablate.runs.run import run
 from ablate.sweeps.cohorts import plan, train_cohort
-from ablate.sweeps.jobs import Member
+from ablate.sweeps.jobs import Job
 from ablate.training.checkpoint import save_checkpoint
 
-Compose = Callable[..., DictConfig]
+Compose = Callable[..., Config]
 LONG_AGO, NEVER = "1", "9"  # when the command started: all that is there is its own, or nothing is
 VARIANTS = ("plain", "dropout", "bn_dropout")
 
 
-def members(quick: Compose, folder: Path, *overrides: str, variants: Sequence[str] = VARIANTS) -> list[Member]:
+def members(quick: Compose, folder: Path, *overrides: str, variants: Sequence[str] = VARIANTS) -> list[Job]:
     cfgs = [quick(f"model={variant}", *overrides) for variant in variants]
-    return [Member(cfg, folder / f"{cfg.model.name}{number}", ()) for number, cfg in enumerate(cfgs)]
+    return [Job(cfg, folder / f"{cfg.model.name}{number}", ()) for number, cfg in enumerate(cfgs)]
 
 
-def train(cohort: Sequence[Member], since: str = NEVER) -> list[float]:
+def train(cohort: Sequence[Job], since: str = NEVER) -> list[float]:
     shares: list[float] = []
     train_cohort(cohort, since, shares.append)
     return shares
@@ -176,7 +176,7 @@ def test_plans(quick: Compose, tmp_path: Path) -> None:
     ]
     other = members(quick, tmp_path, "train.epochs=1", variants=["plain"])
 
-    def sizes(jobs: Sequence[Member], most: int, processes: int) -> list[int]:
+    def sizes(jobs: Sequence[Job], most: int, processes: int) -> list[int]:
         cohorts = plan(jobs, most, processes)
         assert all(len({(member.cfg.seed, member.cfg.train.epochs) for member in cohort}) == 1 for cohort in cohorts)
         return [len(cohort) for cohort in cohorts]
@@ -191,7 +191,7 @@ def test_plans(quick: Compose, tmp_path: Path) -> None:
 def test_times_of_cohorts_are_not_compared(quick: Compose, tmp_path: Path) -> None:
     study = tmp_path / "demo"
     cohort = [
-        Member(member.cfg, study / member.cfg.model.name / f"seed0-{number}", ())
+        Job(member.cfg, study / member.cfg.model.name / f"seed0-{number}", ())
         for number, member in enumerate(members(quick, tmp_path))
     ]
     train(cohort)

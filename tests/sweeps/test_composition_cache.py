@@ -7,7 +7,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from ablate.config import schema
+from ablate.config.compose import register
 from ablate.config.options import config_dir
 from ablate.sweeps.composition_cache import remember
 
@@ -19,7 +19,7 @@ JOBS = [
 @pytest.fixture
 def master() -> Iterator[DictConfig]:
     GlobalHydra.instance().clear()
-    schema.register()
+    register()
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         yield hydra.compose("config", ["study=demo"], return_hydra_config=True)
 

@@ -7,20 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from omegaconf import DictConfig
 from reading_runs import record_of
 
+from ablate.config.schema import Config
 from ablate.records.record import Status
 from ablate.records.run_directory import RunDirectory
 from ablate.sweeps.cohorts import plan
-from ablate.sweeps.jobs import Member
+from ablate.sweeps.jobs import Job
 from ablate.sweeps.plan import Cell, cells, summary
 
-Compose = Callable[..., DictConfig]
+Compose = Callable[..., Config]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def planned(study: Path, members: list[Member]) -> list[Cell]:
+def planned(study: Path, members: list[Job]) -> list[Cell]:
     return cells(members, plan(members, 8), study.parent)
 
 
@@ -36,7 +36,7 @@ def test_cells_say_what_there_is_and_what_would_be_done(
     directory.write_record(replace(record, status=Status.INTERRUPTED))
     directory.write_epochs(directory.read_epochs()[:1])
     members = [
-        Member(quick(f"model={name}"), study / name / "seed0", ()) for name in ("plain", "dropout", "bn", "bn_dropout")
+        Job(quick(f"model={name}"), study / name / "seed0", ()) for name in ("plain", "dropout", "bn", "bn_dropout")
     ]
     found = planned(study, members)
     assert [cell.state for cell in found] == ["complete", "to resume", "to run", "to run"]
@@ -53,7 +53,7 @@ def test_cells_say_what_there_is_and_what_would_be_done(
 
 
 def test_without_earlier_runs_the_time_is_not_known(quick: Compose, tmp_path: Path) -> None:
-    members = [Member(quick("model=plain"), tmp_path / "outputs" / "demo" / "plain" / "seed0", ())]
+    members = [Job(quick("model=plain"), tmp_path / "outputs" / "demo" / "plain" / "seed0", ())]
     found = planned(tmp_path / "outputs" / "demo", members)
     assert found[0].core_seconds is None
     assert "How long they take is not known" in summary(found, 1, 2)

@@ -2,23 +2,21 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from omegaconf import DictConfig
 from reading_runs import record_of
 
+from ablate.config.schema import Config
 from ablate.records import provenance
 from ablate.training.hardware import choose_device, configured, describe
 
 
-def test_auto_takes_the_fastest_there_is(compose: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_the_fastest_there_is(compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
     for cuda, mps, expected in [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]:
         monkeypatch.setattr("torch.cuda.is_available", lambda cuda=cuda: cuda)
         monkeypatch.setattr("torch.backends.mps.is_available", lambda mps=mps: mps)
         assert choose_device(compose().hardware).type == expected
 
 
-def test_a_device_that_is_not_there_is_named(
-    compose: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_device_that_is_not_there_is_named(compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ValueError, match=r"hardware.device=cuda: .* use hardware=cpu"):
         choose_device(compose("hardware=cuda").hardware)
@@ -26,7 +24,7 @@ def test_a_device_that_is_not_there_is_named(
         choose_device(compose("hardware=cpu", "hardware.precision=tf32").hardware)
 
 
-def test_settings_last_as_long_as_the_run(compose: Callable[..., DictConfig]) -> None:
+def test_settings_last_as_long_as_the_run(compose: Callable[..., Config]) -> None:
     threads = torch.get_num_threads()
     options = compose("hardware=cpu", "hardware.threads=1", "hardware.deterministic=true").hardware
     with pytest.raises(RuntimeError, match="the run fails"), configured(options) as device:
@@ -41,7 +39,7 @@ def test_settings_last_as_long_as_the_run(compose: Callable[..., DictConfig]) ->
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU on this machine")
-def test_a_run_on_the_gpu_learns(train_one: Callable[..., object], quick: Callable[..., DictConfig]) -> None:
+def test_a_run_on_the_gpu_learns(train_one: Callable[..., object], quick: Callable[..., Config]) -> None:
 
     folder = train_one("hardware=cuda", "train.epochs=4", "model=bn_dropout")
     record = record_of(folder)  # type: ignore[arg-type]

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from omegaconf import DictConfig
 from torch import nn
 
+from ablate.config.schema import Config
 from ablate.records.run_directory import RunDirectory
 from ablate.runs.prepare import Prepared, prepare
 from ablate.training.checkpoint import resume, save_checkpoint, snapshot
@@ -16,7 +16,7 @@ from ablate.training.loop import Training, fit
 from ablate.training.optimization import build_optimizer, build_scheduler
 from ablate.training.step import Step
 
-Compose = Callable[..., DictConfig]
+Compose = Callable[..., Config]
 CPU = torch.device("cpu")
 
 
@@ -34,7 +34,7 @@ class Capture:
         return replay
 
 
-def assembled(cfgs: list[DictConfig]) -> tuple[list[Prepared], Training]:
+def assembled(cfgs: list[Config]) -> tuple[list[Prepared], Training]:
     from ablate.runs.prepare import assemble
 
     runs = [prepare(cfg, rewrite=False) for cfg in cfgs]

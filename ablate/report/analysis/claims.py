@@ -95,7 +95,6 @@ def _read(where: str, raw: Any, study: Study, models: Sequence[str]) -> Claim:
     sides = [side for part in parts for side in (part.question.first, part.question.second) if isinstance(side, str)]
     for side in [*sides, *map(str, published)]:
         if side not in study.variants and parse_label(side)[0] not in models:
-            known = [*study.variants, *(model for model in models if model not in study.variants)]
             raise ValueError(f"{where}: there is no variant {side!r}; {nearest(side, known)}")
     for side, value in published.items():
         if not isinstance(side, str):  # 0.10 and true are other values to YAML

@@ -1,7 +1,6 @@
 """Which runs a study should have, which it has, and what to type for the others."""
 
 import itertools
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,8 +77,7 @@ def command_of_edits(study: Study, full: str, edits: Sequence[str]) -> Command |
     variant = study.variants[full]
     wanted = {name: variant.edits[name] for name in edits}
     for name, option in study.models.items():
-        made = {key: json.dumps(edit, sort_keys=True) for key, edit in (option.get("edits") or {}).items()}
-        if made == wanted:
+        if (option.get("edits") or {}) == {key: edit.plain() for key, edit in wanted.items()}:
             return commands(study, [name], ())[0]
     removed = [f"~model.edits.{name}" for name in variant.edits if name not in wanted]
     return Command(_SWEEP, (*_common(study), f"model={variant.model}", *removed, seeds(_seeds_of(study))))

@@ -1,7 +1,6 @@
 """Effects of a model's parts: factorials of edits, and contributions of parts added to and left out of a full model."""
 
 import itertools
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats as distributions
 
+from ablate.config.edits import Edit
 from ablate.report.study.variants import Variant
 from ablate.stats import LEVEL, Interval
 
@@ -181,7 +181,7 @@ def contributions(variants: Mapping[str, Variant], baseline: str | None = None) 
         return []
     by_edits = {_key(variant): label for label, variant in variants.items()}
 
-    def pair(name: str, others: Mapping[str, str]) -> tuple[str, str] | None:
+    def pair(name: str, others: Mapping[str, Edit]) -> tuple[str, str] | None:
         """Returns the variants with a part and without it, beside other edits."""
         others = {other: edit for other, edit in others.items() if other != name}
         made = [replace(start, edits=edits) for edits in ({**others, name: parts[name]}, others)]
@@ -190,19 +190,20 @@ def contributions(variants: Mapping[str, Variant], baseline: str | None = None) 
 
     found = []
     for name, edit in parts.items():
-        to = {} if baseline is None or name in start.edits else start.edits  # what the part is added to
-        of = start.edits if baseline is not None and name in start.edits else parts  # what it is left out of
+        # What the part is added to, and what it is left out of.
+        to: Mapping[str, Edit] = {} if baseline is None or name in start.edits else start.edits
+        of = start.edits if baseline is not None and name in start.edits else parts
         added, left_out = pair(name, to), pair(name, of)
-        if layer := _removed(edit):  # with the layer is without its removal
+        if (layer := edit.remove) is not None:  # with the layer is without its removal
             found.append(Contribution(layer, _swapped(left_out), _swapped(added)))
         else:
             found.append(Contribution(name, added, left_out))
     return [part for part in found if part.added or part.left_out]
 
 
-def _parts(variants: Sequence[Variant], fullest: Variant, of_design: bool) -> dict[str, str]:
+def _parts(variants: Sequence[Variant], fullest: Variant, of_design: bool) -> dict[str, Edit]:
     """Returns the edits that are a model's parts: all of a design's, those that remove layers, or the fullest's."""
-    removing = [variant for variant in variants if any(_removed(edit) for edit in variant.edits.values())]
+    removing = [variant for variant in variants if any(edit.remove for edit in variant.edits.values())]
     holding = variants if of_design else removing or [fullest]
     return {name: edit for variant in holding for name, edit in variant.edits.items()}
 
@@ -224,10 +225,5 @@ def _without_common(variants: Mapping[str, Variant]) -> dict[str, Variant]:
     }
 
 
-def _removed(edit: str) -> str | None:
-    layer = json.loads(edit).get("remove")
-    return None if layer is None else str(layer)
-
-
-def _key(variant: Variant) -> tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]:
+def _key(variant: Variant) -> tuple[frozenset[tuple[str, Edit]], frozenset[tuple[str, str]]]:
     return frozenset(variant.edits.items()), frozenset(variant.settings.items())

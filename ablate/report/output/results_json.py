@@ -29,7 +29,7 @@ def results(analysis: Analysis, tables: dict[str, pd.DataFrame]) -> str:
             {
                 "label": label,
                 "description": variant.describe(),
-                "edits": {name: json.loads(edit) for name, edit in variant.edits.items()},
+                "edits": {name: json.loads(edit.text) for name, edit in variant.edits.items()},
                 "settings": variant.settings,
             }
             for label, variant in study.variants.items()

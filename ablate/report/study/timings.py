@@ -1,6 +1,5 @@
 """Timings of variants against each other, as `ablate timing` left them in the study's folder."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ablate.config.identity import fingerprint
 from ablate.records.study_directory import TIMING, StudyDirectory, read_study_file
 
 
@@ -45,7 +45,7 @@ def read_timings(folder: Path, configs: Mapping[str, Mapping[str, Any]], broken:
         configs: The configuration of a run of each variant, by label.
         broken: What is wrong, by file.
     """
-    labels = {_essence(config): label for label, config in configs.items()}
+    labels = {_timed(config): label for label, config in configs.items()}
     found = []
     for path in StudyDirectory(folder).files(TIMING):
         try:
@@ -57,9 +57,7 @@ def read_timings(folder: Path, configs: Mapping[str, Mapping[str, Any]], broken:
 
 def _read(path: Path, labels: Mapping[str, str]) -> Timing:
     timing = read_study_file(path)
-    variants = {
-        labels[key]: variant for variant in timing["variants"] if (key := _essence(variant["config"])) in labels
-    }
+    variants = {labels[key]: variant for variant in timing["variants"] if (key := _timed(variant["config"])) in labels}
     seconds = {
         label: {str(part): _times(values) for part, values in variant["seconds"].items()}
         for label, variant in variants.items()
@@ -88,19 +86,8 @@ def _times(values: Sequence[Any]) -> NDArray[np.float64]:
     return times
 
 
-def _essence(config: Mapping[str, Any]) -> str:
+def _timed(config: Mapping[str, Any]) -> str:
     """Returns what the time of a step depends on, the machine aside."""
-    model, hardware = config["model"], config["hardware"]
-    data = {key: value for key, value in config["data"].items() if key != "root"}
-    edits = list(model["edits"].items())
-    return json.dumps(
-        [
-            model.get("base"),
-            edits,
-            config.get("optimizer"),
-            data,
-            config["train"].get("batch_size"),
-            hardware["precision"],
-        ],
-        sort_keys=True,
-    )
+    if "model" not in config:
+        raise ValueError("the configuration of a variant has no model")
+    return fingerprint(config, lambda meaning: meaning.clock)

@@ -1,35 +1,20 @@
 """Variants: runs grouped by what they have in common, seed aside, and labelled by what tells them apart."""
 
+import itertools
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ablate.config.edits import describe_edit
+from ablate.config.edits import Edit, read_edits
+from ablate.config.identity import fingerprint
+from ablate.config.plain import select
 from ablate.report.study.overrides import split
 
 Settings = Mapping[str, str]
 
-# Parts of a run's config that tell no two variants apart: what is the same for all, or changes no result.
-_NOT_DISTINGUISHING = (
-    "seed",
-    "study",
-    "logger",
-    "metrics",
-    "rerun",
-    "allow",
-    "store",
-    "train.max_retries",
-    "hardware.device",
-    "hardware.threads",
-    "hardware.channels_last",
-    "hardware.rewrite",
-    "hardware.graph",
-    "model.name",
-    "data.root",
-)
 _MODEL = "model."
 _TASK = "settings."  # what a task's configuration says: like the model's, it is what makes the variant
 _TARGET = "._target_"
@@ -42,20 +27,20 @@ class Variant:
     Attributes:
         label: Its name in tables and claims: the model's, and in brackets what was set by hand and differs from others.
         model: The model's name.
-        edits: The model's edits as JSON, by name.
+        edits: The model's edits, by name.
         settings: What else the configuration says and not all runs of the study share, by key.
         configuration: All that could tell it from other variants, by key.
     """
 
     label: str
     model: str
-    edits: Mapping[str, str]
+    edits: Mapping[str, Edit]
     settings: Settings
     configuration: Settings = field(default_factory=dict)
 
     def describe(self) -> str:
         """Returns the edits in words, and the settings."""
-        parts = [describe_edit(name, json.loads(edit)) for name, edit in self.edits.items()]
+        parts = [edit.describe(name) for name, edit in self.edits.items()]
         parts += [_describe_setting(key, value) for key, value in self.settings.items()]
         return "; ".join(parts) or "no edits"
 
@@ -73,47 +58,55 @@ def group(configs: Mapping[str, Mapping[str, Any]], overrides: Mapping[str, Sequ
     Returns:
         The variant of each run, in the order of the runs.
     """
-    known: dict[tuple[Any, ...], Settings] = {}  # by the parts of a configuration, which runs may share as objects
-    flat = {}
-    for run, config in configs.items():
-        parts = tuple((key, id(part)) for key, part in config.items() if key not in _NOT_DISTINGUISHING)
-        if parts not in known:
-            known[parts] = dict(_distinguishing(config))
-        flat[run] = known[parts]
-    names = {run: str(config["model"]["name"]) for run, config in configs.items()}
-    differing = [key for key in _differing(flat.values()) if not key.startswith(_MODEL)]
-    common = [key for key in differing if not key.startswith(_TASK)]
-    of_model: defaultdict[str, list[Settings]] = defaultdict(list)
-    members: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for run, settings in flat.items():
-        of_model[names[run]].append(settings)
-        order = list(configs[run]["model"]["edits"])  # of insertions at one place, it counts
-        members[names[run], json.dumps([settings, order], sort_keys=True)].append(run)
-    keys_of = {
-        name: [key for key in _differing(settings) if key.startswith((_MODEL, _TASK))] + common
-        for name, settings in of_model.items()
-    }
-
-    labels = {key: _label(key[0], _by_hand(runs, flat, keys_of[key[0]], overrides)) for key, runs in members.items()}
-    often = Counter(labels.values())
-    taken: set[str] = set()
+    groups = _groups(configs)
+    differing = [key for key in _differing(groups) if not key.startswith(_MODEL)]
+    keys_of = {}
+    for model in {group.model for group in groups}:
+        of_model = _differing([group for group in groups if group.model == model])
+        own = [key for key in of_model if key.startswith((_MODEL, _TASK))]
+        keys_of[model] = own + [key for key in differing if not key.startswith(_TASK)]
+    by_hand = [_label(group.model, _by_hand(group, keys_of[group.model], overrides)) for group in groups]
+    often = Counter(by_hand)
     variants: dict[str, Variant] = {}
-    for (name, settings_key), runs in sorted(members.items()):
-        settings = flat[runs[0]]
-        label = labels[name, settings_key]
+    taken: set[str] = set()
+    for group, label in zip(groups, by_hand, strict=True):
         if often[label] > 1:  # what was typed does not tell them apart, so all that differs is said
-            label = _label(name, (text for _, text in _parts(keys_of[name], settings)))
-        unnumbered, number = label, 1
-        while label in taken:
-            number += 1
-            label = f"{unnumbered} #{number}"
+            label = _label(group.model, (text for _, text in _parts(keys_of[group.model], group.settings)))
+        label = _untaken(label, taken)
         taken.add(label)
-        edits = {
-            str(edit): json.dumps(value, sort_keys=True) for edit, value in configs[runs[0]]["model"]["edits"].items()
-        }
-        shared = {key: settings[key] for key in differing if key in settings}
-        variants.update(dict.fromkeys(runs, Variant(label, name, edits, shared, settings)))
+        shown = {key: group.settings[key] for key in differing if key in group.settings}
+        variant = Variant(label, group.model, group.edits, shown, group.settings)
+        variants.update(dict.fromkeys(group.runs, variant))
     return {run: variants[run] for run in configs}
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The runs of a variant that has no label yet."""
+
+    model: str
+    edits: Mapping[str, Edit]
+    settings: Settings
+    runs: list[str]
+
+
+def _groups(configs: Mapping[str, Mapping[str, Any]]) -> list[_Group]:
+    """Returns the runs that agree in all that tells variants apart, in an order that is not that of the runs."""
+    runs: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for run, config in configs.items():
+        runs[str(config["model"]["name"]), fingerprint(config, lambda meaning: meaning.tells_apart)].append(run)
+    groups = []
+    for (model, _), same in sorted(runs.items()):
+        config = configs[same[0]]
+        told = select(config, lambda meaning: meaning.tells_apart)
+        settings = {key: value if isinstance(value, str) else json.dumps(value) for key, value in flatten(told)}
+        groups.append(_Group(model, read_edits(config["model"]["edits"]), settings, same))
+    return groups
+
+
+def _untaken(label: str, taken: Collection[str]) -> str:
+    numbered = itertools.chain([label], (f"{label} #{number}" for number in itertools.count(2)))
+    return next(each for each in numbered if each not in taken)
 
 
 def parse_label(label: str) -> tuple[str, dict[str, str]]:
@@ -135,16 +128,14 @@ def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
-def _by_hand(
-    runs: Sequence[str], flat: Mapping[str, Settings], keys: Sequence[str], overrides: Mapping[str, Sequence[str]]
-) -> list[str]:
+def _by_hand(group: _Group, keys: Sequence[str], overrides: Mapping[str, Sequence[str]]) -> list[str]:
     """Returns what a label says of the settings that all runs of a variant were given as overrides."""
-    typed = dict(_typed(text) for text in overrides.get(runs[0], ()))
-    for run in runs[1:]:
+    typed = dict(_typed(text) for text in overrides.get(group.runs[0], ()))
+    for run in group.runs[1:]:
         typed = {key: typed[key] for key, _ in map(_typed, overrides.get(run, ())) if key in typed}
     texts = [f"{key}={value}" for key, value in typed.items() if _is_option(key, keys)]
     dotted = [key for key in typed if "." in key]
-    texts += [text for key, text in _parts(keys, flat[runs[0]]) if any(_is_below(key, other) for other in dotted)]
+    texts += [text for key, text in _parts(keys, group.settings) if any(_is_below(key, other) for other in dotted)]
     return texts
 
 
@@ -185,23 +176,13 @@ def _is_edit(key: str) -> bool:
     return key.startswith("model.edits.") and key.count(".") == 2
 
 
-def _differing(all_settings: Iterable[Settings]) -> list[str]:
+def _differing(groups: Sequence[_Group]) -> list[str]:
     """Returns the keys with several values where they are set, and the edits that not all have."""
-    values: defaultdict[str, set[str]] = defaultdict(set)
-    counts: Counter[str] = Counter()
-    number = 0
-    for settings in all_settings:
-        number += 1
-        counts.update(settings.keys())
-        for key, value in settings.items():
-            values[key].add(value)
-    return [key for key, found in values.items() if len(found) > 1 or (_is_edit(key) and counts[key] < number)]
-
-
-def _distinguishing(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for key, value in flatten(config):
-        if not any(_is_below(key, part) for part in _NOT_DISTINGUISHING):
-            yield key, value if isinstance(value, str) else json.dumps(value)
+    values: defaultdict[str, list[str]] = defaultdict(list)
+    for group in groups:
+        for key, value in group.settings.items():
+            values[key].append(value)
+    return [key for key, each in values.items() if len(set(each)) > 1 or (_is_edit(key) and len(each) < len(groups))]
 
 
 def _describe_setting(key: str, value: str) -> str:

@@ -21,7 +21,7 @@ from ablate.sweeps.session import session
 
 if TYPE_CHECKING:
     from ablate.records.run_directory import RunDirectory
-    from ablate.sweeps.jobs import Member
+    from ablate.sweeps.jobs import Job
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +62,11 @@ class Work:
         from hydra.core.singleton import Singleton
         from hydra.core.utils import setup_globals
 
-        from ablate.config import schema
+        from ablate.config.compose import register
         from ablate.records import provenance
         from ablate.records.run_directory import RunFailed
 
-        schema.register()  # configurations are composed with it
+        register()  # configurations are composed with it
         session.started = self.started
         if self.folder.is_dir():  # else the machines share no file system, and what is relative is relative to here
             os.chdir(self.folder)
@@ -121,36 +121,33 @@ class ClusterLauncher(CohortLauncher):
         from ablate.sweeps.cohorts import plan
 
         self.check()
-        members = self._jobs(job_overrides, initial_job_idx)
-        numbers = {member.folder: number for number, member in enumerate(members)}
-        todo = [member for member in members if not self._is_complete(member)]
-        session.progress.advance(len(members) - len(todo))
+        jobs = self._jobs(job_overrides, initial_job_idx)
+        numbers = {job.folder: number for number, job in enumerate(jobs)}
+        todo = [job for job in jobs if not self._is_complete(job)]
+        session.progress.advance(len(jobs) - len(todo))
         cohorts = plan(todo, self.members or 8, across_seeds=bool(self.gpus()))
         works = [
             Work(
                 self,
-                [
-                    (initial_job_idx + numbers[member.folder], list(job_overrides[numbers[member.folder]]))
-                    for member in cohort
-                ],
+                [(initial_job_idx + numbers[job.folder], list(job_overrides[numbers[job.folder]])) for job in cohort],
                 self.threads(),
                 provenance.code_digest(),
             )
             for cohort in cohorts
         ]
-        done: dict[Path, float] = {member.folder: self._share(member) for member in todo}
+        done: dict[Path | None, float] = {job.folder: self._share(job) for job in todo}
 
         def watch() -> None:
-            for member in todo:
-                share = self._share(member)
-                session.progress.advance(max(0.0, share - done[member.folder]))
-                done[member.folder] = max(share, done[member.folder])
+            for job in todo:
+                share = self._share(job)
+                session.progress.advance(max(0.0, share - done[job.folder]))
+                done[job.folder] = max(share, done[job.folder])
 
         errors = self.send(works, watch) if works else []
-        causes = {member.folder: error for cohort, error in zip(cohorts, errors, strict=True) for member in cohort}
+        causes = {job.folder: error for cohort, error in zip(cohorts, errors, strict=True) for job in cohort}
         returns = []
-        for member, overrides in zip(members, job_overrides, strict=True):
-            returns.append(_job_return(member, overrides, causes.get(member.folder)))
+        for job, overrides in zip(jobs, job_overrides, strict=True):
+            returns.append(_job_return(job, overrides, causes.get(job.folder)))
         return returns
 
     def check(self) -> None:
@@ -173,48 +170,45 @@ class ClusterLauncher(CohortLauncher):
         """Returns the threads of a job, for its cores."""
         return None
 
-    def _is_complete(self, member: "Member") -> bool:
+    def _is_complete(self, job: "Job") -> bool:
         from ablate.runs.resume import Action, inspect_run
 
-        return inspect_run(member.cfg, _directory(member), None).decision.action is Action.KEEP
+        return inspect_run(job.cfg, _directory(job), None).decision.action is Action.KEEP
 
-    def _share(self, member: "Member") -> float:
-        from ablate.records.run_directory import RunDirectory
-
+    def _share(self, job: "Job") -> float:
         try:
-            return len(RunDirectory(member.folder).read_epochs()) / int(member.cfg.train.epochs)
+            return len(job.directory.read_epochs()) / job.cfg.train.epochs
         except ValueError:
             return 0.0
 
 
-def _directory(member: "Member") -> "RunDirectory":
+def _directory(job: "Job") -> "RunDirectory":
     """Returns a run's directory, with what its store has of it, if it has one."""
-    from ablate.runs.resume import run_directory
-
-    directory = run_directory(member.cfg, member.folder)
+    directory = job.directory
     directory.pull()
     return directory
 
 
-def _job_return(member: "Member", overrides: Sequence[str], cause: BaseException | None) -> JobReturn:
+def _job_return(job: "Job", overrides: Sequence[str], cause: BaseException | None) -> JobReturn:
+    from ablate.config.plain import plain
     from ablate.records.run_directory import RunFailed
 
-    job = JobReturn(overrides=list(overrides), cfg=member.cfg, working_dir=str(member.folder))
-    status, why = "not started", f"there is no record in {member.folder}; machines without a common folder need store=…"
+    job_return = JobReturn(overrides=list(overrides), cfg=OmegaConf.create(plain(job.cfg)), working_dir=str(job.folder))
+    status, why = "not started", f"there is no record in {job.folder}; machines without a common folder need store=…"
     try:
-        record = _directory(member).read_record()
+        record = _directory(job).read_record()
         if record is not None:
             status, why = record.status.value, record.error.message if record.error else "its task ended"
             if record.is_complete:
-                job.status, job.return_value = JobStatus.COMPLETED, record.value(member.cfg.study.metric)
-                return job
+                job_return.status, job_return.return_value = JobStatus.COMPLETED, record.value(job.cfg.study.metric)
+                return job_return
     except ValueError as error:
         status, why = "unreadable", str(error)
     if cause is not None:
         # Clusters send the traceback as text, with text of their own around it; its last line names the error.
         lines = str(cause).strip().splitlines()
         why = next((line for line in reversed(lines) if re.match(r"[A-Za-z_][\w.]*: ", line)), lines[-1])
-    said = f"{member.cfg.model.name} seed {member.cfg.seed} {status}: {why}"
+    said = f"{job.name} {status}: {why}"
     log.error(said)
-    job.status, job.return_value = JobStatus.FAILED, RunFailed(said)
-    return job
+    job_return.status, job_return.return_value = JobStatus.FAILED, RunFailed(said)
+    return job_return

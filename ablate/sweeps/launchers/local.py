@@ -16,7 +16,7 @@ from hydra.core.utils import JobReturn, configure_log, setup_globals
 from ablate.sweeps.session import session
 
 if TYPE_CHECKING:
-    from ablate.sweeps.jobs import Member
+    from ablate.sweeps.jobs import Job
 
 
 @dataclass
@@ -76,28 +76,28 @@ class CohortLauncher(BasicLauncher):
         """Runs every job, one after another, as Hydra's basic launcher does."""
         return super().launch(job_overrides, initial_job_idx)
 
-    def _jobs(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> "list[Member]":
-        from ablate.sweeps.jobs import members_of  # imports torch
+    def _jobs(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> "list[Job]":
+        from ablate.sweeps.jobs import jobs_of  # imports torch
 
         assert self.hydra_context is not None and self.config is not None
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        return members_of(self.hydra_context.config_loader, self.config, job_overrides, initial_job_idx)
+        return jobs_of(self.hydra_context.config_loader, self.config, job_overrides, initial_job_idx)
 
-    def _plan(self, members: "Sequence[Member]") -> "tuple[list[list[Member]], int]":
+    def _plan(self, jobs: "Sequence[Job]") -> "tuple[list[list[Job]], int]":
         """Returns the cohorts, and how many processes train them."""
         from ablate.sweeps.cohorts import plan
         from ablate.training.hardware import choose_device
 
         processes = self.processes or os.cpu_count() or 1
-        hardware = members[0].cfg.hardware
+        hardware = jobs[0].cfg.hardware
         on_gpu = choose_device(hardware).type != "cpu"
         if on_gpu:
             processes = 1
         elif hardware.threads is not None and self.processes is None:
             processes = max(1, processes // hardware.threads)
         # On a GPU a cohort has runs of several seeds: its cores are many more than one seed's runs fill.
-        return plan(members, self.members or (32 if on_gpu else 8), processes, across_seeds=on_gpu), processes
+        return plan(jobs, self.members or (32 if on_gpu else 8), processes, across_seeds=on_gpu), processes
 
 
 class PlanLauncher(CohortLauncher):
@@ -107,8 +107,8 @@ class PlanLauncher(CohortLauncher):
         """Prints the plan of the jobs."""
         from ablate.sweeps.plan import show
 
-        members = self._jobs(job_overrides, initial_job_idx)
-        cohorts, _ = self._plan(members)
+        jobs = self._jobs(job_overrides, initial_job_idx)
+        cohorts, _ = self._plan(jobs)
         assert self.config is not None
-        show(members, cohorts, self.config.hydra.sweep.dir)
+        show(jobs, cohorts, self.config.hydra.sweep.dir)
         raise SystemExit(0)

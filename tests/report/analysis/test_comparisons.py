@@ -10,6 +10,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
+from ablate.config.edits import Edit
 from ablate.report.analysis.comparisons import Question, also_different, baseline_of, families, find, to_baselines
 from ablate.report.study.definition import Definition
 from ablate.report.study.study import Study
@@ -126,9 +127,9 @@ def test_the_baseline_has_the_same_settings_where_there_is_one() -> None:
     runs = settings(
         plain={"model": "plain", "lr": "1"},
         plain_2={"model": "plain", "lr": "2"},
-        bn={"model": "bn", "lr": "1", "edits": {"bn1": "{}"}},
-        bn_2={"model": "bn", "lr": "2", "edits": {"bn1": "{}"}},
-        bn_3={"model": "bn", "lr": "3", "edits": {"bn1": "{}"}},
+        bn={"model": "bn", "lr": "1", "edits": {"bn1": Edit(freeze="c1")}},
+        bn_2={"model": "bn", "lr": "2", "edits": {"bn1": Edit(freeze="c1")}},
+        bn_3={"model": "bn", "lr": "3", "edits": {"bn1": Edit(freeze="c1")}},
     )
     assert {label: baseline_of(runs, label) for label in runs.labels} == {
         "plain": "plain",

@@ -1,7 +1,6 @@
 """Effects against statsmodels and a case worked by hand; what is recognised as a factorial."""
 
 import itertools
-import json
 import math
 
 import numpy as np
@@ -9,12 +8,16 @@ import pandas as pd
 import pytest
 from statsmodels.formula.api import ols
 
+from ablate.config.edits import Edit
 from ablate.report.analysis.effects import contributions, effects, factorials
 from ablate.report.study.variants import Variant
 
 
 def variant(label: str, *edits: str, settings: dict[str, str] | None = None, remove: bool = False) -> Variant:
-    made = {name: json.dumps({"remove": name} if remove else {"insert": "after", "at": name}) for name in edits}
+    made = {
+        name: Edit(remove=name) if remove else Edit(insert="after", at=name, layer={"_target_": "x.Layer"})
+        for name in edits
+    }
     return Variant(label, label, made, settings or {})
 
 
@@ -90,7 +93,7 @@ def test_a_square_within_a_cube_is_left_out() -> None:
 
 
 def test_two_factorials_of_the_same_names_are_told_apart() -> None:
-    other = json.dumps({"insert": "before", "at": "b"})
+    other = Edit(insert="before", at="b", layer={"_target_": "x.Layer"})
     element, both = (Variant(name, name, {"b": other}, {}) for name in ("element", "both_element"))
     both = Variant(both.label, both.model, {**SQUARE["a"].edits, "b": other}, {})
     found = factorials({**SQUARE, "element": element, "both_element": both})

@@ -73,7 +73,7 @@ def test_pdflatex_takes_every_table_of_a_report(make_run: Make, study: Path, tmp
     said = {"claims": claims}
     for variant, edits in {"plain": {}, "bn": {"b_1": {}}, "drop": {"d": {}}, "both": {"b_1": {}, "d": {}}}.items():
         for seed in range(3):
-            final = 0.6 - 0.1 * len(edits) + seed / (50 + 9 * len(variant))
+            final = 0.6 - 0.1 * len(edits) + seed / (50 + 9 * len(variant) + 7 * len(edits))
             make_run(variant, seed, (0.3, 0.3, final), edits=edits, study=said)
     assert run_command(["report", str(study)]) == 0
     tables = {path.name: path.read_text() for path in sorted((study / "report").glob("*.tex"))}

@@ -9,6 +9,10 @@ from ablate.report.study.collect import collect, find_studies
 Make = Callable[..., Path]
 
 
+def dropout(p: float) -> dict[str, object]:
+    return {"insert": "after", "at": "relu3", "layer": {"_target_": "torch.nn.Dropout2d", "p": p}}
+
+
 def test_runs_are_read_baseline_first(make_run: Make, study: Path) -> None:
     make_run("bn", 1, edits={"bn1": {}})
     make_run("both", 0, edits={"bn1": {}, "drop3": {}})
@@ -25,9 +29,9 @@ def test_runs_are_read_baseline_first(make_run: Make, study: Path) -> None:
 def test_runs_of_other_hyperparameters_are_other_variants(make_run: Make, study: Path) -> None:
     make_run("plain", 0)
     make_run("plain", 0, optimizer={"lr": 0.01}, record={"overrides": ["model=plain", "optimizer.lr=0.01"]})
-    make_run("dropout", 0, edits={"drop3": {"layer": {"p": 0.5}}})
+    make_run("dropout", 0, edits={"drop3": dropout(0.5)})
     for_p = ["model=dropout", "model.edits.drop3.layer.p=0.3"]
-    make_run("dropout", 1, edits={"drop3": {"layer": {"p": 0.3}}}, record={"overrides": for_p})
+    make_run("dropout", 1, edits={"drop3": dropout(0.3)}, record={"overrides": for_p})
     make_run("bn", 0, edits={"bn1": {}})
     assert collect(study).labels == ["plain", "plain (lr=0.01)", "bn", "dropout", "dropout (p=0.3)"]
 
@@ -63,7 +67,7 @@ def test_what_is_not_complete_is_named(make_run: Make, study: Path) -> None:
         ("run.json", "{", "run.json is not JSON"),
         ("run.json", "[]", "run.json is not a run's record"),
         ("run.json", '{"format": 1, "status": "complete"}', "run.json has no usable id"),
-        ("epochs.csv", "", "epochs.csv has 0 epochs"),
+        ("epochs.csv", "", "epochs.csv has 0 of"),
         ("epochs.csv", "epoch,test_accuracy\n1,x\n", "epochs.csv is not a table of numbers"),
         ("epochs.csv", "epoch\n1\n2\n3\n", "epochs.csv has no usable train_loss"),
         (

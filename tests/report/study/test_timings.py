@@ -13,7 +13,8 @@ from ablate.report.analysis.comparisons import Question
 from ablate.report.study.collect import collect
 
 Make = Callable[..., Path]
-EDIT = {"x": {"insert": "after"}}
+LAYER = {"_target_": "torch.nn.Identity"}
+EDIT = {"x": {"insert": "after", "at": "c1", "layer": LAYER}}
 PLAIN, WITH_X = [1.0, 1.1, 0.9, 1.0, 1.05, 1.0, 0.98], [1.2, 1.3, 1.1, 1.25, 1.26, 1.2, 1.18]
 
 
@@ -66,7 +67,9 @@ def test_a_timing_of_both_variants_takes_the_place_of_the_runs_clocks(runs: Path
 
 
 @pytest.mark.parametrize(
-    "other", [config("x", {"x": {"insert": "before"}}), config("x", EDIT, batch_size=9)], ids=["edit", "batch size"]
+    "other",
+    [config("x", {"x": {**EDIT["x"], "insert": "before"}}), config("x", EDIT, batch_size=9)],
+    ids=["edit", "batch size"],
 )
 def test_a_timing_of_something_else_does_not(runs: Path, other: dict[str, Any]) -> None:
     write(runs, [(config("plain", {}), PLAIN), (other, WITH_X)])
@@ -97,7 +100,12 @@ def test_times_that_are_none_are_named(runs: Path) -> None:
 
 
 def test_effects_on_time_rest_on_a_timing_of_all_cells(make_run: Make, study: Path) -> None:
-    cells: dict[str, dict[str, Any]] = {"plain": {}, "x": EDIT, "y": {"y": {}}, "xy": {**EDIT, "y": {}}}
+    cells: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "x": EDIT,
+        "y": {"y": {"freeze": "c1"}},
+        "xy": {**EDIT, "y": {"freeze": "c1"}},
+    }
     for seed in range(2):
         for name, edits in cells.items():
             make_run(name, seed, edits=edits)

@@ -91,6 +91,20 @@ def test_insertions_in_another_order_are_another_variant() -> None:
     assert len(set(found.values())) == 2
 
 
+def test_how_a_run_was_computed_makes_no_second_variant() -> None:
+    """Runs of two seeds that differ in what is not part of their identity are one variant."""
+    first = config("plain") | {"data": {"workers": 2, "stream": False}, "hardware": {"deterministic": False}}
+    again = config("plain", seed=1) | {"data": {"workers": 4, "stream": True}, "hardware": {"deterministic": True}}
+    typed = {"again": ["data.workers=4", "data.stream=true", "hardware.deterministic=true"]}
+    assert labels({"first": first, "again": again}, typed) == {"first": "plain", "again": "plain"}
+
+
+def test_numbers_that_are_one_run_are_one_variant() -> None:
+    whole, point = config("dropout", drop3=dropout(1)), config("dropout", seed=1, drop3=dropout(1.0))
+    typed = {"point": ["model.edits.drop3.layer.p=1.0"]}
+    assert set(labels({"whole": whole, "point": point}, typed).values()) == {"dropout"}
+
+
 def test_a_variant_in_words() -> None:
     pool = {"replace": "s4", "layer": {"_target_": "torch.nn.AvgPool2d"}}
     configs = {

@@ -11,6 +11,7 @@ from ablate.report.analysis.completeness import commands, default_command
 from ablate.report.output import words
 from ablate.report.output.document import Block, Bullets, Cell, Commands, Item, Picture, Table, Text, number, text
 from ablate.report.output.sections.accuracy import summary
+from ablate.report.study.overrides import Command
 
 _MOST_COLUMNS = 30
 _MARKS = {"complete": "good", "missing": "open", "failed": "bad", "diverged": "bad"}
@@ -63,8 +64,8 @@ def completeness(analysis: Analysis) -> Iterator[Block]:
     if missing:
         numbers = words.listed(f"{n} {status}" for status, n in Counter(cell.status for cell in missing).items())
         labels = dict.fromkeys(cell.variant for cell in missing)
-        typed = commands(study, labels, [cell.seed for cell in missing]) or [default_command(study)]
-        known = [str(command) for command in typed if command is not None]
+        typed: list[Command | None] = [*commands(study, labels, [cell.seed for cell in missing])]
+        known = [str(command) for command in (typed or [default_command(study)]) if command is not None]
         yield Text(f"Of the study's runs, {numbers}.{' To run them:' if known else ''}")
         yield from [Commands(known)] if known else []
 

@@ -1,0 +1,105 @@
+"""What a key of a configuration means, said where the key is declared."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import Field, dataclass, field
+from typing import Any, TypeAlias
+
+from omegaconf import MISSING
+
+from ablate.files import FOLDER_NAME
+from ablate.messages import nearest
+
+# A configuration, or a part of one, as YAML and JSON hold it: mappings, lists, texts, numbers, truth values and None.
+Plain: TypeAlias = dict[str, Any]
+
+_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")  # of folders' names, those that no shell takes for something else
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a key means for a run, and which values it can have.
+
+    Attributes:
+        help: What it sets, in words.
+        alters: Whether it can alter a result; then it is part of a run's identity.
+        repeats: Whether runs that differ in it alone repeat one variant.
+        cohort: Whether the runs of a cohort must have it in common.
+        clock: Whether the time of a training step depends on it, the machine aside.
+        least: The smallest value.
+        above: What a value must be larger than.
+        below: What a value must be smaller than.
+        choices: All values.
+        names_folder: Whether it becomes part of a path.
+    """
+
+    help: str = ""
+    alters: bool = True
+    repeats: bool = False
+    cohort: bool = False
+    clock: bool = False
+    least: float | None = None
+    above: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] = ()
+    names_folder: bool = False
+
+    @property
+    def tells_apart(self) -> bool:
+        """Whether runs that differ in it are of different variants."""
+        return self.alters and not self.repeats
+
+    def check(self, key: str, value: object) -> None:
+        """Refuses a value that the key cannot have; None is one that is not set.
+
+        Raises:
+            ValueError: The message names the key and the way out.
+        """
+        if isinstance(value, list):
+            for item in value:
+                self.check(key, item)
+        elif isinstance(value, str):
+            if self.choices and value not in self.choices:
+                raise ValueError(f"{key}={value}: there is no such choice; {nearest(value, self.choices)}")
+            if self.names_folder and not (_SAFE.fullmatch(value) and FOLDER_NAME.fullmatch(value)):
+                raise ValueError(
+                    f"{key}={value!r}: names a folder, so use at most 100 letters, digits, '_', '-', '.' and '+'"
+                )
+        elif isinstance(value, int | float):
+            if not math.isfinite(value):
+                raise ValueError(f"{key}={value}: must be a finite number")
+            self._check_bounds(key, value)
+
+    def _check_bounds(self, key: str, value: float) -> None:
+        bounds = {
+            f"at least {self.least}": self.least is None or value >= self.least,
+            f"above {self.above}": self.above is None or value > self.above,
+            f"below {self.below}": self.below is None or value < self.below,
+        }
+        if not all(bounds.values()):
+            given = (self.least, self.above, self.below)
+            words = [text for text, bound in zip(bounds, given, strict=True) if bound is not None]
+            raise ValueError(f"{key}={value}: must be {' and '.join(words)}")
+
+
+# What the keys of a section have of the section's own meaning, where they say nothing else.
+INHERITED = ("alters", "cohort", "clock")
+
+
+def key(help: str = "", default: Any = MISSING, *, make: Callable[[], object] | None = None, **meaning: Any) -> Any:
+    """Returns a dataclass field with a meaning.
+
+    Args:
+        help: What it sets, in words.
+        default: Its value where nothing sets it; without one it has to be set.
+        make: Makes the default instead, if that is a list, a mapping or a section.
+        meaning: Further attributes of `Meaning`; of those not given, some are the section's.
+    """
+    metadata = {"meaning": {"help": help, **meaning}}
+    return field(default=default, metadata=metadata) if make is None else field(default_factory=make, metadata=metadata)
+
+
+def told(item: "Field[Any]") -> Plain:
+    """Returns what a field's declaration says of its meaning."""
+    return dict(item.metadata.get("meaning", {}))

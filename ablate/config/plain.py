@@ -1,0 +1,165 @@
+"""A configuration as plain data, and back; and the parts of it that a question is about."""
+
+import functools
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from omegaconf import MISSING
+
+from ablate.config.edits import Edit, read_edits
+from ablate.config.keys import INHERITED, Meaning, Plain, told
+from ablate.config.schema import OPTIONS, Config, DataConfig, Target
+from ablate.messages import nearest
+
+
+def plain(section: Any) -> Plain:
+    """Returns a configuration, or a section of one, as plain data: what a record keeps and what Hydra composed."""
+    found: Plain = {}
+    for item in fields(section):
+        value = getattr(section, item.name)
+        if item.name == "further":
+            found |= value
+        elif is_dataclass(value):
+            found[item.name] = plain(value)
+        elif item.type == dict[str, Edit]:
+            found[item.name] = {name: edit.plain() for name, edit in value.items()}
+        else:
+            found[item.name] = value
+    return found
+
+
+def read_config(raw: Mapping[str, Any]) -> Config:
+    """Returns the configuration that plain data is, its keys and types checked; its values are for `validate`.
+
+    Raises:
+        ValueError: A key that there is not, one that is not set, or a value of the wrong type; the message names it.
+    """
+    config = _read_section("", Config, raw)
+    assert isinstance(config, Config)
+    return config
+
+
+def _read_section(key: str, declared: type, raw: object) -> object:
+    if not isinstance(raw, Mapping):
+        raise ValueError(f"{key}={raw}: must be a mapping of keys to values")
+    kind = _option(declared, raw)
+    hints, names = get_type_hints(kind), _names(kind)
+    values: Plain = {}
+    further: Plain = {}
+    for name, value in raw.items():
+        dotted = f"{key}.{name}".removeprefix(".")
+        if name in names:
+            values[name] = _read(dotted, hints[name], value)
+        elif issubclass(kind, Target):
+            further[str(name)] = value
+        else:
+            raise ValueError(f"{dotted}: there is no such key; {nearest(str(name), names)}")
+    for name, item in names.items():
+        dotted = f"{key}.{name}".removeprefix(".")
+        if name not in values and item.default_factory is hints[name]:  # a section
+            values[name] = _read_section(dotted, hints[name], {})
+        given = values.get(name, item.default)
+        if isinstance(given, str) and given == MISSING:
+            raise ValueError(f"{dotted} is not set; set it with {dotted}=…")
+    return kind(**values, **({"further": further} if further else {}))
+
+
+def _read(key: str, kind: Any, value: Any) -> Any:
+    if kind is Any or (isinstance(value, str) and value == MISSING):
+        return value
+    if kind == dict[str, Edit]:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{key}={value}: must be a mapping of edits by name")
+        return read_edits(value)
+    if is_dataclass(kind):
+        assert isinstance(kind, type)
+        return _read_section(key, kind, value)
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return None if value is None else _read(key, next(part for part in inner if part is not type(None)), value)
+    if origin is list and isinstance(value, list):
+        return [_read(key, inner[0], item) for item in value]
+    if origin is dict and isinstance(value, Mapping):
+        return {str(name): _read(f"{key}.{name}", inner[1], item) for name, item in value.items()}
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if origin is None and isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        return value
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", list: "a list"}
+    raise ValueError(f"{key}={value}: must be {names.get(origin or kind, 'a mapping of keys to values')}")
+
+
+def _option(declared: type, raw: Mapping[str, Any]) -> type:
+    """Returns the class that declares the most of the keys that are given, and of those the smallest."""
+    options = [kind for kind in OPTIONS.values() if issubclass(kind, declared)]
+    return max([declared, *options], key=lambda kind: (len(_names(kind).keys() & raw.keys()), -len(_names(kind))))
+
+
+def _names(kind: type) -> dict[str, Any]:
+    return {item.name: item for item in fields(kind) if item.name != "further"}
+
+
+def loader_arguments(data: DataConfig) -> Plain:
+    """Returns the keys of a data option that are its loader's own, not common to all data sets."""
+    common = _names(DataConfig)
+    own = {key: value for key, value in plain(data).items() if key not in common}
+    return {**own, **own.pop("arguments", {})}
+
+
+@functools.cache
+def meanings() -> Mapping[str, Meaning]:
+    """Returns what each declared key means, by its dotted name; a section's keys have some of it from the section."""
+    found: dict[str, Meaning] = {}
+    for name, meaning in _declared("", Config, {}):
+        found.setdefault(name, meaning)
+    return found
+
+
+def _declared(prefix: str, kind: type, inherited: Plain) -> Iterator[tuple[str, Meaning]]:
+    hints = get_type_hints(kind)
+    for name, item in _names(kind).items():
+        says = {**inherited, **told(item)}
+        yield f"{prefix}{name}", Meaning(**says)
+        if is_dataclass(hints[name]):
+            passed_on = {what: value for what, value in says.items() if what in INHERITED}
+            for option in (hints[name], *(each for each in OPTIONS.values() if issubclass(each, hints[name]))):
+                yield from _declared(f"{prefix}{name}.", option, passed_on)
+
+
+def meaning(key: str) -> Meaning:
+    """Returns what a key means: as it is declared, or as the part is that it is in; of a key of others, that it counts.
+
+    Args:
+        key: Dotted, such as `model.edits.drop3.layer.p`.
+    """
+    known = meanings()
+    while key:
+        if key in known:
+            return known[key]
+        key = key.rpartition(".")[0]
+    return Meaning()
+
+
+def can_alter(part: str) -> bool:
+    """Whether a top-level part of a configuration has a key that can alter a result."""
+    return any(each.alters for key, each in meanings().items() if key.partition(".")[0] == part and key in _leaves())
+
+
+@functools.cache
+def _leaves() -> frozenset[str]:
+    return frozenset(meanings()) - {key.rpartition(".")[0] for key in meanings()}
+
+
+def select(config: Mapping[str, Any], wanted: Callable[[Meaning], bool], prefix: str = "") -> Plain:
+    """Returns the part of a plain configuration whose keys have a meaning; sections without such a key stay out."""
+    found: Plain = {}
+    for name, value in config.items():
+        key = f"{prefix}{name}"
+        if key in meanings() and key not in _leaves() and isinstance(value, Mapping):
+            if inner := select(value, wanted, f"{key}."):
+                found[name] = inner
+        elif wanted(meaning(key)):
+            found[name] = value
+    return found
