@@ -7,16 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omegaconf import DictConfig
 from reading_runs import record_of
 
-from ablate.config.schema import RERUN
+from ablate.config.schema import RERUN, Config
 from ablate.models.weight_files import files_read
 from ablate.records import provenance
 from ablate.records.run_directory import RunDirectory
 from ablate.runs.prepare import load_data, prepare
 
-Compose = Callable[..., DictConfig]
+Compose = Callable[..., Config]
 CLASSES = "model.base.num_classes=4"
 
 
@@ -109,3 +108,12 @@ def test_what_is_read_is_noted_and_code_is_not(tmp_path: Path) -> None:
     assert files == {str(tmp_path / "weights.bin"): "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}
     (tmp_path / "weights.bin").read_bytes()
     assert len(files) == 1  # nothing is noted after
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["+train.label_smoothing=0.1", "+hardware.fast=true", "+study.published.other=1", "+model.head=2", "+lr=0.1"],
+)
+def test_a_setting_that_nothing_reads_is_refused(setting: str, quick: Compose) -> None:
+    with pytest.raises(ValueError, match=setting.lstrip("+").partition("=")[0]):
+        prepare(quick(setting))
