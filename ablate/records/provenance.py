@@ -135,15 +135,18 @@ def machine() -> Machine:
     return Machine(host=platform.node(), system=platform.platform(), cpu=_cpu(), cores=os.cpu_count())
 
 
-def process(started: str | None = None, other_runs: int | None = None) -> Start:
+def process(started: str | None = None, other_runs: int | None = None, command: str | None = None) -> Start:
     """Returns the start of a run in this process, with how busy the machine was over the last minute.
 
     Args:
         started: When, in ISO 8601 and UTC.
         other_runs: How many other runs of ablate the machine has.
+        command: The identity of the command that makes it.
     """
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return Start(started=started, host=platform.node(), pid=os.getpid(), load=load, other_runs=other_runs)
+    return Start(
+        started=started, host=platform.node(), pid=os.getpid(), load=load, other_runs=other_runs, command=command
+    )
 
 
 def _cpu() -> str:

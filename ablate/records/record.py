@@ -123,6 +123,8 @@ class Start:
     """One start of a run: when it began and ended, in which process, and what else the machine did.
 
     `load` is the mean number of processes that ran or waited in the minute before; `other_runs` counts ablate's.
+    `command` is the identity of the command that made it; `cohort` has the identities of the runs that it was trained
+    with, its own among them, and none if it was trained alone; `epochs` were complete before it.
     """
 
     started: str | None = None
@@ -132,6 +134,9 @@ class Start:
     other_runs: int | None = None
     ended: str | None = None
     other_runs_at_end: int | None = None
+    command: str | None = None
+    cohort: tuple[str, ...] = ()
+    epochs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +199,8 @@ class RunRecord:
         overrides: What was typed to get the configuration.
         started: When it was started first, in ISO 8601 and UTC.
         starts: Each of its starts.
-        cohort: With how many runs, itself among them, it was trained in lock-step; None if alone.
+        cohort: With how many runs, itself among them, it was trained in lock-step, in all its epochs or some; None if
+            alone.
         trackers: What each tracker calls it.
         retries: Errors after which it was tried again.
         results: By metric, of a complete run.
@@ -245,7 +251,7 @@ class RunRecord:
     @property
     def cause(self) -> str:
         """The first line of the error that ended it; empty if none did."""
-        return self.error.message.split("\n")[0] if self.error is not None else ""
+        return (self.error.message or self.error.type or "").split("\n")[0] if self.error is not None else ""
 
     @property
     def planned_epochs(self) -> int:
@@ -281,6 +287,16 @@ class RunRecord:
     def newest_start(self) -> Start:
         """The newest start; an empty one if none is recorded."""
         return self.starts[-1] if self.starts else Start()
+
+    @property
+    def changed_company(self) -> bool:
+        """Whether it was begun in a cohort and finished alone or in another, where sums are rounded otherwise."""
+        companies, until = set(), self.planned_epochs
+        for start in reversed(self.starts):
+            if start.epochs < until:  # else nothing of what it trained is left
+                companies.add(start.cohort)
+                until = start.epochs
+        return len(companies) > 1
 
     def value(self, metric: str) -> float:
         """Returns a time, or a metric after the last epoch, of a complete run."""

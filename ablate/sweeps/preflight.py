@@ -1,14 +1,17 @@
 """Jobs checked before the first one starts, and looked at after the last."""
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from ablate.config.plain import plain
 from ablate.files import refuse_links
@@ -18,6 +21,8 @@ from ablate.records.store import Store
 from ablate.records.study_directory import StudyDirectory
 from ablate.sweeps.jobs import Job, single, swept
 from ablate.sweeps.session import session
+
+log = logging.getLogger(__name__)
 
 
 class Refused(BaseException):
@@ -81,22 +86,27 @@ def check(jobs: Iterable[Job]) -> None:
             _check_folder(job.folder)
         but_seed = json.dumps({**plain(job.cfg), "seed": None})
         if but_seed not in fitting:  # what fits together with one seed does with all
-            prepare(job.cfg)
+            try:
+                prepare(job.cfg)
+            except (ValueError, OSError, HydraException, OmegaConfBaseException, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # of full memory, for example: the run itself fails and records it
+                log.warning("%s cannot be prepared: %s: %s", job.name, type(error).__name__, error)
             fitting.add(but_seed)
 
 
-def searched(study: Path, since: str) -> list[Path]:
-    """Returns the folders of the runs of a study that were started since: what a sweeper has asked for that searches.
+def searched(study: Path, command: str) -> list[Path]:
+    """Returns the folders of the runs of a study that a command has started: what its search has asked for.
 
     Args:
         study: The study's folder.
-        since: In ISO 8601 and UTC.
+        command: The command's identity.
     """
     started = []
     for directory in StudyDirectory(study).runs():
         with suppress(ValueError):
             record = directory.read_record()
-            if record is not None and (record.newest_start.started or "") >= since:
+            if record is not None and record.newest_start.command == command:
                 started.append(directory.folder)
     return started
 

@@ -30,7 +30,7 @@ from ablate.sweeps.jobs import Job
 from ablate.training.checkpoint import save_checkpoint
 
 Compose = Callable[..., Config]
-LONG_AGO, NEVER = "1", "9"  # when the command started: all that is there is its own, or nothing is
+COMMAND, ANOTHER = "1", "2"  # identities of commands
 VARIANTS = ("plain", "dropout", "bn_dropout")
 
 
@@ -39,9 +39,9 @@ def members(quick: Compose, folder: Path, *overrides: str, variants: Sequence[st
     return [Job(cfg, folder / f"{cfg.model.name}{number}", ()) for number, cfg in enumerate(cfgs)]
 
 
-def train(cohort: Sequence[Job], since: str = NEVER) -> list[float]:
+def train(cohort: Sequence[Job], command: str = COMMAND) -> list[float]:
     shares: list[float] = []
-    train_cohort(cohort, since, shares.append)
+    train_cohort(cohort, command, shares.append)
     return shares
 
 
@@ -71,7 +71,7 @@ def test_a_job_finds_its_finished_record(quick: Compose, tmp_path: Path, caplog:
     cohort = members(quick, tmp_path, "rerun=all")
     train(cohort)
     before = RunDirectory(cohort[0].folder).record_file.read_bytes()
-    run(cohort[0].cfg, cohort[0].folder, Progress(), since=LONG_AGO)
+    run(cohort[0].cfg, cohort[0].folder, Progress(), command=COMMAND)
     assert RunDirectory(cohort[0].folder).record_file.read_bytes() == before
 
 
@@ -164,7 +164,7 @@ def test_a_cohort_that_fails_leaves_its_runs_to_the_jobs(
     assert (
         "a cohort failed; its runs are trained alone (plain seed 0, dropout seed 0, bn_dropout seed 0)" in caplog.text
     )
-    assert run(cohort[0].cfg, cohort[0].folder, Progress(), since=LONG_AGO) > 0
+    assert run(cohort[0].cfg, cohort[0].folder, Progress(), command=COMMAND) > 0
     assert record_of(cohort[0].folder)["status"] == "complete"
 
 
