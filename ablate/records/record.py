@@ -22,10 +22,7 @@ Config = Mapping[str, Any]  # a part of a configuration, as plain data
 # What run.json holds where a value is not known, by its dotted key: the first is written, each is read as None.
 _IMAGES: dict[str, object] = {"sha256": "", "images": {}}
 _PLACEHOLDERS: dict[str, tuple[object, ...]] = {
-    "model.before.parameters": (0,),
-    "model.before.flops": (0,),
-    "model.after.parameters": (0,),
-    "model.after.flops": (0,),
+    **{f"model.{part}.{number}": (0,) for part in ("before", "after") for number in ("parameters", "flops")},
     "data": ({"name": "unknown", **_IMAGES}, {"name": "the task's", **_IMAGES}),
     "data.name": ("unknown", "the task's"),
     "data.sha256": ("",),
@@ -59,21 +56,23 @@ class Size:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """The model before and after its edits, the layers that they brought in, and the exact rewrites."""
+    """The model before and after its edits, new layers, exact rewrites, and the SHA-256 of files it was made of."""
 
     before: Size = Size()
     after: Size
     layers: Mapping[str, str] = field(default_factory=dict, metadata=WRITTEN)
     rewrites: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFacts:
-    """The data set: its name, its digest, and the number of images in each split."""
+    """The data set: its name, its digest, the number of images in each split, and the mean and deviation by channel."""
 
     name: str | None
     sha256: str | None
     images: Mapping[str, int]
+    normalisation: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

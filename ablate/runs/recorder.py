@@ -266,6 +266,7 @@ def describe_run(cfg: Config, prepared: Prepared | None, overrides: Sequence[str
             name=data.name,
             sha256=data.digest,
             images={name: len(split) for name, split in {"train": data.train, **data.evaluated}.items()},
+            normalisation=data.normalisation,
         ),
         # What paired runs have in common: the report checks that it is.
         pairing=Pairing(

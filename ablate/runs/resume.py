@@ -108,7 +108,8 @@ def inspect_run(cfg: Config, directory: RunDirectory, command: str | None) -> Ea
     record = _read_earlier(cfg, directory)
     stale = []
     if record is not None and record.data is not None:  # else it failed before there was anything that could be stale
-        stale = provenance.stale(record, load_data(cfg.data).digest, cfg.allow)
+        data = load_data(cfg.data)
+        stale = provenance.stale(record, data.digest, cfg.allow, data.normalisation)
     fresh = record is not None and command is not None and record.newest_start.command == command
     return Earlier(record, stale, decide(directory, record, stale, "never" if fresh else cfg.rerun), fresh)
 

@@ -11,11 +11,12 @@ from ablate.config.schema import Config
 from ablate.records.record import RunRecord, Status
 from ablate.records.run_directory import Busy, RunDirectory, RunFailed
 from ablate.runs.other_runs import counting_other_runs
-from ablate.runs.prepare import Prepared, assemble, prepare
+from ablate.runs.prepare import Prepared, assemble, first_images, prepare
 from ablate.runs.recorder import Diverged, Recorder
 from ablate.runs.resume import Action, inspect_run
 from ablate.sweeps.jobs import Job
 from ablate.training.checkpoint import saved_epochs
+from ablate.training.cohort_proof import disproved
 from ablate.training.hardware import configured
 from ablate.training.loop import fit
 
@@ -210,6 +211,9 @@ def _train_together(
                 continue
             recorder = Recorder(cfg, prepared, each.directory, overrides, each.earlier, other_runs, command)
             runs.append(_Run(cfg, prepared, recorder))
+        proved = _proved(runs)
+        company -= {run_id(run.cfg) for run in runs} - {run_id(run.cfg) for run in proved}
+        runs = proved
         if len(company) == 1 < len(wanted):
             return  # what is left of several was not rewritten as a run alone is
         for run in runs:
@@ -229,6 +233,22 @@ def _train_together(
         for run in runs:
             with suppress(Exception):  # what is being saved is saved before the runs' locks go
                 run.recorder.settle()
+
+
+def _proved(runs: list[_Run]) -> list[_Run]:
+    """Returns the runs that compute beside each other what they compute alone; the others are left to train alone."""
+    left = runs
+    while len(left) > 1:
+        cfg = left[0].cfg
+        trainees, images = [run.prepared.trainee for run in left], first_images(left[0].prepared.data, cfg)
+        reasons = disproved(trainees, [run.cfg.seed for run in left], images, cfg.hardware.rewrite)
+        if not any(reasons):
+            return left
+        for run, reason in zip(left, reasons, strict=True):
+            if reason:
+                log.info("%s is trained alone: %s", run.recorder.name, reason)
+        left = [run for run, reason in zip(left, reasons, strict=True) if not reason]
+    return left if len(runs) == 1 else []
 
 
 def _train(runs: list[_Run], on_progress: Callable[[float], object]) -> None:
