@@ -1,12 +1,20 @@
-"""Files that are replaced as a whole (a reader sees the old one or the new one), and that stay in their folder."""
+"""Files that are replaced as a whole (a reader sees the old one or the new one), and that stay in their folder.
+
+And the type of what their JSON and YAML hold.
+"""
 
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
+
+# Plain data, such as a configuration, as YAML and JSON hold it: mappings by text, lists, texts, numbers, truth values
+# and None. The one is made and changed, the other only read.
+Plain: TypeAlias = dict[str, Any]
+PlainMapping: TypeAlias = Mapping[str, Any]
 
 _SUFFIX = ".part"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)

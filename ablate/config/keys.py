@@ -4,14 +4,12 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from omegaconf import MISSING
 
+from ablate.files import Plain
 from ablate.messages import nearest
-
-# A configuration, or a part of one, as YAML and JSON hold it: mappings, lists, texts, numbers, truth values and None.
-Plain: TypeAlias = dict[str, Any]
 
 # What a folder or a file may be called: it becomes part of a path.
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ablate.config.edits import Edit
 from ablate.config.targets import instantiate, locate
+from ablate.files import Plain, PlainMapping
 from ablate.models.surgery import edit_model
 from ablate.records.record import ModelFacts, Size
 from ablate.seeding import LayerStreams, generator, global_stream
@@ -38,7 +39,7 @@ class Variant:
 
 
 def build(
-    base: Mapping[str, Any], edits: Mapping[str, Edit], seed: int, image_shape: tuple[int, ...], classes: int
+    base: PlainMapping, edits: Mapping[str, Edit], seed: int, image_shape: tuple[int, ...], classes: int
 ) -> Variant:
     """Builds a variant and tries it on one batch.
 
@@ -84,7 +85,7 @@ def build(
     return Variant(model, layers, record)
 
 
-def _fitted(base: Mapping[str, Any], image_shape: tuple[int, ...], classes: int) -> dict[str, Any]:
+def _fitted(base: PlainMapping, image_shape: tuple[int, ...], classes: int) -> Plain:
     """Returns the base with those of its unset arguments that follow from the data."""
     target = locate("model.base._target_", base["_target_"])
     known = {"num_classes": classes, "in_channels": image_shape[0], "image_size": image_shape[-1]}
@@ -97,7 +98,7 @@ def _fitted(base: Mapping[str, Any], image_shape: tuple[int, ...], classes: int)
     }
 
 
-def _way_out(base: Mapping[str, Any], classes: int) -> str:
+def _way_out(base: PlainMapping, classes: int) -> str:
     given = base.get("num_classes", classes)
     return "" if given == classes else f"; set model.base.num_classes={classes}"
 

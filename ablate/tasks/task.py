@@ -30,8 +30,9 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from ablate.config.keys import Meaning, Plain, key, told
+from ablate.config.keys import Meaning, key, told
 from ablate.config.schema import StudyConfig
+from ablate.files import Plain
 from ablate.records import provenance
 from ablate.records.epochs import RESERVED, Epoch, summarise, total_times
 from ablate.records.record import ModelFacts, RunRecord, Size, Status, config_of_others, describe_error

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from platformdirs import user_cache_path
 
+from ablate.files import Plain
 from ablate.records import forms, record
 from ablate.records.record import DataFacts, ModelFacts, Provenance, RunRecord
 from ablate.records.run_directory import RunDirectory
@@ -137,9 +138,7 @@ def _pack(run: RunRecord, kept: set[str], connection: sqlite3.Connection) -> tup
 
 
 def _load(connection: sqlite3.Connection) -> Iterator[tuple[RunRecord, Epochs]]:
-    parts: dict[str, Any] = {
-        digest: json.loads(content) for digest, content in _all(connection, "digest, content FROM parts")
-    }
+    parts: Plain = {digest: json.loads(content) for digest, content in _all(connection, "digest, content FROM parts")}
     of_columns: dict[str, tuple[str, ...]] = {}
     of_digests: dict[tuple[str, ...], Any] = {}
 
