@@ -4,6 +4,7 @@ And the type of what their JSON and YAML hold.
 """
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,9 @@ from typing import IO, Any, TypeAlias
 Plain: TypeAlias = dict[str, Any]
 PlainMapping: TypeAlias = Mapping[str, Any]
 
+# What the folder of a study or a variant may be called, wherever its name comes from. It is a part of paths, and of the
+# names of temporary files beside it, which file systems limit to 255 bytes.
+FOLDER_NAME = re.compile(r"(?!\.+$)[\w.+-]{1,100}")
 _SUFFIX = ".part"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 

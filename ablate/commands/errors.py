@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 
-from ablate.messages import install_hint, nearest, redact
+from ablate.messages import install_hint, nearest, say
 from ablate.records.run_directory import RunFailed
 from ablate.sweeps.sigterm import EXIT_CODE, Terminated
 
@@ -51,7 +51,7 @@ def exit_code(command: Callable[[list[str]], int], arguments: list[str]) -> int:
         message = explain(error, arguments)
         if os.environ.get("HYDRA_FULL_ERROR") == "1" or message is None:
             raise
-        print(redact(message), file=sys.stderr)
+        say(message, file=sys.stderr)
         full = isinstance(error, OSError) and error.errno in _FULL
         return FAILED if full or isinstance(error, RunFailed) else REFUSED
 

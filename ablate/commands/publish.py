@@ -12,6 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from ablate.config.compose import compose
 from ablate.config.targets import check_targets, instantiate
+from ablate.messages import say
 from ablate.records.study_directory import StudyDirectory
 from ablate.trackers.base import check_loggers
 
@@ -69,5 +70,5 @@ def main(arguments: Sequence[str]) -> int:
     kept = publish(options.study, options.overrides, options.config_dir)
     if not kept:
         raise ValueError(f"{options.study}: none of the loggers stores reports")
-    print(f"The report was sent to {' and '.join(kept)}.")
+    say(f"The report was sent to {' and '.join(kept)}.")
     return 0

@@ -15,13 +15,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.config.compose import register, to_config
-from ablate.config.hydra_node import check_hydra
+from ablate.config.hydra_node import check_hydra, worst_value
 from ablate.config.options import config_dir
 from ablate.config.schema import Config
 from ablate.files import atomic_write
-from ablate.messages import redact
+from ablate.messages import redact, say
 from ablate.records.run_directory import Busy, RunFailed
-from ablate.sweeps.preflight import Refused, failures, say_what_next
+from ablate.sweeps.preflight import Refused, failures, say_what_next, searched
 from ablate.sweeps.session import session
 from ablate.sweeps.sigterm import Terminated, terminable
 
@@ -52,6 +52,11 @@ def train(composed: DictConfig) -> float:
             logs = OmegaConf.to_container(hydra_config.job_logging, resolve=True)
             session.deferred.append(partial(_run_deferred, cfg, folder, overrides, logs))
             return math.nan
+        except RunFailed as error:
+            if not error.diverged or (worst := worst_value(hydra_config)) is None:
+                raise
+            log.info("A bad trial; the search goes on.")
+            return worst
 
 
 def _without_passwords(file: Path) -> None:
@@ -90,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
         raise refused.error from refused.error.__cause__
     except (KeyboardInterrupt, Terminated) as error:
         word = "Interrupted" if isinstance(error, KeyboardInterrupt) else "Terminated"
-        print(f"{word}. The same command again resumes where this one stopped.", file=sys.stderr)
+        say(f"{word}. The same command again resumes where this one stopped.", file=sys.stderr)
         raise
     finally:
         session.progress.end_sweep()
@@ -100,10 +105,11 @@ def main(arguments: Sequence[str]) -> int:
             os.environ["HYDRA_FULL_ERROR"] = full_error
     if session.folder is not None:
         say_what_next(session.folder)
-        table = failures(session.jobs)
+        folders = [job.folder for job in session.jobs if job.folder is not None]
+        table = failures(folders or searched(Path(session.folder), session.started))
         failed = [table] if table else failed
     if failed:
-        print(redact("\n".join(failed)), file=sys.stderr)
+        say("\n".join(failed), file=sys.stderr)
     return 1 if failed else 0
 
 

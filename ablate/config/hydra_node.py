@@ -5,6 +5,7 @@ that Hydra makes, commands, folders, and files to log to. What they say there co
 the rest is for ablate's own files and for the command line.
 """
 
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -97,6 +98,23 @@ def check_job(master: DictConfig, job: DictConfig) -> None:
         before, now = (_plain(OmegaConf.select(cfg, key)) for cfg in (master, job))
         if before != now:
             raise ValueError(f"{key}: a job of a sweep cannot change it to {now!r}; set it for the whole command")
+
+
+def worst_value(hydra_config: DictConfig) -> float | None:
+    """Returns what a search is told of a trial that diverged, the worst there is; None where nothing is searched.
+
+    NaN would not do: Optuna's sweeper ends at the first trial without a value.
+
+    Args:
+        hydra_config: Hydra's own node, as a job has it.
+    """
+    if hydra_config.mode != RunMode.MULTIRUN:
+        return None
+    direction = OmegaConf.select(hydra_config, "sweeper.direction")
+    maximize = OmegaConf.select(hydra_config, "sweeper.optim.maximize")  # as Nevergrad's sweeper says it
+    if maximize is None and direction is not None:
+        maximize = {"maximize": True, "minimize": False}.get(getattr(direction, "name", str(direction)))
+    return None if maximize is None else -math.inf if maximize else math.inf
 
 
 def _composed(config_path: str | None, folder: str | None, name: str | None, overrides: Sequence[str]) -> DictConfig:

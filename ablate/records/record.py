@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ablate.files import Plain, PlainMapping
+from ablate.files import FOLDER_NAME
 from ablate.records import forms
 from ablate.records.epochs import TIMES, Result
 from ablate.records.forms import WRITTEN
 
 RECORD_FILE, FORMAT = "run.json", 1
-Config = PlainMapping  # a part of a configuration, as plain data
-_NAME = re.compile(r"[\w.+-]{1,100}")  # of a variant
-
+Config = Mapping[str, Any]  # a part of a configuration, as plain data
 # What run.json holds where a value is not known, by its dotted key: the first is written, each is read as None.
 _IMAGES: dict[str, object] = {"sha256": "", "images": {}}
 _PLACEHOLDERS: dict[str, tuple[object, ...]] = {
@@ -205,6 +203,7 @@ class RunRecord:
         final_weights: Digests by layer, of a complete run.
         error: What ended a run that is not complete.
         ended: When it ended last.
+        epochs_done: Of a run that stopped before its planned epochs and is complete, how many it had.
         stale: What had changed when its command was last repeated, in words.
     """
 
@@ -231,6 +230,7 @@ class RunRecord:
     final_weights: Mapping[str, str] | None = None
     error: Failure | None = None
     ended: str | None = None
+    epochs_done: int | None = None
     stale: tuple[str, ...] = ()
 
     @property
@@ -250,8 +250,13 @@ class RunRecord:
 
     @property
     def planned_epochs(self) -> int:
-        """The epochs of the whole run."""
+        """The epochs that the run was to have."""
         return int(self.config["train"]["epochs"])
+
+    @property
+    def epochs(self) -> int:
+        """The epochs of the whole run: those that were planned, or fewer if it stopped early."""
+        return self.planned_epochs if self.epochs_done is None else self.epochs_done
 
     @property
     def precision(self) -> str:
@@ -378,8 +383,12 @@ class _Config:
 
 def _check(record: RunRecord) -> None:
     """Raises ValueError where the values of a record, each of the right kind, do not go together."""
-    if not _NAME.fullmatch(record.variant):
+    if not FOLDER_NAME.fullmatch(record.variant):
         raise ValueError(f"has no usable variant: {record.variant!r} is not a name")
+    if record.epochs_done is not None and (
+        record.task is None or not record.is_complete or not 0 < record.epochs_done < record.planned_epochs
+    ):
+        raise ValueError("has no usable epochs_done: only a complete run of a task stops before its planned epochs")
     if not record.is_complete:
         return
     needed: dict[str, float] = {f"times.{name}": record.times.get(name, math.nan) for name in (*TIMES, "total_seconds")}

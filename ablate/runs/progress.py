@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ablate.messages import redact
+from ablate.messages import printable, redact
 
 EPOCH_LOGGER = "ablate.epochs"  # a line an epoch; on a terminal the bar shows it instead
 
@@ -32,7 +32,7 @@ class ConsoleHandler(logging.Handler):
         record = copy.copy(record)
         record.exc_info = record.exc_text = None
         with suppress(OSError):  # a terminal that is gone, or a reader such as `head`, stops no run
-            tqdm.write(redact(self.format(record)), file=sys.stdout)
+            tqdm.write(printable(redact(self.format(record))), file=sys.stdout)
             sys.stdout.flush()  # a sweep may wait for long after a line, and its reader be a file or a pipe
 
 

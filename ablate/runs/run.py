@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from ablate.config.schema import Config
-from ablate.records.record import Failure, RunRecord
+from ablate.records.record import Failure, RunRecord, Status
 from ablate.records.run_directory import RunDirectory, RunFailed
 from ablate.runs.other_runs import counting_other_runs
 from ablate.runs.prepare import Prepared, assemble, prepare
@@ -78,7 +78,7 @@ def _left(name: str, folder: Path, record: RunRecord, fresh: bool) -> RunFailed:
     if fresh:  # this run's log has not seen the cohort's errors
         log.error("%s %s in a cohort\n%s", name, record.status, error.traceback)
         why = error.message
-    return RunFailed(f"{name} {record.status}: {why}\nIt is in {shown(folder)}")
+    return RunFailed(f"{name} {record.status}: {why}\nIt is in {shown(folder)}", record.status is Status.DIVERGED)
 
 
 def _tell_complete(name: str, directory: RunDirectory, record: RunRecord, earlier: Earlier) -> None:
@@ -120,7 +120,8 @@ def _train_recorded(
                 raise
             name, log_file = recorder.name, shown(directory.log_file)
             log.error("%s failed: %s: %s", name, type(error).__name__, error, exc_info=error)
-            raise RunFailed(f"{name} failed: {_explain(error)}\nIts log is {log_file}") from error
+            why = f"{name} failed: {_explain(error)}\nIts log is {log_file}"
+            raise RunFailed(why, isinstance(error, Diverged)) from error
         return recorder.record
 
 

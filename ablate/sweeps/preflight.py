@@ -12,9 +12,10 @@ from omegaconf import DictConfig
 
 from ablate.config.plain import plain
 from ablate.files import refuse_links
-from ablate.messages import aligned
+from ablate.messages import aligned, say
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import Store
+from ablate.records.study_directory import StudyDirectory
 from ablate.sweeps.jobs import Job, single, swept
 from ablate.sweeps.session import session
 
@@ -51,7 +52,7 @@ class Preflight(Callback):
 def say_what_next(study_folder: str) -> None:
     """Prints where the runs are, and the command for the report."""
     with suppress(OSError):  # a reader that is gone
-        print(f"The runs are in {study_folder}. For tables and plots, type: ablate report {study_folder}")
+        say(f"The runs are in {study_folder}. For tables and plots, type: ablate report {study_folder}")
 
 
 def _checked(compose: Callable[[], list[Job]]) -> list[Job]:
@@ -84,15 +85,29 @@ def check(jobs: Iterable[Job]) -> None:
             fitting.add(but_seed)
 
 
-def failures(jobs: Sequence[Job]) -> str:
-    """Returns a table of the jobs whose runs did not end well, and what to do; empty if there are none."""
+def searched(study: Path, since: str) -> list[Path]:
+    """Returns the folders of the runs of a study that were started since: what a sweeper has asked for that searches.
+
+    Args:
+        study: The study's folder.
+        since: In ISO 8601 and UTC.
+    """
+    started = []
+    for directory in StudyDirectory(study).runs():
+        with suppress(ValueError):
+            record = directory.read_record()
+            if record is not None and (record.newest_start.started or "") >= since:
+                started.append(directory.folder)
+    return started
+
+
+def failures(folders: Sequence[Path]) -> str:
+    """Returns a table of the runs that did not end well, by their folders, and what to do; empty if there are none."""
     rows = []
-    for job in jobs:
-        if job.folder is None:
-            continue
+    for folder in folders:
         status, epoch, cause = "not started", "–", ""
         try:
-            record = RunDirectory(job.folder).read_record()
+            record = RunDirectory(folder).read_record()
         except ValueError as error:
             record, status, cause = None, "unreadable", str(error)
         if record is not None:
@@ -100,13 +115,13 @@ def failures(jobs: Sequence[Job]) -> str:
             if record.error is not None and record.error.epoch is not None:
                 epoch = str(record.error.epoch)
         if record is None or not record.is_complete:
-            rows.append((str(job.folder), status, epoch, cause))
+            rows.append((str(folder), status, epoch, cause))
     if not rows:
         return ""
     table = [("run", "status", "epoch", "cause"), *rows]
     return "\n".join(
         [
-            f"{len(rows)} of {len(jobs)} runs did not end well:",
+            f"{len(rows)} of {len(folders)} runs did not end well:",
             aligned(table),
             "The train.log in each folder says more. The same command again tries them again, and skips the others.",
         ]

@@ -1,12 +1,13 @@
 """A run of a user's own task: its random streams and its epochs."""
 
+import io
 import logging
 from typing import Any
 
 from omegaconf import DictConfig
 
 from ablate.files import atomic_write
-from ablate.records.epochs import Epoch
+from ablate.records.epochs import TIMES, Epoch
 from ablate.records.record import DataFacts, Size
 from ablate.records.run_directory import RunDirectory
 
@@ -28,7 +29,7 @@ class Run:
         self.state = self._restore() if self.rows else None
         if self.state is None:
             self.rows = []  # without its state, it restarts
-        self._kept: Any = None
+        self._kept: bytes | None = None
         self.planned: int | None = None
         self.data: DataFacts | None = None
         self.size = Size()
@@ -52,8 +53,27 @@ class Run:
         return range(len(self.rows), number)
 
     def keep(self, state: Any) -> None:
-        """Keeps what the task needs to go on after this epoch: tensors, numbers, texts, lists and dicts of them."""
-        self._kept = state
+        """Keeps what the task needs to go on after this epoch, as it is now.
+
+        Args:
+            state: Tensors, numbers, texts, and lists and dicts of them.
+
+        Raises:
+            ValueError: It holds something else, which no later start could read.
+        """
+        import torch
+
+        content = io.BytesIO()
+        try:
+            torch.save({"epochs": len(self.rows) + 1, "state": state}, content)
+            content.seek(0)
+            torch.load(content, map_location="cpu", weights_only=True)
+        except Exception as error:  # pickle raises many kinds
+            raise ValueError(
+                "run.keep: what it is given could not be given back to a resumed run: keep tensors, numbers, texts, "
+                f"and lists and dicts of them ({str(error).splitlines()[0]})"
+            ) from error
+        self._kept = content.getvalue()
 
     def describe(self, *, data: str = "", data_digest: str = "", parameters: int = 0, flops: int = 0) -> None:
         """Notes what the report shows of the data and of the model's size, and checks between runs.
@@ -70,12 +90,18 @@ class Run:
 
     def end_epoch(self, row: Epoch) -> None:
         """Writes an epoch that has ended."""
-        import torch
-
         self.rows = [*self.rows, row]
         if self._kept is not None:
             with atomic_write(self._directory.checkpoint_file, "wb") as file:
-                torch.save({"epochs": len(self.rows), "state": self._kept}, file)
+                file.write(self._kept)
+            self._kept = None
+        self._directory.write_epochs(self.rows)
+
+    def add(self, row: Epoch) -> None:
+        """Adds to the last epoch what was measured after it, such as a test of the finished model."""
+        last = self.rows[-1]
+        times = {name: last[name] + row[name] for name in TIMES}
+        self.rows = [*self.rows[:-1], {**last, **row, **times, "epoch": last["epoch"]}]
         self._directory.write_epochs(self.rows)
 
     def _restore(self) -> Any:

@@ -15,13 +15,12 @@ task's.
 import functools
 import hashlib
 import inspect
-import json
 import logging
 import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,14 +29,14 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from ablate.config.keys import Meaning, key, told
-from ablate.config.schema import StudyConfig
-from ablate.files import Plain
+from ablate.config.hydra_node import worst_value
+from ablate.files import FOLDER_NAME
 from ablate.records import provenance
-from ablate.records.epochs import RESERVED, Epoch, summarise, total_times
+from ablate.records.epochs import RESERVED, Epoch, field_name, summarise, total_times
 from ablate.records.record import ModelFacts, RunRecord, Size, Status, config_of_others, describe_error
 from ablate.records.run_directory import RunDirectory
 from ablate.tasks.run import Run
+from ablate.tasks.settings import identity, settings, study
 
 log = logging.getLogger(__name__)
 
@@ -45,18 +44,8 @@ Row = Mapping[str, float]
 Task = Callable[[DictConfig, Run], Iterator[Row]]
 
 
-@dataclass
-class TaskConfig:
-    """What ablate reads of a task's configuration; all else is the task's own, and alters its results."""
-
-    variant: str = key("what tables call it", alters=False)
-    seed: int = key(repeats=True)
-    study: StudyConfig = key(alters=False)
-    rerun: str = key("has no meaning for a task", "failed", alters=False)
-    hydra: Plain = key("Hydra's own", make=dict, alters=False)
-
-
-_NO_RESULT = tuple(item.name for item in fields(TaskConfig) if not Meaning(**told(item)).alters)
+class _Diverged(ValueError):
+    """The study's metric is no longer a finite number."""
 
 
 def task(function: Task) -> Callable[[DictConfig], float]:
@@ -77,7 +66,13 @@ def task(function: Task) -> Callable[[DictConfig], float]:
         # What option was chosen of a group, the variant's name is to tell.
         groups = set(hydra_config.runtime.choices)
         typed = [text for text in hydra_config.overrides.task if text.lstrip("+~").partition("=")[0] not in groups]
-        return _train(function, cfg, folder, typed)
+        try:
+            return _train(function, cfg, folder, typed)
+        except _Diverged as error:
+            if (worst := worst_value(hydra_config)) is None:
+                raise
+            log.error("%s seed %s diverged: %s; the search goes on", cfg.variant, cfg.seed, error)
+            return worst
 
     return job
 
@@ -86,11 +81,14 @@ def _train(function: Task, cfg: DictConfig, folder: Path, overrides: list[str]) 
     for needed in ("variant", "seed", "study.name"):
         if OmegaConf.select(cfg, needed) is None:
             raise ValueError(f"{needed} is not set: a task's configuration has variant, seed and study.name")
+    for name in ("variant", "study.name"):
+        if not FOLDER_NAME.fullmatch(str(OmegaConf.select(cfg, name))):
+            raise ValueError(f"{name}: names a folder, so use at most 100 letters, digits, '_', '-', '.' and '+'")
     directory = RunDirectory(folder)
     name = f"{cfg.variant} seed {cfg.seed}"
     with directory.lock(lambda: log.info("%s is being run by another process; waiting for it", name)):
         earlier = _earlier(directory, identity(cfg))
-        metric = str(OmegaConf.select(cfg, "study.metric", default="test_accuracy"))
+        metric = _metric(str(OmegaConf.select(cfg, "study.metric", default="test_accuracy")))
         if earlier is not None and earlier.is_complete:
             log.info("%s is complete already: %s", name, folder)
             return earlier.value(metric)
@@ -101,6 +99,7 @@ def _train(function: Task, cfg: DictConfig, folder: Path, overrides: list[str]) 
             _epochs(function(cfg, run), run, name, metric)
         except BaseException as error:
             status = Status.FAILED if isinstance(error, Exception) else Status.INTERRUPTED
+            status = Status.DIVERGED if isinstance(error, _Diverged) else status
             failure = describe_error(error, len(run.rows) + 1)
             directory.write_record(replace(record, status=status, error=failure, ended=_now()))
             raise
@@ -109,6 +108,7 @@ def _train(function: Task, cfg: DictConfig, folder: Path, overrides: list[str]) 
             status=Status.COMPLETE,
             results=summarise(run.rows),
             times=total_times(run.rows),
+            epochs_done=len(run.rows) if run.planned is not None and len(run.rows) < run.planned else None,
             ended=_now(),
         )
         directory.write_record(record)
@@ -124,26 +124,46 @@ def _epochs(rows: Iterator[Row], run: Run, name: str, metric: str) -> None:
         except StopIteration:
             break
         seconds = time.perf_counter() - start
-        if metric not in values:
-            raise ValueError(f"study.metric={metric}: the task yields {', '.join(values)}, and not that")
-        for column in values:
-            if column in RESERVED:
-                raise ValueError(f"the task yields {column}, which is a column of ablate's own; call it something else")
-        row: Epoch = {"epoch": len(run.rows) + 1, **{str(key): float(value) for key, value in values.items()}}
+        measured = _measured(values)
+        row: Epoch = {"epoch": len(run.rows) + 1, **measured}
         row |= {"train_seconds": seconds, "eval_seconds": 0.0, "data_seconds": 0.0}
-        run.end_epoch(row)
-        if not math.isfinite(row[metric]):
-            raise ValueError(f"{metric} is {row[metric]} after epoch {len(run.rows)}")
-        shown = ", ".join(f"{key} {float(value):.4g}" for key, value in values.items())
+        if run.rows and not measured.keys() & run.rows[-1].keys():  # of the epoch that has ended, such as a last test
+            run.add(row)
+        elif metric not in measured:
+            raise ValueError(f"study.metric={metric}: the task yields {', '.join(values)}, and not that")
+        elif len(run.rows) == run.planned:
+            raise ValueError(f"the task yields {metric} again after its {run.planned} epochs; give it another name")
+        else:
+            run.end_epoch(row)
+        if not math.isfinite(run.rows[-1][metric]):
+            raise _Diverged(f"{metric} is {run.rows[-1][metric]} after epoch {len(run.rows)}")
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
         log.info("%s epoch %d%s: %s", name, len(run.rows), f" of {run.planned}" if run.planned else "", shown)
     if not run.rows:
         raise ValueError("the task yielded nothing: it yields the metrics of each epoch")
 
 
-def identity(cfg: DictConfig) -> str:
-    """Returns a hash of all that determines a task's result: the configuration but for the study and names."""
-    plain: Any = OmegaConf.to_container(OmegaConf.create({k: cfg[k] for k in cfg if k not in _NO_RESULT}), resolve=True)
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
+def _measured(values: Row) -> dict[str, float]:
+    """Returns what a task yields by the names that tables have for it."""
+    named = {str(name): field_name(str(name)) for name in values}
+    for given, name in named.items():
+        if name in RESERVED:
+            raise ValueError(f"the task yields {given}, which is a column of ablate's own; call it something else")
+        if list(named.values()).count(name) > 1:
+            raise ValueError(f"the task yields {given} and another metric that would be called {name} too; rename one")
+    return {named[str(name)]: float(value) for name, value in values.items()}
+
+
+def _renamed(claim: Any) -> Any:
+    """Returns a claim with its metric as tables call it."""
+    named = isinstance(claim, dict) and isinstance(claim.get("metric"), str)
+    return {**claim, "metric": _metric(claim["metric"])} if named else claim
+
+
+def _metric(text: str) -> str:
+    """Returns what tables call a metric; what follows a dot is the statistic over its epochs."""
+    name, dot, statistic = text.partition(".")
+    return field_name(name) + dot + statistic
 
 
 def _earlier(directory: RunDirectory, run_id: str) -> RunRecord | None:
@@ -162,7 +182,9 @@ def _earlier(directory: RunDirectory, run_id: str) -> RunRecord | None:
 
 def _describe(function: Task, cfg: DictConfig, overrides: list[str], run: Run, earlier: RunRecord | None) -> RunRecord:
     """Returns the record of a task's run at its start."""
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    about = {"metric": "test_accuracy", "claims": [], **study(cfg)}
+    about["metric"] = _metric(str(about["metric"]))
+    about["claims"] = [_renamed(claim) for claim in about["claims"] or []]
     module = inspect.getmodule(inspect.unwrap(function))
     file = Path(getattr(module, "__file__", None) or sys.argv[0])
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else "unknown"
@@ -179,8 +201,8 @@ def _describe(function: Task, cfg: DictConfig, overrides: list[str], run: Run, e
         config=config_of_others(
             str(cfg.variant),
             int(cfg.seed),
-            study={"metric": "test_accuracy", "claims": [], **plain["study"]},
-            settings={key: value for key, value in plain.items() if key not in (*_NO_RESULT, "seed")},
+            study=about,
+            settings=settings(cfg),
             precision="of the task",
         ),
         # Labels are made of these: the settings are the task's own.

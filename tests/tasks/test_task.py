@@ -1,13 +1,16 @@
 """The examples of tasks, as a user would run them, and what goes wrong with a task."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from reading_runs import record_of
 from warm import Server
 
@@ -97,10 +100,10 @@ CONFIG = "defaults: [ablate_task, _self_]\nvariant: a\nseed: 3\nlr: 1\nstudy: {n
 
 @pytest.fixture
 def task(warm: Server, tmp_path: Path) -> Call:
-    def call(body: str, *overrides: str, config: str = CONFIG) -> "subprocess.CompletedProcess[str]":
+    def call(body: str, *overrides: str, config: str = CONFIG, before: str = "") -> "subprocess.CompletedProcess[str]":
         (tmp_path / "conf").mkdir(exist_ok=True)
         (tmp_path / "conf" / "config.yaml").write_text(config, encoding="utf-8")
-        (tmp_path / "train.py").write_text(TASK.format(body=body), encoding="utf-8")
+        (tmp_path / "train.py").write_text(before + TASK.format(body=body), encoding="utf-8")
         return warm.run("train.py", *overrides, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
     return call
@@ -126,6 +129,11 @@ def test_settings_are_variants_of_one_name(task: Call, tmp_path: Path) -> None:
         ("yield {'f1': 1.0}", CONFIG, "study.metric=test_accuracy: the task yields f1, and not that"),
         ("yield from ()", CONFIG, "the task yielded nothing: it yields the metrics of each epoch"),
         ("yield {'test_accuracy': float('nan')}", CONFIG, "test_accuracy is nan after epoch 1"),
+        ("yield {'test_accuracy': 0.5, 'seed': 3}", CONFIG, "the task yields seed, which is a column of ablate's"),
+        ("yield {'test_accuracy': 0.5, 'a/b': 1, 'a.b': 2}", CONFIG, "another metric that would be called a_b too"),
+        ("for _ in run.epochs(1):\n        yield {'test_accuracy': 0.5}\n    yield {'test_accuracy': 1}", CONFIG,
+         "yields test_accuracy again after its 1 epochs"),
+        ("run.keep({'f': print})\n    yield {'test_accuracy': 0.5}", CONFIG, "run.keep: what it is given could not be"),
         ("raise OSError('disk')\n    yield {}", CONFIG, "OSError: disk"),
         ("yield {'test_accuracy': 1}", CONFIG.replace("seed: 3\n", "seed: null\n"), "seed is not set: a task"),
     ],
@@ -133,4 +141,139 @@ def test_settings_are_variants_of_one_name(task: Call, tmp_path: Path) -> None:
 def test_what_goes_wrong_is_said_and_recorded(body: str, config: str, message: str, task: Call, tmp_path: Path) -> None:
     done = task(body, config=config)
     assert done.returncode == 1 and message in done.stderr
-    assert all(record_of(folder)["status"] == "failed" for folder in runs(tmp_path))
+    expected = "diverged" if "nan" in body else "failed"
+    assert all(record_of(folder)["status"] == expected for folder in runs(tmp_path))
+
+
+def report(study: Path) -> tuple[str, dict[str, Any]]:
+    run_command(["report", str(study)])
+    folder = study / "report"
+    return (folder / "report.md").read_text(encoding="utf-8"), json.loads((folder / "results.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "loop",
+    ["for epoch in run.epochs(10):", "for epoch in range(10):"],
+    ids=["planned", "not planned"],
+)
+def test_runs_that_stop_early_are_complete_runs_of_one_variant(loop: str, task: Call, tmp_path: Path) -> None:
+    body = f"{loop}\n        yield {{'test_accuracy': 0.1 * (epoch + 1) + 0.01 * cfg.lr}}\n"
+    body += "        if epoch == cfg.seed:\n            break"
+    done = task(body, "-m", "variant=a,b", "seed=1,2,3,9")
+    assert done.returncode == 0, done.stderr
+    study = tmp_path / "outputs" / "mine"
+    found, _ = load_runs(study)
+    assert sorted(found["variant"]) == ["a"] * 4 + ["b"] * 4
+    for folder in runs(study):
+        record = record_of(folder)
+        rows = RunDirectory(folder).read_epochs()
+        assert len(rows) == record["seed"] + 1
+        assert record["results"]["test_accuracy"]["final"] == rows[-1]["test_accuracy"]
+        if "run.epochs" in loop:
+            assert record["config"]["train"]["epochs"] == 10
+            assert record.get("epochs_done") == (None if len(rows) == 10 else len(rows))
+    text, _ = report(study)
+    assert "2, 3, 4 and 10 epochs each, and each counts after its own last epoch." in text
+    assert ("6 runs stopped before the planned epochs, such as a/seed1-" in text) == ("run.epochs" in loop)
+    again = task(body, "-m", "variant=a,b", "seed=1,2,3,9")
+    assert (again.stdout + again.stderr).count("is complete already") == 8
+
+
+def test_metrics_have_names_that_tables_can_have(task: Call, tmp_path: Path) -> None:
+    """A metric with a slash, and a test of the finished model after the last epoch."""
+    body = """for epoch in run.epochs(2):
+        yield {'val/acc': 0.1 * (epoch + 1) + 0.2 * (cfg.variant == 'b')}
+    yield {'test/acc': 0.7}"""
+    config = CONFIG.replace("baseline: a", "baseline: a, metric: val/acc, claims: "
+                            "[{id: c, statement: b is better., metric: val/acc, expect: b > a}]")  # fmt: skip
+    done = task(body, "-m", "variant=a,b", "seed=1,2", config=config)
+    assert done.returncode == 0, done.stderr
+    study = tmp_path / "outputs" / "mine"
+    first, *_ = runs(study)
+    rows = RunDirectory(first).read_epochs()
+    assert [row["val_acc"] for row in rows] == [0.1, 0.2]
+    assert math.isnan(rows[0]["test_acc"]) and rows[1]["test_acc"] == 0.7
+    found, _ = load_runs(study)
+    assert list(found["test_acc"]) == [0.7] * 4 and set(found["val_acc"]) == {0.2, 0.4}
+    _, results = report(study)
+    assert [claim["metric"] for claim in results["claims"]] == ["val_acc"]
+
+
+SETTINGS = (
+    CONFIG
+    + """
+out: {folder: "${hydra:runtime.output_dir}", files: "${out.folder}/files"}
+tags: ["${variant}", "${study.name}"]
+data:
+  path: ???
+  also: "${data.path}"
+"""
+)
+TYPED = """
+import enum, pathlib
+from dataclasses import dataclass
+from hydra.core.config_store import ConfigStore
+
+class Colour(enum.Enum):
+    RED = 1
+    BLUE = 2
+
+@dataclass
+class Typed:
+    colour: Colour = Colour.RED
+    folder: pathlib.Path = pathlib.Path("a/b")
+
+ConfigStore.instance().store(name="typed", group="typed", node=Typed)
+"""
+
+
+def test_a_configuration_holds_what_hydra_allows(task: Call, tmp_path: Path) -> None:
+    config = SETTINGS.replace("[ablate_task, _self_]", "[ablate_task, {typed: typed}, _self_]")
+    body = "yield {'test_accuracy': 0.1 * cfg.typed.colour.value}"
+    sweep = ("-m", "typed.colour=RED,BLUE", "seed=0,1")
+    done = task(body, *sweep, config=config, before=TYPED)
+    assert done.returncode == 0, done.stderr
+    folders = runs(tmp_path)
+    found, _ = load_runs(tmp_path / "outputs" / "mine")
+    assert sorted(found["variant"]) == ["a (colour=BLUE)"] * 2 + ["a (colour=RED)"] * 2
+    settings = record_of(folders[0])["config"]["settings"]
+    assert settings == {
+        "lr": 1,
+        "out": {"folder": "${hydra:runtime.output_dir}", "files": "${out.folder}/files"},
+        "tags": ["a", "mine"],
+        "data": {"path": "???", "also": "${data.path}"},
+        "typed": {"colour": settings["typed"]["colour"], "folder": "a/b"},
+    }
+    again = task(body, *sweep, config=config, before=TYPED)
+    assert (again.stdout + again.stderr).count("is complete already") == 4
+    with_data = task(body, "data.path=x", config=config, before=TYPED)
+    assert with_data.returncode == 0 and len(runs(tmp_path)) == 5  # a run of its own
+
+
+def test_what_a_later_epoch_does_not_keep_is_trained_again(task: Call, tmp_path: Path) -> None:
+    body = """for epoch in run.epochs(4):
+        if run.state is None and epoch == 3:
+            raise KeyboardInterrupt
+        if epoch == 1:
+            run.keep(epoch)
+        yield {'test_accuracy': 0.1 * epoch, 'from': -1 if run.state is None else run.state}"""
+    assert task(body).returncode != 0
+    assert task(body).returncode == 0
+    (folder,) = runs(tmp_path)
+    assert [row["from"] for row in RunDirectory(folder).read_epochs()] == [-1, -1, 1, 1]
+
+
+def test_a_trial_that_diverges_is_a_bad_one(task: Call, tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    sweeper = ("-m", "hydra/sweeper=optuna", "hydra.sweeper.direction=maximize", "hydra.sweeper.n_trials=6",
+               "hydra.sweeper.n_jobs=1", "hydra.sweeper.sampler.seed=1", "lr=interval(0.0, 1.0)")  # fmt: skip
+    body = "yield {'test_accuracy': float('nan') if cfg.lr > 0.3 else cfg.lr}"
+    for _ in range(2):  # repeated, it ends the same
+        done = task(body, *sweeper)
+        assert done.returncode == 0, done.stderr
+        records = [record_of(folder) for folder in runs(tmp_path)]
+        good = [record["results"]["test_accuracy"]["final"] for record in records if record["status"] == "complete"]
+        assert len(records) == 6 and 0 < len(good) < 6
+        assert all((record["status"] == "diverged") == (record["config"]["settings"]["lr"] > 0.3) for record in records)
+        best = yaml.safe_load((tmp_path / "outputs" / "mine" / "optimization_results.yaml").read_text())
+        assert best["best_value"] == max(good)

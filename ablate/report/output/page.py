@@ -76,7 +76,13 @@ def _lead(analysis: Analysis) -> Iterator[Block]:
     )
     if epochs := sorted(study.lengths()):
         text += f"; {words.numbers(epochs)} {'epoch' if epochs == [1] else 'epochs'} each"
-    text += "."
+    text += "." if len(epochs) < 2 else ", and each counts after its own last epoch."
+    if early := [run for run, record in study.records.items() if record.epochs_done is not None]:
+        first = study.records[early[0]]
+        text += (
+            f" {words.count(len(early), 'run')} stopped before the planned epochs, such as {early[0]} after "
+            f"{first.epochs} of {first.planned_epochs}."
+        )
     left_out = len(study.unfinished) + len(study.broken)
     if left_out:
         text += f" Left out, and named below: {words.count(left_out, 'run')}."

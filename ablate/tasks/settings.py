@@ -1,0 +1,87 @@
+"""A task's configuration as plain data: what of it makes a run, and what a record says of it."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError, InterpolationToMissingValueError, MissingMandatoryValue
+
+from ablate.config.keys import Meaning, Plain, key, told
+from ablate.config.schema import StudyConfig
+
+_LEFT_OUT = object()
+
+
+@dataclass
+class TaskConfig:
+    """What ablate reads of a task's configuration; all else is the task's own, and alters its results."""
+
+    variant: str = key("what tables call it", alters=False)
+    seed: int = key(repeats=True)
+    study: StudyConfig = key(alters=False)
+    rerun: str = key("has no meaning for a task", "failed", alters=False)
+    hydra: Plain = key("Hydra's own", make=dict, alters=False)
+
+
+_NO_RESULT = tuple(item.name for item in fields(TaskConfig) if not Meaning(**told(item)).alters)
+
+
+def identity(cfg: DictConfig) -> str:
+    """Returns a hash of all that determines a task's result: the configuration but for the study and names.
+
+    Keys that are not set stay out, and those that Hydra sets: `${hydra:runtime.output_dir}` is made of the identity.
+    """
+    text = json.dumps(_part(cfg, lambda name: name not in _NO_RESULT, raw=False), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def settings(cfg: DictConfig) -> Plain:
+    """Returns what a record says of a task's own keys; of those that are no part of the identity, as they are written.
+
+    So `???` says that a key was not set.
+    """
+    return _part(cfg, lambda name: name not in (*_NO_RESULT, "seed"), raw=True)
+
+
+def study(cfg: DictConfig) -> Plain:
+    """Returns the study as plain data."""
+    return dict(_part(cfg, lambda name: name == "study", raw=True)["study"])
+
+
+def _part(cfg: DictConfig, wanted: Callable[[object], bool], raw: bool) -> Plain:
+    hydra_config = HydraConfig.instance()
+    known, hydra_config.cfg = hydra_config.cfg, None  # the same while Hydra composes as in the job
+    try:
+        return _values(cfg, filter(wanted, cfg), raw)
+    finally:
+        hydra_config.cfg = known
+
+
+def _values(node: DictConfig, names: Iterable[Any], raw: bool) -> Plain:
+    values = {name.name if isinstance(name, Enum) else name: _value(node, name, raw) for name in names}
+    return {name: value for name, value in values.items() if value is not _LEFT_OUT}
+
+
+def _value(parent: DictConfig | ListConfig, name: Any, raw: bool) -> Any:
+    """Returns a value of a configuration as JSON holds it."""
+    try:
+        value = parent[name]
+    except (MissingMandatoryValue, InterpolationResolutionError) as error:
+        unset = isinstance(error, MissingMandatoryValue | InterpolationToMissingValueError)
+        if not unset and "HydraConfig was not set" not in str(error):
+            raise
+        node: Any = OmegaConf.to_container(parent, resolve=False)
+        return node[name] if raw else _LEFT_OUT
+    if isinstance(value, DictConfig):
+        return _values(value, value, raw)
+    if isinstance(value, ListConfig):
+        items = (_value(value, place, raw) for place in range(len(value)))
+        return [item for item in items if item is not _LEFT_OUT]
+    if isinstance(value, Enum):
+        return value.name
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
