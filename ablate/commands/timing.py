@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ablate.config.plain import plain as plain_config
 from ablate.config.schema import Config
+from ablate.files import Plain, PlainMapping
 from ablate.messages import say
 from ablate.records import provenance
 from ablate.records.forms import plain

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ablate.config.identity import fingerprint
 from ablate.config.plain import plain
+from ablate.files import PlainMapping
 from ablate.messages import aligned, say
 from ablate.records.epochs import TIMES
 from ablate.records.study_directory import PLAN, StudyDirectory, studies_in

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from platformdirs import user_cache_path
 
+from ablate.files import Plain
 from ablate.messages import printable
 from ablate.records import epochs as epochs_file
 from ablate.records import forms, record, run_directory

@@ -180,7 +180,7 @@ def _study(definition: Definition, runs: _Runs, models: Mapping[str, PlainMappin
     )
 
 
-def _compared(record: RunRecord) -> Mapping[str, Any]:
+def _compared(record: RunRecord) -> PlainMapping:
     """Returns the configuration that makes a run's variant; how long others' runs turned out to be is no part of it."""
     config = record.config
     return config if record.task is None else {key: value for key, value in config.items() if key != "train"}
