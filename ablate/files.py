@@ -1,4 +1,7 @@
-"""Files that are replaced as a whole (a reader sees the old one or the new one), and that stay in their folder."""
+"""Files that are replaced as a whole (a reader sees the old one or the new one), and that stay in their folder.
+
+And the type of what their JSON and YAML hold.
+"""
 
 import functools
 import hashlib
@@ -6,10 +9,15 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
+
+# Plain data, such as a configuration, as YAML and JSON hold it: mappings by text, lists, texts, numbers, truth values
+# and None. The one is made and changed, the other only read.
+Plain: TypeAlias = dict[str, Any]
+PlainMapping: TypeAlias = Mapping[str, Any]
 
 # What the folder of a study or a variant may be called, wherever its name comes from. It is a part of paths, and of the
 # names of temporary files beside it, which file systems limit to 255 bytes.

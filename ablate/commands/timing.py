@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ablate.config.plain import plain as plain_config
 from ablate.config.schema import Config
+from ablate.files import Plain, PlainMapping
 from ablate.messages import say
 from ablate.records import provenance
 from ablate.records.forms import plain
@@ -27,9 +28,7 @@ if TYPE_CHECKING:
     from ablate.training.stopwatch import Stopwatch, Timings
 
 
-def time_variants(
-    variants: Mapping[str, Config], precision: float, rounds: int, profiled_steps: int = 20
-) -> dict[str, Any]:
+def time_variants(variants: Mapping[str, Config], precision: float, rounds: int, profiled_steps: int = 20) -> Plain:
     """Times variants, and returns what is written into the study's folder.
 
     Args:
@@ -52,7 +51,7 @@ def time_variants(
     baseline = first.study.baseline if first.study.baseline in variants else next(iter(variants))
     started = datetime.now(UTC).isoformat(timespec="seconds")
     with configured(first.hardware), counting_other_runs() as other_runs:
-        here: dict[str, Any] = plain(provenance.process(other_runs=other_runs()))
+        here: Plain = plain(provenance.process(other_runs=other_runs()))
         runs = {name: prepare(cfg) for name, cfg in variants.items()}
         watches = _stopwatches(variants, runs)
         with tqdm(total=rounds, desc="timing", unit="round", disable=None) as bar:
@@ -108,7 +107,7 @@ def _stopwatches(variants: Mapping[str, Config], runs: "Mapping[str, Prepared]")
     return watches
 
 
-def _layer_times(cfg: Config, run: "Prepared", watch: "Stopwatch", steps: int) -> list[dict[str, Any]]:
+def _layer_times(cfg: Config, run: "Prepared", watch: "Stopwatch", steps: int) -> list[Plain]:
     """Returns the times of a variant's layers in seconds a step, as they are written."""
     from ablate.runs.prepare import make_step
     from ablate.training.layer_times import time_layers
@@ -140,7 +139,7 @@ def pin(threads: int | None) -> None:
         os.sched_setaffinity(0, cores[: threads or len(cores)])
 
 
-def show(timing: Mapping[str, Any]) -> str:
+def show(timing: PlainMapping) -> str:
     """Returns a timing as tables for people."""
     machine, variants = timing["provenance"]["machine"], timing["variants"]
     lines = [

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -14,18 +13,18 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from ablate.config.design import apply_design
 from ablate.config.identity import run_id
-from ablate.config.keys import Plain
 from ablate.config.options import config_dir
 from ablate.config.plain import can_alter, read_config
 from ablate.config.schema import OPTIONS, Config, ModelConfig
 from ablate.config.validation import validate
+from ablate.files import Plain
 
 
 @dataclass
 class HydraModel(ModelConfig):
     """A model as Hydra knows it: the command line cannot add a typed edit (`+model.edits.x={...}`)."""
 
-    edits: dict[str, Any] = field(default_factory=dict)
+    edits: Plain = field(default_factory=dict)
 
 
 @dataclass

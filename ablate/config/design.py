@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 
-from ablate.config.keys import Plain
+from ablate.files import Plain
 from ablate.messages import nearest
 
 DESIGNS = ("leave_one_out", "add_one_in", "one_at_a_time", "factorial")

@@ -3,9 +3,8 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
 
-from ablate.config.keys import Plain
+from ablate.files import Plain, PlainMapping
 from ablate.messages import nearest
 
 KINDS = ("insert", "replace", "remove", "bypass", "freeze", "reinit", "set")
@@ -104,7 +103,7 @@ def _arguments(node: Plain | None) -> str:
     return ", ".join(f"{key}={value}" for key, value in (node or {}).items() if key != "_target_")
 
 
-def read_edits(raw: Mapping[str, Any]) -> dict[str, Edit]:
+def read_edits(raw: PlainMapping) -> dict[str, Edit]:
     """Returns the edits of a model by name, in the order in which they are made.
 
     Args:

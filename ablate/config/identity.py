@@ -2,21 +2,22 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from ablate.config.keys import Meaning, Plain
+from ablate.config.keys import Meaning
 from ablate.config.plain import plain, select
 from ablate.config.schema import Config
+from ablate.files import Plain, PlainMapping
 
 
-def run_id(config: Config | Mapping[str, Any]) -> str:
+def run_id(config: Config | PlainMapping) -> str:
     """Returns the run's identity as eight hexadecimal digits, the last part of its folder's name."""
     text = json.dumps(identity(config), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def identity(config: Config | Mapping[str, Any]) -> Plain:
+def identity(config: Config | PlainMapping) -> Plain:
     """Returns all that determines the run's result, and nothing else: the keys that are declared as such.
 
     Unset keys stay out too, so that a new option with an unset default leaves the identity of earlier runs as it was.
@@ -29,7 +30,7 @@ def identity(config: Config | Mapping[str, Any]) -> Plain:
     return {**chosen, "precision": precision}
 
 
-def fingerprint(config: Mapping[str, Any], wanted: Callable[[Meaning], bool]) -> str:
+def fingerprint(config: PlainMapping, wanted: Callable[[Meaning], bool]) -> str:
     """Returns a text that configurations share exactly where they agree in all keys of a meaning.
 
     Args:
@@ -39,7 +40,7 @@ def fingerprint(config: Mapping[str, Any], wanted: Callable[[Meaning], bool]) ->
     return json.dumps(_part(config, wanted), sort_keys=True)
 
 
-def _part(config: Mapping[str, Any], wanted: Callable[[Meaning], bool]) -> Plain:
+def _part(config: PlainMapping, wanted: Callable[[Meaning], bool]) -> Plain:
     chosen = select(config, wanted)
     model = chosen.get("model")
     if isinstance(model, dict) and "edits" in model:

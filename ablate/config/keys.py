@@ -4,15 +4,12 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from omegaconf import MISSING
 
-from ablate.files import FOLDER_NAME
+from ablate.files import FOLDER_NAME, Plain
 from ablate.messages import nearest
-
-# A configuration, or a part of one, as YAML and JSON hold it: mappings, lists, texts, numbers, truth values and None.
-Plain: TypeAlias = dict[str, Any]
 
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")  # of folders' names, those that no shell takes for something else
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
+
+from ablate.files import Plain
 
 
 def config_dir() -> Path:
@@ -16,7 +17,7 @@ def config_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "conf"
 
 
-def options(group: str, folders: Iterable[Path]) -> dict[str, dict[str, Any]]:
+def options(group: str, folders: Iterable[Path]) -> dict[str, Plain]:
     """Returns the options of a group, each with those of its own group that its defaults list names.
 
     Args:
@@ -34,7 +35,7 @@ def options(group: str, folders: Iterable[Path]) -> dict[str, dict[str, Any]]:
     return {name: _resolved(name, loaded, ()) for name in loaded}
 
 
-def load(file: Path) -> dict[str, Any]:
+def load(file: Path) -> Plain:
     """Returns a YAML file's mapping, as Hydra would read it.
 
     Raises:
@@ -51,7 +52,7 @@ def load(file: Path) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def _resolved(name: str, loaded: dict[str, dict[str, Any]], above: tuple[str, ...]) -> dict[str, Any]:
+def _resolved(name: str, loaded: dict[str, Plain], above: tuple[str, ...]) -> Plain:
     option = dict(loaded[name])
     defaults = [base for base in option.pop("defaults", None) or () if isinstance(base, str)]
     bases = [base for base in defaults if base in loaded and base not in (*above, name)]

@@ -9,8 +9,9 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from omegaconf import MISSING
 
 from ablate.config.edits import Edit, read_edits
-from ablate.config.keys import INHERITED, Meaning, Plain, told
+from ablate.config.keys import INHERITED, Meaning, told
 from ablate.config.schema import OPTIONS, Config, DataConfig, Target
+from ablate.files import Plain, PlainMapping
 from ablate.messages import nearest
 
 
@@ -30,7 +31,7 @@ def plain(section: Any) -> Plain:
     return found
 
 
-def read_config(raw: Mapping[str, Any]) -> Config:
+def read_config(raw: PlainMapping) -> Config:
     """Returns the configuration that plain data is, its keys and types checked; its values are for `validate`.
 
     Raises:
@@ -91,13 +92,13 @@ def _read(key: str, kind: Any, value: Any) -> Any:
     raise ValueError(f"{key}={value}: must be {names.get(origin or kind, 'a mapping of keys to values')}")
 
 
-def _option(declared: type, raw: Mapping[str, Any]) -> type:
+def _option(declared: type, raw: PlainMapping) -> type:
     """Returns the class that declares the most of the keys that are given, and of those the smallest."""
     options = [kind for kind in OPTIONS.values() if issubclass(kind, declared)]
     return max([declared, *options], key=lambda kind: (len(_names(kind).keys() & raw.keys()), -len(_names(kind))))
 
 
-def _names(kind: type) -> dict[str, Any]:
+def _names(kind: type) -> Plain:
     return {item.name: item for item in fields(kind) if item.name != "further"}
 
 
@@ -152,7 +153,7 @@ def _leaves() -> frozenset[str]:
     return frozenset(meanings()) - {key.rpartition(".")[0] for key in meanings()}
 
 
-def select(config: Mapping[str, Any], wanted: Callable[[Meaning], bool], prefix: str = "") -> Plain:
+def select(config: PlainMapping, wanted: Callable[[Meaning], bool], prefix: str = "") -> Plain:
     """Returns the part of a plain configuration whose keys have a meaning; sections without such a key stay out."""
     found: Plain = {}
     for name, value in config.items():

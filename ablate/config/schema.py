@@ -10,7 +10,8 @@ from omegaconf import MISSING
 
 from ablate.config.design import DESIGNS
 from ablate.config.edits import Edit
-from ablate.config.keys import Plain, key
+from ablate.config.keys import key
+from ablate.files import Plain
 
 # What `rerun` can be, each doing what the ones before it do as well. Runs that were interrupted are always resumed.
 RERUN = ("never", "failed", "stale", "all")
@@ -23,7 +24,7 @@ class ModelConfig:
     """A base model and its edits, keyed by the name of the new layer."""
 
     name: str = key(alters=False, names_folder=True)
-    base: dict[str, Any] = key("`_target_` and arguments of the base model", cohort=True, clock=True)
+    base: Plain = key("`_target_` and arguments of the base model", cohort=True, clock=True)
     edits: dict[str, Edit] = key("in the order in which they are made", make=dict, clock=True)
     components: list[str] | None = key("those of study.components that are in; all if not set", None)
 
@@ -108,7 +109,7 @@ class NpzConfig(DataConfig):
 
 @dataclass
 class FunctionConfig(DataConfig):
-    arguments: dict[str, Any] = key("of the function that `_target_` names", make=dict)
+    arguments: Plain = key("of the function that `_target_` names", make=dict)
 
 
 @dataclass
@@ -138,7 +139,7 @@ class PublishedConfig:
 
     source: str = ""
     epochs: int | None = None
-    variants: dict[str, Any] = field(default_factory=dict)
+    variants: Plain = field(default_factory=dict)
 
 
 @dataclass
@@ -169,9 +170,9 @@ class Config:
     train: TrainConfig = key(make=TrainConfig, cohort=True)
     hardware: HardwareConfig = key(alters=False, cohort=True)
     study: StudyConfig = key(alters=False)
-    metrics: dict[str, Any] = key("further ones, by name: `_target_` and arguments", make=dict, alters=False,
+    metrics: Plain = key("further ones, by name: `_target_` and arguments", make=dict, alters=False,
                                   cohort=True)  # fmt: skip
-    logger: dict[str, Any] = key("trackers, by name: `_target_` and arguments", make=dict, alters=False)
+    logger: Plain = key("trackers, by name: `_target_` and arguments", make=dict, alters=False)
 
 
 # What an optimizer, a scheduler or a data set can say beside what all of them do; an option in conf/ names its own.

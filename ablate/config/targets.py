@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ablate.files import Plain, PlainMapping
 from ablate.messages import nearest
 
 # What a node of the configuration may name, by the first part of its key: of each package the classes of a base. What
@@ -23,7 +24,7 @@ _ALLOWED: Mapping[str, Mapping[str, str]] = {
 _EDIT = re.compile(r"model\.edits\.[^.]+")  # beside `_target_`, the `type` of an edit names a class
 
 
-def check_targets(config: Mapping[str, Any], allow: Sequence[str] = ()) -> None:
+def check_targets(config: PlainMapping, allow: Sequence[str] = ()) -> None:
     """Refuses a configuration that names code which it may not run; calls nothing, and imports only what it may run.
 
     Of the packages in `_ALLOWED` these are the classes of the base beside them, torchvision's registered builders, and
@@ -83,7 +84,7 @@ def _within(name: Any, packages: Iterable[str]) -> bool:
     return isinstance(name, str) and any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
-def instantiate(key: str, node: Mapping[str, Any], /, *args: Any, **kwargs: Any) -> Any:
+def instantiate(key: str, node: PlainMapping, /, *args: Any, **kwargs: Any) -> Any:
     """Calls the target that a configuration node names.
 
     Args:
@@ -104,7 +105,7 @@ def instantiate(key: str, node: Mapping[str, Any], /, *args: Any, **kwargs: Any)
         raise ValueError(f"{key}: {call.func.__name__}({shown}): {error}") from error
 
 
-def resolve(key: str, node: Mapping[str, Any], /, *args: Any, **kwargs: Any) -> "partial[Any]":
+def resolve(key: str, node: PlainMapping, /, *args: Any, **kwargs: Any) -> "partial[Any]":
     """Returns the call that `instantiate` makes, its target found and its arguments' names checked."""
     target = locate(f"{key}._target_", node["_target_"])
     arguments = {str(name): value for name, value in node.items() if name != "_target_"}
@@ -144,9 +145,7 @@ def locate(key: str, name: str) -> Any:
     return found
 
 
-def _check_arguments(
-    key: str, target: Any, args: tuple[Any, ...], arguments: dict[str, Any], kwargs: dict[str, Any]
-) -> None:
+def _check_arguments(key: str, target: Any, args: tuple[Any, ...], arguments: Plain, kwargs: Plain) -> None:
     try:
         signature = inspect.signature(target)
     except ValueError:  # some built-ins have none to inspect

@@ -1,6 +1,6 @@
 """Data sets given as arrays: an `.npz` file, or what a function of the user's returns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ablate.data.images import ImageData, Split
+from ablate.files import PlainMapping
 
 NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -31,7 +32,7 @@ def load(path: str) -> ImageData:
     return from_arrays(arrays, file.stem, f"data.path={path}")
 
 
-def from_arrays(arrays: Mapping[str, Any], name: str, where: str | None = None) -> ImageData:
+def from_arrays(arrays: PlainMapping, name: str, where: str | None = None) -> ImageData:
     """Returns a data set of arrays, normalised by the mean and deviation of its training images.
 
     Args:

@@ -14,6 +14,7 @@ from torchvision.transforms.v2.functional import resize
 
 from ablate.data.arrays import normalisation
 from ablate.data.images import ImageData, Split
+from ablate.files import Plain
 
 _BY_FLAG = ("MNIST", "FashionMNIST", "KMNIST", "CIFAR100")  # train=True or False
 _BY_NAME = ("SVHN", "STL10")  # split="train" or "test"
@@ -42,7 +43,7 @@ def load(dataset: str, root: str | None = None, size: int | None = None) -> Imag
 
 def _open(dataset: str, root: str | None) -> list[Any]:
     kind = getattr(datasets, dataset)
-    parts: list[dict[str, Any]] = (
+    parts: list[Plain] = (
         [{"train": True}, {"train": False}] if dataset in _BY_FLAG else [{"split": "train"}, {"split": "test"}]
     )
     if root is not None:

@@ -26,6 +26,7 @@ from torch.nn.parameter import is_lazy
 
 from ablate.config.edits import Edit
 from ablate.config.targets import instantiate, locate
+from ablate.files import Plain, PlainMapping
 from ablate.messages import nearest
 from ablate.models.insertions import After, Before, carry_insertions, insertions
 
@@ -329,16 +330,16 @@ def _draw_anew(key: str, path: str, module: nn.Module) -> None:
         raise ValueError(f"{key}.reinit: {path} ({type(module).__name__}) has no weights to draw anew")
 
 
-def _rebuilt(key: str, path: str, module: nn.Module, changes: Mapping[str, Any]) -> nn.Module:
+def _rebuilt(key: str, path: str, module: nn.Module, changes: PlainMapping) -> nn.Module:
     """Returns a layer made anew with some arguments changed; weights whose shape stays are kept, also frozen.
 
     What a layer was made with is read from its attributes, which have the arguments' names.
     """
     kind = type(module)
-    arguments: dict[str, Any] = {"_target_": f"{kind.__module__}.{kind.__qualname__}"}
+    arguments: Plain = {"_target_": f"{kind.__module__}.{kind.__qualname__}"}
     if nn.utils.parametrize.is_parametrized(module):
         raise ValueError(f"{key}: {path} ({kind.__name__}) computes its weights of others; use replace instead")
-    kept: dict[str, Any] = {}
+    kept: Plain = {}
     for name, parameter in inspect.signature(kind).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue

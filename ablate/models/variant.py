@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ablate.config.edits import Edit
 from ablate.config.targets import instantiate, locate
+from ablate.files import Plain, PlainMapping
 from ablate.models.proof import (
     MODES,
     Trace,
@@ -50,7 +50,7 @@ class Variant:
 
 
 def build(
-    base: Mapping[str, Any],
+    base: PlainMapping,
     edits: Mapping[str, Edit],
     seed: int,
     image_shape: tuple[int, ...],
@@ -151,7 +151,7 @@ def _both_modes(
     return {training: run_batch(model, layers, seed, images, key, training) for training in (False, True)}
 
 
-def _fitted(base: Mapping[str, Any], image_shape: tuple[int, ...], classes: int) -> dict[str, Any]:
+def _fitted(base: PlainMapping, image_shape: tuple[int, ...], classes: int) -> Plain:
     """Returns the base with those of its unset arguments that follow from the data."""
     target = locate("model.base._target_", base["_target_"])
     known = {"num_classes": classes, "in_channels": image_shape[0], "image_size": image_shape[-1]}
@@ -164,7 +164,7 @@ def _fitted(base: Mapping[str, Any], image_shape: tuple[int, ...], classes: int)
     }
 
 
-def _way_out(base: Mapping[str, Any], classes: int) -> str:
+def _way_out(base: PlainMapping, classes: int) -> str:
     given = base.get("num_classes", classes)
     return "" if given == classes else f"; set model.base.num_classes={classes}"
 

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ablate.files import Plain
+
 _T = TypeVar("_T")
 WRITTEN = {"written": True}  # metadata of a field that is written even where it is empty
 _WHERE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?")  # what is wrong, and where, as msgspec says it
@@ -72,7 +74,7 @@ def plain(value: object) -> Any:
     return [plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
-def schema(kind: type) -> dict[str, Any]:
+def schema(kind: type) -> Plain:
     """Returns the JSON schema of a dataclass as `plain` writes it."""
     made = msgspec.json.schema(kind, schema_hook=lambda _: {"description": "any value"})
     for definition in made["$defs"].values():

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ablate.files import FOLDER_NAME
+from ablate.files import FOLDER_NAME, Plain, PlainMapping
 from ablate.records import forms
 from ablate.records.epochs import TIMES, Result
 from ablate.records.forms import WRITTEN
 
 RECORD_FILE, FORMAT = "run.json", 1
-Config = Mapping[str, Any]  # a part of a configuration, as plain data
+Config = PlainMapping  # a part of a configuration, as plain data
 # What run.json holds where a value is not known, by its dotted key: the first is written, each is read as None.
 _IMAGES: dict[str, object] = {"sha256": "", "images": {}}
 _PLACEHOLDERS: dict[str, tuple[object, ...]] = {
@@ -151,7 +151,7 @@ class Failure:
 
 def config_of_others(
     variant: str, seed: int, study: Config, settings: Config, precision: str, epochs: int = 0
-) -> dict[str, Any]:
+) -> Plain:
     """Returns the configuration of a run that ablate has not trained, in the form that is read off records."""
     return {
         "seed": seed,
@@ -328,7 +328,7 @@ class RunRecord:
             raise ValueError(f"run.json {error}") from error
         return record
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Plain:
         """Returns what run.json holds, as `json.dump` takes it."""
         content = {"format": FORMAT, **forms.plain(self)}
         for key, (placeholder, *_) in _PLACEHOLDERS.items():
@@ -341,7 +341,7 @@ class RunRecord:
         return content
 
 
-def schema() -> dict[str, Any]:
+def schema() -> Plain:
     """Returns the JSON schema of run.json."""
     made = forms.schema(RunRecord)
     record = made["$defs"]["RunRecord"]
@@ -350,7 +350,7 @@ def schema() -> dict[str, Any]:
     return {"title": "run.json", **made}
 
 
-def _without_placeholders(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _without_placeholders(content: PlainMapping, prefix: str = "") -> Plain:
     """Returns a part of run.json with None for what is not known."""
     known = dict(content)
     for name, value in content.items():

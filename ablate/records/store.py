@@ -9,12 +9,11 @@ import hashlib
 import json
 import time
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import fsspec
 from platformdirs import user_cache_path
 
-from ablate.files import atomic_write
+from ablate.files import Plain, atomic_write
 from ablate.messages import install_hint
 from ablate.records.epochs import EPOCHS_FILE
 from ablate.records.record import RECORD_FILE
@@ -149,7 +148,7 @@ def mirror(address: str) -> Path:
     return folder
 
 
-def _version(info: dict[str, Any]) -> str:
+def _version(info: Plain) -> str:
     return str([info.get(name) for name in ("size", "ETag", "etag", "md5Hash", "LastModified", "mtime", "created")])
 
 

@@ -2,11 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from ablate.files import atomic_write, refuse_links
+from ablate.files import Plain, PlainMapping, atomic_write, refuse_links
 from ablate.records.record import FORMAT, RECORD_FILE
 from ablate.records.run_directory import RunDirectory, read_json
 
@@ -56,7 +55,7 @@ class StudyDirectory:
         """
         return sorted((self.folder / kind).glob("*.json"), reverse=True)
 
-    def write(self, kind: str, started: str, content: Mapping[str, Any]) -> Path:
+    def write(self, kind: str, started: str, content: PlainMapping) -> Path:
         """Writes a timing of variants, or the plan of a sweep, and returns its file.
 
         Args:
@@ -83,7 +82,7 @@ def studies_in(folder: Path) -> list[StudyDirectory]:
     return [StudyDirectory(path) for path in sorted(folder.glob("*")) if path.is_dir()]
 
 
-def read_study_file(path: Path) -> dict[str, Any]:
+def read_study_file(path: Path) -> Plain:
     """Returns what `StudyDirectory.write` wrote.
 
     Raises:

@@ -3,13 +3,12 @@
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -17,6 +16,7 @@ from ablate.config.identity import run_id
 from ablate.config.plain import plain
 from ablate.config.schema import Config
 from ablate.data.batches import draw
+from ablate.files import PlainMapping
 from ablate.models.variant import layer_digests
 from ablate.records import provenance
 from ablate.records.epochs import Epoch, summarise, total_times
@@ -141,7 +141,7 @@ class Recorder:
         self.rows = rows
         self._trackers.epoch(row)
 
-    def _save(self, state: Mapping[str, Any], rows: list[Epoch]) -> None:
+    def _save(self, state: PlainMapping, rows: list[Epoch]) -> None:
         save_checkpoint(state, self._directory, rows)
         self._directory.write_epochs(rows)
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ablate.files import PlainMapping
+
 
 @dataclass(frozen=True)
 class LoggedRun:
@@ -20,11 +22,11 @@ class LoggedRun:
     name: str
     status: str
     started: str
-    fields: Mapping[str, Any]
+    fields: PlainMapping
     history: Sequence[Mapping[str, float]]
 
 
-def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(node: PlainMapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yields the leaves of nested settings by dotted name."""
     for key, value in node.items():
         if isinstance(value, Mapping):

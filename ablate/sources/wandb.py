@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ablate.files import Plain
 from ablate.sources.logged_run import LoggedRun, flatten, tag_fields
 
 _STATUS = {"finished": "complete", "running": "running", "pending": "running", "killed": "interrupted"}
@@ -58,7 +59,7 @@ def _offline(file: Path) -> LoggedRun:
     from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
 
     name, status, started = file.stem.removeprefix("run-"), "running", ""
-    config: dict[str, Any] = {}
+    config: Plain = {}
     tags: list[str] = []
     history = []
     for content in _records(file):
@@ -101,7 +102,7 @@ def _records(file: Path) -> Iterator[bytes]:
             yield record
 
 
-def _numbers(row: dict[str, Any]) -> dict[str, float]:
+def _numbers(row: Plain) -> dict[str, float]:
     return {
         name: float(value)
         for name, value in row.items()

@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from ablate.config.hydra_node import check_job
+from ablate.files import Plain
 
 _SEED = re.compile(r"seed=(\d+)")
 
@@ -35,7 +36,7 @@ class _Remembering:
         self._loader, self._keep = loader, keep
         self._composed: dict[Any, DictConfig] = {}
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> Plain:
         return {**vars(self), "_composed": {}}  # what goes to another process
 
     def __call__(self, master_config: DictConfig, sweep_overrides: Sequence[str]) -> DictConfig:

@@ -2,14 +2,14 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from ablate.config.identity import fingerprint
 from ablate.config.plain import plain
+from ablate.files import PlainMapping
 from ablate.messages import aligned, say
 from ablate.records.epochs import TIMES
 from ablate.records.study_directory import PLAN, StudyDirectory, studies_in
@@ -109,7 +109,7 @@ def _history(folder: Path) -> Iterator[_Earlier]:
         )  # fmt: skip
 
 
-def _timed(config: Mapping[str, Any], *parts: str) -> str:
+def _timed(config: PlainMapping, *parts: str) -> str:
     """Returns what the time of a step depends on in parts of a configuration."""
     return fingerprint({part: config[part] for part in parts}, lambda meaning: meaning.clock)
 

@@ -11,8 +11,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, InterpolationToMissingValueError, MissingMandatoryValue
 
-from ablate.config.keys import Meaning, Plain, key, told
+from ablate.config.keys import Meaning, key, told
 from ablate.config.schema import StudyConfig
+from ablate.files import Plain
 
 _LEFT_OUT = object()
 

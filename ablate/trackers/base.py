@@ -10,6 +10,7 @@ from typing import Any
 
 from ablate.config.plain import can_alter
 from ablate.config.targets import instantiate
+from ablate.files import Plain, PlainMapping
 from ablate.messages import install_hint
 from ablate.records.record import RunRecord
 
@@ -57,7 +58,7 @@ class Trackers:
         run: The name of the run in messages.
     """
 
-    def __init__(self, loggers: Mapping[str, Any], run: str) -> None:
+    def __init__(self, loggers: PlainMapping, run: str) -> None:
         self._run = run
         self._open: dict[str, Tracker] = {name: instantiate(f"logger.{name}", node) for name, node in loggers.items()}
 
@@ -97,7 +98,7 @@ class Trackers:
             del self._open[name]
 
 
-def check_loggers(loggers: Mapping[str, Any]) -> None:
+def check_loggers(loggers: PlainMapping) -> None:
     """Refuses a tracker that is not installed.
 
     Raises:
@@ -109,7 +110,7 @@ def check_loggers(loggers: Mapping[str, Any]) -> None:
             raise ValueError(f"logger={name}: {package} is not installed; {install_hint(package)}")
 
 
-def parameters(record: RunRecord) -> dict[str, Any]:
+def parameters(record: RunRecord) -> Plain:
     """Returns the settings of a run by dotted key, as trackers show them."""
     return dict(_leaves({part: value for part, value in record.config.items() if can_alter(part)}, ""))
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from ablate.files import Plain
 from ablate.records.record import RunRecord
 from ablate.trackers.base import Tracker, parameters, tags, totals
 
@@ -18,7 +18,7 @@ class WandB(Tracker):
     """
 
     def __init__(self, project: str = "ablate", mode: str = "online", entity: str | None = None) -> None:
-        self._to: dict[str, Any] = {"project": project, "mode": mode, "entity": entity}
+        self._to: Plain = {"project": project, "mode": mode, "entity": entity}
 
     def start(self, record: RunRecord, folder: Path, earlier: str | None, epochs: int) -> str:
         import wandb

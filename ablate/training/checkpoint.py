@@ -4,13 +4,14 @@ import io
 import logging
 import pickle
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ablate.files import Plain, PlainMapping
 from ablate.records.epochs import Epoch
 from ablate.records.run_directory import RunDirectory
 from ablate.training.cohort import Trainee
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 _DAMAGES = (OSError, EOFError, KeyError, TypeError, ValueError, RuntimeError, pickle.UnpicklingError)
 
 
-def snapshot(trainee: Trainee) -> dict[str, Any]:
+def snapshot(trainee: Trainee) -> Plain:
     """Returns a trainee's state, in memory of its own on the CPU.
 
     No generator's state is in it: the random streams are addressed by epoch.
@@ -33,7 +34,7 @@ def snapshot(trainee: Trainee) -> dict[str, Any]:
     return _copied(state)  # type: ignore[no-any-return]
 
 
-def save_checkpoint(state: Mapping[str, Any], directory: RunDirectory, rows: Sequence[Epoch]) -> None:
+def save_checkpoint(state: PlainMapping, directory: RunDirectory, rows: Sequence[Epoch]) -> None:
     """Saves the state after the epochs of these rows, and keeps the state before, in case the new one gets damaged."""
     state = {"rows": list(rows), **state}
     buffer = io.BytesIO()  # torch hides why a write to a file fails
@@ -85,7 +86,7 @@ def _copied(value: Any) -> Any:
     return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
-def _load(file: Path) -> dict[str, Any]:
+def _load(file: Path) -> Plain:
     """Loads a checkpoint, without running what may be in it, after checking its sums: torch itself does not."""
     try:
         with zipfile.ZipFile(file) as archive:

@@ -2,13 +2,13 @@
 
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ablate.config.targets import instantiate
+from ablate.files import PlainMapping
 from ablate.messages import install_hint
 from ablate.records.epochs import COSTS
 
@@ -117,7 +117,7 @@ class Meters:
         ValueError: The platform does not report it, or the name is not the one that the report knows.
     """
 
-    def __init__(self, config: Mapping[str, Any], device: torch.device) -> None:
+    def __init__(self, config: PlainMapping, device: torch.device) -> None:
         self._meters: dict[str, Meter] = {}
         for name, node in config.items():
             if is_meter(node):
@@ -144,6 +144,6 @@ class Meters:
         return {name: meter.stop() / runs for name, meter in self._meters.items()}
 
 
-def is_meter(node: Mapping[str, Any]) -> bool:
+def is_meter(node: PlainMapping) -> bool:
     """Whether a node of `metrics` is a meter, and no metric of scores and labels."""
     return str(node.get("_target_")).startswith(_PACKAGE)

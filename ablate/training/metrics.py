@@ -3,13 +3,13 @@
 import copy
 import importlib.util
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ablate.config.targets import instantiate
+from ablate.files import Plain, PlainMapping
 from ablate.messages import install_hint
 from ablate.training.meters import is_meter
 
@@ -30,7 +30,7 @@ class Metrics:
         ValueError: torchmetrics is not installed, or a metric refuses its arguments.
     """
 
-    def __init__(self, config: Mapping[str, Any], classes: Sequence[str], device: torch.device) -> None:
+    def __init__(self, config: PlainMapping, classes: Sequence[str], device: torch.device) -> None:
         config = {name: node for name, node in config.items() if not is_meter(node)}
         if config and importlib.util.find_spec("torchmetrics") is None:
             raise ValueError(f"metrics.{next(iter(config))}: torchmetrics is not installed; {install_hint('metrics')}")
@@ -42,7 +42,7 @@ class Metrics:
             str(name): instantiate(f"metrics.{name}", node, num_classes=len(classes)).to(device)
             for name, node in config.items()
         }
-        self._of_runs: list[dict[str, Any]] = []
+        self._of_runs: list[Plain] = []
 
     @property
     def names(self) -> list[str]:

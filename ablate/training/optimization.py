@@ -1,8 +1,6 @@
 """The optimizer and the learning-rate schedule that a configuration names."""
 
 import inspect
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import nn
@@ -10,9 +8,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ablate.config.targets import instantiate, locate
+from ablate.files import Plain, PlainMapping
 
 
-def build_optimizer(config: Mapping[str, Any], model: nn.Module, graphed: bool = False) -> Optimizer:
+def build_optimizer(config: PlainMapping, model: nn.Module, graphed: bool = False) -> Optimizer:
     """Returns the optimizer of a model, in its fused form where torch has one.
 
     Args:
@@ -34,7 +33,7 @@ def build_optimizer(config: Mapping[str, Any], model: nn.Module, graphed: bool =
     return optimizer
 
 
-def build_scheduler(config: Mapping[str, Any], optimizer: Optimizer, steps: int) -> LRScheduler | None:
+def build_scheduler(config: PlainMapping, optimizer: Optimizer, steps: int) -> LRScheduler | None:
     """Returns the schedule over all steps of a run, to be stepped after each; None for a constant learning rate.
 
     Args:
@@ -48,9 +47,7 @@ def build_scheduler(config: Mapping[str, Any], optimizer: Optimizer, steps: int)
     if config["_target_"] is None:
         return None
     target = locate("scheduler._target_", config["_target_"])
-    spans: dict[str, Any] = (
-        {"total_steps": steps} if "total_steps" in inspect.signature(target).parameters else {"T_max": steps}
-    )
+    spans: Plain = {"total_steps": steps} if "total_steps" in inspect.signature(target).parameters else {"T_max": steps}
     if target is torch.optim.lr_scheduler.OneCycleLR:
         spans["max_lr"] = optimizer.param_groups[0]["lr"]
     scheduler: LRScheduler = instantiate("scheduler", config, optimizer, **spans)

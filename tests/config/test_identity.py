@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from options_of_groups import FILES, GROUPS, NEEDED
 
 from ablate.config.identity import identity, run_id
-from ablate.config.keys import Plain
 from ablate.config.plain import plain, read_config
 from ablate.config.schema import Config
+from ablate.files import Plain
 from ablate.report.study.variants import group
 
 Compose = Callable[..., Config]

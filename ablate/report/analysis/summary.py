@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
+from ablate.files import Plain
 from ablate.records.record import RunRecord
 from ablate.report.study.metrics import STATISTICS, metric
 from ablate.report.study.study import Study
@@ -117,7 +117,7 @@ def pareto_front(points: pd.DataFrame) -> pd.DataFrame:
     return ordered[ordered["value"] > best]
 
 
-def _row(study: Study, variant: str, name: str) -> dict[str, Any]:
+def _row(study: Study, variant: str, name: str) -> Plain:
     values = study.values(variant, name)
     interval = mean_interval(values.to_numpy(dtype=float))
     return {

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from ablate.files import Plain
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.verdicts import Judgement
 from ablate.report.output.words import finding
@@ -50,7 +51,7 @@ def results(analysis: Analysis, tables: dict[str, pd.DataFrame]) -> str:
     return json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _claim(judged: Judgement) -> dict[str, Any]:
+def _claim(judged: Judgement) -> Plain:
     claim = judged.claim
     return {
         "id": claim.id,
@@ -68,7 +69,7 @@ def _claim(judged: Judgement) -> dict[str, Any]:
     }
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+def _rows(table: pd.DataFrame) -> list[Plain]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from platformdirs import user_cache_path
 
+from ablate.files import Plain
 from ablate.messages import printable
 from ablate.records import epochs as epochs_file
 from ablate.records import forms, record, run_directory
@@ -147,9 +148,7 @@ def _pack(run: RunRecord, kept: set[str], connection: sqlite3.Connection) -> tup
 
 
 def _load(connection: sqlite3.Connection) -> Iterator[tuple[RunRecord, Epochs]]:
-    parts: dict[str, Any] = {
-        digest: json.loads(content) for digest, content in _all(connection, "digest, content FROM parts")
-    }
+    parts: Plain = {digest: json.loads(content) for digest, content in _all(connection, "digest, content FROM parts")}
     of_columns: dict[str, tuple[str, ...]] = {}
     of_digests: dict[tuple[str, ...], Any] = {}
 

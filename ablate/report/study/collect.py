@@ -4,12 +4,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ablate.config.options import config_dir, load, options
+from ablate.files import Plain, PlainMapping
 from ablate.records.epochs import TIMES, Result
 from ablate.records.record import RunRecord
 from ablate.records.study_directory import studies_below
@@ -155,7 +156,7 @@ def _sorted_out(found: StudyRuns, where: Path, name_of: Callable[[RunRecord], st
     )
 
 
-def _study(definition: Definition, runs: _Runs, models: Mapping[str, Mapping[str, Any]] | None = None) -> Study:
+def _study(definition: Definition, runs: _Runs, models: Mapping[str, PlainMapping] | None = None) -> Study:
     """Returns the runs as a study: grouped into variants, in the order they are shown."""
     everything = {**runs.complete, **runs.unfinished}
     variant_of = group(
@@ -179,7 +180,7 @@ def _study(definition: Definition, runs: _Runs, models: Mapping[str, Mapping[str
     )
 
 
-def _compared(record: RunRecord) -> Mapping[str, Any]:
+def _compared(record: RunRecord) -> PlainMapping:
     """Returns the configuration that makes a run's variant; how long others' runs turned out to be is no part of it."""
     config = record.config
     return config if record.task is None else {key: value for key, value in config.items() if key != "train"}
@@ -235,7 +236,7 @@ def _why(record: RunRecord) -> str:
     return f"{record.status}: {record.cause}" if record.cause else record.status.value
 
 
-def _metrics(record: RunRecord) -> dict[str, Any]:
+def _metrics(record: RunRecord) -> Plain:
     """Returns the metrics of a run, and what has to agree for times to be comparable."""
     size = record.model.after
     return {

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.config.options import load, options
+from ablate.files import PlainMapping
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Definition:
     option: str | None = None
 
 
-def find(name: str, recorded: Mapping[str, Any], folders: Iterable[Path], file: Path | None = None) -> Definition:
+def find(name: str, recorded: PlainMapping, folders: Iterable[Path], file: Path | None = None) -> Definition:
     """Returns the definition of a study: as it stands today in its option's file, or else as a run recorded it.
 
     Args:
@@ -63,7 +64,7 @@ def find(name: str, recorded: Mapping[str, Any], folders: Iterable[Path], file: 
     return _designed(define(name, {"study": recorded}, None), recorded)
 
 
-def _designed(definition: Definition, recorded: Mapping[str, Any]) -> Definition:
+def _designed(definition: Definition, recorded: PlainMapping) -> Definition:
     """Returns the definition with the baseline of the design that its runs are of, if they are of one."""
     design, baseline = recorded.get("design"), recorded.get("baseline")
     if not isinstance(design, str) or not isinstance(baseline, str):
@@ -71,7 +72,7 @@ def _designed(definition: Definition, recorded: Mapping[str, Any]) -> Definition
     return replace(definition, design=design, baseline=baseline)
 
 
-def define(name: str, content: Mapping[str, Any], option: str | None) -> Definition:
+def define(name: str, content: PlainMapping, option: str | None) -> Definition:
     """Returns the definition that a study option's content gives.
 
     Raises:

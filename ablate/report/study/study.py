@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import pandas as pd
 
+from ablate.files import PlainMapping
 from ablate.records.record import RunRecord
 from ablate.report.study.definition import Definition
 from ablate.report.study.predictions import Prediction
@@ -52,7 +52,7 @@ class Study:
     records: Mapping[str, RunRecord] = field(default_factory=dict)
     unfinished: Sequence[Unfinished] = ()
     broken: Mapping[str, str] = field(default_factory=dict)
-    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    models: Mapping[str, PlainMapping] = field(default_factory=dict)
     timings: Sequence[Timing] = ()
     prediction: Prediction | None = None
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.config.identity import fingerprint
+from ablate.files import PlainMapping
 from ablate.records.study_directory import TIMING, StudyDirectory, read_study_file
 
 
@@ -37,7 +38,7 @@ class Timing:
         return None if found[0] is None or found[1] is None else (found[0], found[1])
 
 
-def read_timings(folder: Path, configs: Mapping[str, Mapping[str, Any]], broken: dict[str, str]) -> list[Timing]:
+def read_timings(folder: Path, configs: Mapping[str, PlainMapping], broken: dict[str, str]) -> list[Timing]:
     """Returns a study's timings, the newest first; what cannot be read goes to `broken`.
 
     Args:
@@ -86,7 +87,7 @@ def _times(values: Sequence[Any]) -> NDArray[np.float64]:
     return times
 
 
-def _timed(config: Mapping[str, Any]) -> str:
+def _timed(config: PlainMapping) -> str:
     """Returns what the time of a step depends on, the machine aside."""
     if "model" not in config:
         raise ValueError("the configuration of a variant has no model")

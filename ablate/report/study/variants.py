@@ -11,6 +11,7 @@ from typing import Any
 from ablate.config.edits import Edit, read_edits
 from ablate.config.identity import fingerprint
 from ablate.config.plain import select
+from ablate.files import PlainMapping
 from ablate.report.study.overrides import split
 
 Settings = Mapping[str, str]
@@ -45,7 +46,7 @@ class Variant:
         return "; ".join(parts) or "no edits"
 
 
-def group(configs: Mapping[str, Mapping[str, Any]], overrides: Mapping[str, Sequence[str]]) -> dict[str, Variant]:
+def group(configs: Mapping[str, PlainMapping], overrides: Mapping[str, Sequence[str]]) -> dict[str, Variant]:
     """Groups runs into variants.
 
     A setting is part of the label where it differs between runs (of the same name, if it is the model's) and all runs
@@ -90,7 +91,7 @@ class _Group:
     runs: list[str]
 
 
-def _groups(configs: Mapping[str, Mapping[str, Any]]) -> list[_Group]:
+def _groups(configs: Mapping[str, PlainMapping]) -> list[_Group]:
     """Returns the runs that agree in all that tells variants apart, in an order that is not that of the runs."""
     runs: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for run, config in configs.items():
@@ -117,7 +118,7 @@ def parse_label(label: str) -> tuple[str, dict[str, str]]:
     return match[1], dict(part.split("=", 1) for part in split(match[2]) if "=" in part)
 
 
-def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(node: PlainMapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yields the leaves of a configuration by dotted key, and before those of an edit the edit itself."""
     for key, value in node.items():
         if isinstance(value, Mapping):

@@ -16,6 +16,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import OmegaConf
 
+from ablate.files import Plain
 from ablate.sweeps.launchers.local import CohortLauncher
 from ablate.sweeps.session import session
 
@@ -110,7 +111,7 @@ class ClusterLauncher(CohortLauncher):
 
     def __init__(self, members: int | None = None, **options: Any) -> None:
         super().__init__(processes=None, members=members)
-        self.options: dict[str, Any] = {
+        self.options: Plain = {
             key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
             for key, value in options.items()
         }

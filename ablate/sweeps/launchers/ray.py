@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ablate.files import Plain
 from ablate.messages import install_hint
 from ablate.sweeps.launchers.cluster import POLL, ClusterLauncher, Work
 
@@ -53,9 +54,7 @@ class RayLauncher(ClusterLauncher):
         """Runs each work as a task of Ray, which starts it again if its worker or its node is lost."""
         import ray
 
-        wanted: dict[str, Any] = {
-            key: self.options.get(key) for key in ("num_cpus", "num_gpus", "max_retries", "resources")
-        }
+        wanted: Plain = {key: self.options.get(key) for key in ("num_cpus", "num_gpus", "max_retries", "resources")}
         for key, resource in {"num_cpus": "CPU", "num_gpus": "GPU"}.items():
             most = max((node["Resources"].get(resource, 0) for node in ray.nodes() if node["Alive"]), default=0)
             if (wanted[key] or 0) > most:  # not an error: a cluster that grows may get such a node
