@@ -202,7 +202,7 @@ def test_metrics_have_names_that_tables_can_have(task: Call, tmp_path: Path) -> 
 SETTINGS = (
     CONFIG
     + """
-out: {folder: "${hydra:runtime.output_dir}", files: "${out.folder}/files"}
+out: {folder: "${hydra:runtime.output_dir}", files: "${out.folder}/files", choice: "${hydra:runtime.choices.typed}"}
 tags: ["${variant}", "${study.name}"]
 data:
   path: ???
@@ -239,7 +239,7 @@ def test_a_configuration_holds_what_hydra_allows(task: Call, tmp_path: Path) -> 
     settings = record_of(folders[0])["config"]["settings"]
     assert settings == {
         "lr": 1,
-        "out": {"folder": "${hydra:runtime.output_dir}", "files": "${out.folder}/files"},
+        "out": {"folder": None, "files": "None/files", "choice": "typed"},  # the folder is named by all this
         "tags": ["a", "mine"],
         "data": {"path": "???", "also": "${data.path}"},
         "typed": {"colour": settings["typed"]["colour"], "folder": "a/b"},
