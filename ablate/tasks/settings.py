@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
 from ablate.config.keys import Meaning, Plain, key, told
@@ -58,7 +58,7 @@ def _part(cfg: DictConfig, wanted: Callable[[object], bool], raw: bool) -> Plain
     known = hydra_config.cfg
     if known is not None:
         hydra_config.cfg = copy.deepcopy(known)
-        with open_dict(hydra_config.cfg):
+        with flag_override(hydra_config.cfg.hydra, ["struct", "readonly"], [False, False]):
             for name in _OF_ONE_START:
                 OmegaConf.update(hydra_config.cfg, f"hydra.{name}", "???")
     try:
