@@ -25,6 +25,9 @@ def run_command(arguments: list[str]) -> int:
     """
     from ablate.commands.errors import exit_code
 
+    if arguments[:1] == ["--version"]:
+        print(f"ablate {importlib.import_module('ablate').__version__}")
+        return 0
     name = arguments[0] if arguments else ""
     module, _, function = COMMANDS.get(name, "ablate.commands.train:main").partition(":")
     command: Callable[[list[str]], int] = getattr(importlib.import_module(module), function)

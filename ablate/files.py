@@ -1,6 +1,7 @@
 """Files that are replaced as a whole (a reader sees the old one or the new one), and that stay in their folder."""
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -8,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+# What the folder of a study or a variant may be called, wherever its name comes from. It is a part of paths, and of the
+# names of temporary files beside it, which file systems limit to 255 bytes.
+FOLDER_NAME = re.compile(r"(?!\.+$)[\w.+-]{1,100}")
 _SUFFIX = ".part"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 

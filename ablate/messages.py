@@ -1,10 +1,33 @@
-"""Text for a terminal: what to type instead, what to install, times, columns."""
+"""Text for a terminal: what to type instead, what to install, times, columns; nothing that steers one, no secrets."""
 
 import difflib
+import re
+import sys
 from collections.abc import Iterable, Sequence
 from importlib import metadata
+from typing import TextIO
 
 _NAME = "hydra-ablate"
+# What a terminal obeys or cannot show: control characters but for tab and line feed, marks that turn the direction of
+# a text, and halves of surrogate pairs, which the names of files may hold.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    """Returns a text in which what a terminal would obey, or cannot show, stands as its code, such as `\\x1b`."""
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def say(*lines: object, file: TextIO | None = None) -> None:
+    """Prints lines as `printable`, without secrets: what is said of runs may hold anybody's text.
+
+    Args:
+        lines: One after the other.
+        file: Where to; by default the standard output.
+    """
+    print(*(printable(redact(str(line))) for line in lines), sep="\n", file=file or sys.stdout, flush=True)
 
 
 def nearest(word: str, names: Iterable[str], most: int = 3) -> str:
@@ -37,6 +60,11 @@ def install_hint(extra: str) -> str:
         extra: One of `project.optional-dependencies`.
     """
     return f"pip install '{distribution()}[{extra}]'"
+
+
+def redact(text: str) -> str:
+    """Returns a text whose addresses have lost the user and the password, `http://***@host`."""
+    return re.sub(r"(?<=://)[^/\s\"']+@", "***@", text)
 
 
 def duration(seconds: float | None) -> str:

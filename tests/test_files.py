@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from reading_runs import example_record
 
 from ablate import files
 from ablate.__main__ import run_command
 from ablate.files import atomic_write, keep_copy, refuse_links
 from ablate.records.run_directory import RunDirectory
-from ablate.records.study_directory import write_study_file
-from ablate.runs.other_runs import announced
+from ablate.records.study_directory import StudyDirectory
+from ablate.runs.other_runs import counting_other_runs
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_a_run_directory_or_a_studys_folder_that_is_a_link_is_refused(victim: Pa
         pass
     for kind in ("plan", "timing"):
         with pytest.raises(ValueError, match=f"{kind}: is a link to {victim}"):
-            write_study_file(tmp_path, kind, "2026-01-01", {})
+            StudyDirectory(tmp_path).write(kind, "2026-01-01", {})
     (tmp_path / "dangling").symlink_to("nowhere")
     with pytest.raises(ValueError, match="dangling: is a link to nowhere"):
         refuse_links(tmp_path / "dangling")
@@ -120,7 +121,7 @@ def test_a_command_does_not_write_through_a_link(
 def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where this process looks for the runs of others."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with announced() as count:
+    with counting_other_runs() as count:
         assert count() == 0
     (folder,) = tmp_path.glob("ablate-*")
     assert not [*folder.iterdir()]
@@ -129,7 +130,7 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_leftovers_of_other_runs_are_removed_from_ones_own_folder(shared: Path) -> None:
     (shared / "1-leftover.lock").touch()
-    with announced() as one, announced() as two:
+    with counting_other_runs() as one, counting_other_runs() as two:
         assert (one(), two()) == (1, 1)
     assert not [*shared.iterdir()]
 
@@ -149,16 +150,17 @@ def test_a_folder_for_locks_that_is_not_ones_own_is_not_used(
     else:
         shared.rmdir()
         shared.write_text("x")
-    with announced() as count:
+    with counting_other_runs() as count:
         assert count() is None
     assert untouched(victim)
     assert kind in ("link", "file") or not [*shared.iterdir()]
 
 
-def test_a_record_is_written_as_before(tmp_path: Path) -> None:
+def test_a_record_may_be_read_by_whom_it_might_before(tmp_path: Path) -> None:
+    record = example_record()
     with RunDirectory(tmp_path).lock():
-        RunDirectory(tmp_path).write_record({"status": "running"})
-    assert json.loads((tmp_path / "run.json").read_text()) == {"format": 1, "status": "running"}
+        RunDirectory(tmp_path).write_record(record)
+    assert json.loads((tmp_path / "run.json").read_text()) == record.to_json()
     assert (tmp_path / "run.json").stat().st_mode & 0o777 == 0o666 & ~_umask()
 
 

@@ -1,15 +1,18 @@
 """How a command ends: its exit code, and for a mistake a few lines that name it and the way out."""
 
+import errno
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 
-from ablate.messages import install_hint, nearest
+from ablate.messages import install_hint, nearest, say
 from ablate.records.run_directory import RunFailed
 from ablate.sweeps.sigterm import EXIT_CODE, Terminated
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+# What no other command would mend: a disk without space, or that writes no more.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 # Options that come with a plugin of Hydra, and our extra, or the package, that has the plugin.
 _EXTRAS = {"hydra/sweeper/optuna": "optuna"}
@@ -30,22 +33,27 @@ def exit_code(command: Callable[[list[str]], int], arguments: list[str]) -> int:
         Exception: The error is a mistake in ablate, or HYDRA_FULL_ERROR=1 asks for the traceback of any error.
     """
     try:
-        return command(arguments)
-    except SystemExit as end:  # raised by argparse, or at the end of a plan
-        return end.code if isinstance(end.code, int) else DONE
+        try:
+            code = command(arguments)
+        except SystemExit as end:  # raised by argparse, or at the end of a plan
+            code = end.code if isinstance(end.code, int) else DONE
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         return INTERRUPTED
     except Terminated:
         return EXIT_CODE
     except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
-        sys.stdout = None  # else Python flushes it at its end, and fails again
+        # Else Python flushes it at its end, and fails again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except Exception as error:
         message = explain(error, arguments)
         if os.environ.get("HYDRA_FULL_ERROR") == "1" or message is None:
             raise
-        print(message, file=sys.stderr)
-        return FAILED if isinstance(error, RunFailed) else REFUSED
+        say(message, file=sys.stderr)
+        full = isinstance(error, OSError) and error.errno in _FULL
+        return FAILED if full or isinstance(error, RunFailed) else REFUSED
 
 
 def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
@@ -70,8 +78,13 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
         if match := re.match(r"Could not override '([^']+)'", text):
             from ablate.config.compose import keys
 
-            key = match[1]
-            hint = nearest(key, keys(arguments), most=1)
+            key, known = match[1], keys(arguments)
+            if key in known:  # what is in the mapping that it is given is wrong
+                cause, inner = error.__cause__, getattr(error.__cause__, "full_key", None)
+                if inner in (None, "", key) or inner in known:
+                    return f"{key}: {str(cause or text).splitlines()[0]}"
+                key = inner
+            hint = nearest(key, known, most=1)
             return f"{key}: there is no such key; {hint}\nWhere new keys can be added, +{key}=… adds one."
         if match := re.match(r"Error merging override (.*)", text):
             reason = str(error.__cause__).splitlines()[0] if error.__cause__ else text

@@ -5,9 +5,10 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ablate.messages import install_hint
+from ablate.files import FOLDER_NAME
+from ablate.messages import install_hint, say
 from ablate.sources import csv_table, mlflow, wandb
-from ablate.sources.into_records import NAME, into_records, metric_names, write_records
+from ablate.sources.into_records import into_records, metric_names, write_records
 from ablate.sources.logged_run import LoggedRun
 
 
@@ -65,8 +66,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     metrics = metric_names(options.metric)
     study = options.out / options.study
-    if not NAME.fullmatch(options.study):
-        raise ValueError(f"--study {options.study}: is no name of letters, digits and . _ + -")
+    if not FOLDER_NAME.fullmatch(options.study):
+        raise ValueError(f"--study {options.study}: is no name of at most 100 letters, digits and . _ + -")
     runs = read(options, metrics)
     if not runs:
         raise ValueError(f"{options.address}: there are no runs")
@@ -76,8 +77,8 @@ def main(arguments: Sequence[str]) -> int:
         settings=options.setting, baseline=options.baseline,
     )  # fmt: skip
     folders = write_records(imported, study)
-    print(f"{len(folders)} runs are in {study}.")
+    say(f"{len(folders)} runs are in {study}.")
     if len(known) < len(runs):
-        print(f"Left out: {len(runs) - len(known)} runs without {options.variant} or {options.seed}.")
-    print(f"ablate report {study} judges them.")
+        say(f"Left out: {len(runs) - len(known)} runs without {options.variant} or {options.seed}.")
+    say(f"ablate report {study} judges them.")
     return 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ablate.messages import aligned, duration
+from ablate.messages import aligned, duration, say
 from ablate.records.epochs import TIMES, Epoch
 from ablate.records.record import Start, Status
 from ablate.records.run_directory import RunDirectory
@@ -74,9 +74,10 @@ def look(study: Path, now: float | None = None) -> list[RunStatus]:
 def _look(directory: RunDirectory, study: Path, now: float) -> RunStatus:
     name = directory.folder.relative_to(study).as_posix()
     try:
-        record, rows = directory.read_record(), directory.read_epochs()
+        record = directory.read_record()
         if record is None:
             raise ValueError("run.json is gone")
+        rows = directory.read_epochs(record.planned_epochs)
         seconds = statistics.median(_seconds(rows[-5:])) if rows else None
     except (ValueError, KeyError) as error:
         return RunStatus(name, "unreadable", 0, 0, None, None, "", str(error))
@@ -143,8 +144,9 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     while True:
         runs = look(mirror(options.study) if is_address(options.study) else Path(options.study))
-        clear = _CLEAR if options.watch is not None and sys.stdout.isatty() else ""
-        print(f"{clear}{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n\n{table(runs)}", flush=True)
+        if options.watch is not None and sys.stdout.isatty():
+            sys.stdout.write(_CLEAR)
+        say(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n\n{table(runs)}")
         if options.watch is None or all(run.status not in ("running", "stuck") for run in runs):
             return 0
         time.sleep(options.watch)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.config.plain import plain as plain_config
 from ablate.config.schema import Config
+from ablate.messages import say
 from ablate.records import provenance
 from ablate.records.forms import plain
 from ablate.records.study_directory import TIMING, StudyDirectory
@@ -204,12 +205,12 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError("the variants differ in hardware; time them with one setting after another")
     pin(next(iter(variants.values())).hardware.threads)
     timing = time_variants(variants, options.precision, options.rounds, 0 if options.no_layers else 20)
-    print(show(timing))
+    say(show(timing))
     file = StudyDirectory(study).write(TIMING, timing["started"], timing)
-    print(f"\nWritten to {file}; the report of {study} prefers it for times.")
+    say(f"\nWritten to {file}; the report of {study} prefers it for times.")
     reached = timing["precision"]["reached"]
     if reached > options.precision:
-        print(
+        say(
             f"The intervals are ± {reached:.2%}, wider than the {options.precision:.2%} asked for; more --rounds, "
             "hardware.threads=1, or a machine with nothing else to do, narrow them.",
             file=sys.stderr,

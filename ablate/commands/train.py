@@ -18,6 +18,8 @@ from ablate.config.compose import register, to_config
 from ablate.config.hydra_node import check_hydra, worst_value
 from ablate.config.options import config_dir
 from ablate.config.schema import Config
+from ablate.files import atomic_write
+from ablate.messages import redact, say
 from ablate.records.run_directory import Busy, RunFailed
 from ablate.sweeps.preflight import Refused, failures, say_what_next, searched
 from ablate.sweeps.session import session
@@ -40,6 +42,8 @@ def train(composed: DictConfig) -> float:
         # all that a run writes goes to its folder anyway.
         os.chdir(hydra_config.runtime.cwd)
     folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
+    for file in (folder.parents[1] / "multirun.yaml", *(folder / (hydra_config.output_subdir or "")).glob("*.yaml")):
+        _without_passwords(file)
     with terminable():
         try:
             return run(cfg, folder, session.progress, overrides, wait=not session.defers, since=session.started)
@@ -53,6 +57,15 @@ def train(composed: DictConfig) -> float:
                 raise
             log.info("A bad trial; the search goes on.")
             return worst
+
+
+def _without_passwords(file: Path) -> None:
+    """Takes the passwords of addresses out of what Hydra has written of the configuration."""
+    if file.is_file():
+        text = file.read_text(encoding="utf-8")
+        if redact(text) != text:
+            with atomic_write(file) as new:
+                new.write(redact(text))
 
 
 def _run_deferred(cfg: Config, folder: Path, overrides: list[str], logs: Any) -> None:
@@ -79,10 +92,10 @@ def main(arguments: Sequence[str]) -> int:
         for run in session.deferred:
             failed += _failure(run)
     except Refused as refused:
-        raise refused.error from None
+        raise refused.error from refused.error.__cause__
     except (KeyboardInterrupt, Terminated) as error:
         word = "Interrupted" if isinstance(error, KeyboardInterrupt) else "Terminated"
-        print(f"{word}. The same command again resumes where this one stopped.", file=sys.stderr)
+        say(f"{word}. The same command again resumes where this one stopped.", file=sys.stderr)
         raise
     finally:
         session.progress.end_sweep()
@@ -96,7 +109,7 @@ def main(arguments: Sequence[str]) -> int:
         table = failures(folders or searched(Path(session.folder), session.started))
         failed = [table] if table else failed
     if failed:
-        print("\n".join(failed), file=sys.stderr)
+        say("\n".join(failed), file=sys.stderr)
     return 1 if failed else 0
 
 

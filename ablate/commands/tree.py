@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.config.compose import compose
 from ablate.config.plain import plain
-from ablate.messages import aligned
+from ablate.messages import aligned, say
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -171,5 +171,5 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("overrides", nargs="*", help="as of a run: model=dropout model.edits.drop3.layer.p=0.2")
     parser.add_argument("--config-dir", type=Path, help="a folder with config groups of your own")
     options = parser.parse_args(arguments)
-    print(tree(options.overrides, options.config_dir))
+    say(tree(options.overrides, options.config_dir))
     return 0

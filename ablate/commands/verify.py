@@ -12,10 +12,13 @@ from pathlib import Path
 from ablate.config.plain import read_config
 from ablate.config.schema import Config
 from ablate.config.validation import validate
+from ablate.messages import say
 from ablate.records import provenance
 from ablate.records.epochs import COSTS, TIMES, Epoch
 from ablate.records.record import Provenance, RunRecord
 from ablate.records.run_directory import RunDirectory
+from ablate.records.store import is_address
+from ablate.report.study.run_record import contradictions
 
 _NOT_COMPARED = ("images_per_second", *TIMES, *COSTS)
 
@@ -48,17 +51,19 @@ class Verification:
         difference: The first one; None if the epochs agree.
         weights: Names of the layers whose final weights differ; None if only some epochs were repeated.
         conditions: What has changed in code, packages, data and hardware, in words.
+        contradictions: Where the record says other than its configuration and its epochs.
     """
 
     epochs: int
     difference: Difference | None
     weights: tuple[str, ...] | None
     conditions: tuple[str, ...]
+    contradictions: tuple[str, ...] = ()
 
     @property
     def identical(self) -> bool:
         """Whether everything that was compared agrees, bit for bit."""
-        return self.difference is None and not self.weights
+        return self.difference is None and not self.weights and not self.contradictions
 
 
 def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -> Verification:
@@ -84,7 +89,7 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
     record = directory.read_record()
     if record is None:
         raise ValueError(f"{folder}: there is no {directory.record_file.name}; give the folder of a run")
-    rows = directory.read_epochs()
+    rows = directory.read_epochs(record.planned_epochs)
     if not rows:
         raise ValueError(f"{folder}: no epoch is complete, so there is nothing to compare with")
     until = len(rows) if epochs is None else epochs
@@ -107,7 +112,7 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
     if until == len(rows) and recorded is not None:
         differing = tuple(name for name in {**recorded, **weights} if recorded.get(name) != weights.get(name))
     difference = next(_differences(rows, recorder.rows), None)
-    return Verification(until, difference, differing, tuple(conditions))
+    return Verification(until, difference, differing, tuple(conditions), tuple(contradictions(record, rows)))
 
 
 def _configuration(record: RunRecord, allow: Sequence[str]) -> Config:
@@ -115,8 +120,11 @@ def _configuration(record: RunRecord, allow: Sequence[str]) -> Config:
     plain = dict(record.config)
     if "${" in str(plain):
         raise ValueError("run.json: its configuration holds ${…}, which the record of a run never does")
+    if is_address(str(plain.get("data"))):
+        raise ValueError(f"run.json: data={plain['data']}: names an address; a record's data are files on this machine")
+    # Nor does it go where the record says: to trackers and a store.
     try:
-        cfg = read_config({**plain, "allow": list(allow)})
+        cfg = read_config({**plain, "allow": list(allow), "logger": {}, "store": None})
     except ValueError as error:
         raise ValueError(f"run.json has no usable configuration: {error}") from error
     validate(cfg)
@@ -154,15 +162,17 @@ def main(arguments: Sequence[str]) -> int:
     what = f"{options.run}: {found.epochs} epochs"
     if found.identical:
         weights = "" if found.weights is None else " and final weights"
-        print(f"{what}{weights} are identical.")
+        say(f"{what}{weights} are identical.")
     else:
-        print(f"{what} are not identical.")
+        say(f"{what} are not identical.")
         if found.difference is not None:
-            print(f"The first difference: {found.difference}.")
+            say(f"The first difference: {found.difference}.")
+        for text in found.contradictions:
+            say(f"The record contradicts itself: {text}.")
         if found.weights:
-            print(f"Final weights differ in {', '.join(found.weights)}.")
+            say(f"Final weights differ in {', '.join(found.weights)}.")
     if found.conditions:
-        print("Not as it was then:", *(f"  {condition}" for condition in found.conditions), sep="\n")
+        say("Not as it was then:", *(f"  {condition}" for condition in found.conditions))
     elif not found.identical:
-        print("Code, packages, data and hardware are what they were.")
+        say("Code, packages, data and hardware are what they were.")
     return 0 if found.identical else 1

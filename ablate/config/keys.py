@@ -8,13 +8,13 @@ from typing import Any, TypeAlias
 
 from omegaconf import MISSING
 
+from ablate.files import FOLDER_NAME
 from ablate.messages import nearest
 
 # A configuration, or a part of one, as YAML and JSON hold it: mappings, lists, texts, numbers, truth values and None.
 Plain: TypeAlias = dict[str, Any]
 
-# What a folder or a file may be called: it becomes part of a path.
-_FOLDER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")  # of folders' names, those that no shell takes for something else
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,10 @@ class Meaning:
         elif isinstance(value, str):
             if self.choices and value not in self.choices:
                 raise ValueError(f"{key}={value}: there is no such choice; {nearest(value, self.choices)}")
-            if self.names_folder and not _FOLDER_NAME.fullmatch(value):
-                raise ValueError(f"{key}={value!r}: names a folder, so use letters, digits, '_', '-', '.' and '+' only")
+            if self.names_folder and not (_SAFE.fullmatch(value) and FOLDER_NAME.fullmatch(value)):
+                raise ValueError(
+                    f"{key}={value!r}: names a folder, so use at most 100 letters, digits, '_', '-', '.' and '+'"
+                )
         elif isinstance(value, int | float):
             if not math.isfinite(value):
                 raise ValueError(f"{key}={value}: must be a finite number")

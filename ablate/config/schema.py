@@ -156,7 +156,7 @@ class StudyConfig:
 
 @dataclass
 class Config:
-    seed: int = key(default=0, least=0, repeats=True, cohort=True)
+    seed: int = key(default=0, least=0, below=2**63, repeats=True, cohort=True)
     rerun: str = key("what of an earlier start to run again", "failed", choices=RERUN, alters=False)
     allow: list[str] = key("packages beside torch's and ours whose code the config may name", make=list,
                            alters=False, cohort=True)  # fmt: skip

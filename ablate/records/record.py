@@ -12,14 +12,30 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ablate.files import FOLDER_NAME
 from ablate.records import forms
 from ablate.records.epochs import TIMES, Result
-from ablate.records.forms import WRITTEN, unknown
+from ablate.records.forms import WRITTEN
 
 RECORD_FILE, FORMAT = "run.json", 1
 Config = Mapping[str, Any]  # a part of a configuration, as plain data
-_NAME = re.compile(r"[\w.+-]{1,100}")  # of a variant
+# What run.json holds where a value is not known, by its dotted key: the first is written, each is read as None.
 _IMAGES: dict[str, object] = {"sha256": "", "images": {}}
+_PLACEHOLDERS: dict[str, tuple[object, ...]] = {
+    "model.before.parameters": (0,),
+    "model.before.flops": (0,),
+    "model.after.parameters": (0,),
+    "model.after.flops": (0,),
+    "data": ({"name": "unknown", **_IMAGES}, {"name": "the task's", **_IMAGES}),
+    "data.name": ("unknown", "the task's"),
+    "data.sha256": ("",),
+    "pairing": ({"initial_weights": {}, "first_epoch_order": ""},),
+    "provenance.machine.cpu": ("unknown",),
+    "provenance.machine.cores": (0,),
+    "provenance.accelerator": ("unknown", "of the task"),
+    "provenance.threads": (0,),
+}
+_PARTS = {key[: dot.start()] for key in _PLACEHOLDERS for dot in re.finditer(r"\.", key)}
 
 
 class Status(StrEnum):
@@ -37,8 +53,8 @@ class Size:
     """A model's size: layers, parameters, and the FLOPs of one image's forward pass."""
 
     layers: int | None = None
-    parameters: int | None = field(default=None, metadata=unknown(0))
-    flops: int | None = field(default=None, metadata=unknown(0))
+    parameters: int | None = None
+    flops: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +71,8 @@ class ModelFacts:
 class DataFacts:
     """The data set: its name, its digest, and the number of images in each split."""
 
-    name: str | None = field(metadata=unknown("unknown", "the task's"))
-    sha256: str | None = field(metadata=unknown(""))
+    name: str | None
+    sha256: str | None
     images: Mapping[str, int]
 
 
@@ -84,8 +100,8 @@ class Machine:
 
     host: str | None = None
     system: str | None = None
-    cpu: str | None = field(metadata=unknown("unknown"))
-    cores: int | None = field(metadata=unknown(0))
+    cpu: str | None
+    cores: int | None
 
     def __str__(self) -> str:
         return ", ".join(str(value) for value in (self.host, self.system, self.cpu, self.cores) if value is not None)
@@ -99,8 +115,8 @@ class Provenance:
     packages: Mapping[str, str]
     machine: Machine
     device: str | None = None
-    accelerator: str | None = field(default=None, metadata=unknown("unknown", "of the task"))
-    threads: int | None = field(default=None, metadata=unknown(0))
+    accelerator: str | None = None
+    threads: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,8 +216,8 @@ class RunRecord:
     seed: int
     config: Config
     model: ModelFacts
-    data: DataFacts | None = field(metadata=unknown({"name": "unknown", **_IMAGES}, {"name": "the task's", **_IMAGES}))
-    pairing: Pairing | None = field(metadata=unknown({"initial_weights": {}, "first_epoch_order": ""}))
+    data: DataFacts | None
+    pairing: Pairing | None
     provenance: Provenance
     overrides: tuple[str, ...] = field(default=(), metadata=WRITTEN)
     started: str
@@ -263,11 +279,6 @@ class RunRecord:
         return self._config_part("study")
 
     @property
-    def loggers(self) -> Config:
-        """`_target_` and arguments of its trackers, by name."""
-        return self._config_part("logger")
-
-    @property
     def newest_start(self) -> Start:
         """The newest start; an empty one if none is recorded."""
         return self.starts[-1] if self.starts else Start()
@@ -295,7 +306,7 @@ class RunRecord:
         if not isinstance(content, Mapping) or content.get("format") != FORMAT:
             raise ValueError(f"run.json is not a run's record of format {FORMAT}")
         try:
-            record = forms.read(cls, content)
+            record = forms.read(cls, _without_placeholders(content))
             forms.read(_Config, record.config, "config")
             _check(record)
         except ValueError as error:
@@ -304,16 +315,36 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Returns what run.json holds, as `json.dump` takes it."""
-        return {"format": FORMAT, **forms.plain(self)}
+        content = {"format": FORMAT, **forms.plain(self)}
+        for key, (placeholder, *_) in _PLACEHOLDERS.items():
+            *above, name = key.split(".")
+            part: Any = content
+            for each in above:
+                part = part.get(each)
+            if part is not None and part.get(name) is None:
+                part[name] = placeholder
+        return content
 
 
-def schema() -> forms.Schema:
+def schema() -> dict[str, Any]:
     """Returns the JSON schema of run.json."""
     made = forms.schema(RunRecord)
     record = made["$defs"]["RunRecord"]
     record["properties"] = {"format": {"const": FORMAT}, **record["properties"]}
     record["required"] = ["format", *record["required"]]
     return {"title": "run.json", **made}
+
+
+def _without_placeholders(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns a part of run.json with None for what is not known."""
+    known = dict(content)
+    for name, value in content.items():
+        key = f"{prefix}{name}"
+        if value in _PLACEHOLDERS.get(key, ()):
+            known[name] = None
+        elif key in _PARTS and isinstance(value, Mapping):
+            known[name] = _without_placeholders(value, f"{key}.")
+    return known
 
 
 @dataclass(frozen=True)
@@ -352,7 +383,7 @@ class _Config:
 
 def _check(record: RunRecord) -> None:
     """Raises ValueError where the values of a record, each of the right kind, do not go together."""
-    if not _NAME.fullmatch(record.variant):
+    if not FOLDER_NAME.fullmatch(record.variant):
         raise ValueError(f"has no usable variant: {record.variant!r} is not a name")
     if record.epochs_done is not None and (
         record.task is None or not record.is_complete or not 0 < record.epochs_done < record.planned_epochs

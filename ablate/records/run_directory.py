@@ -6,16 +6,23 @@ that is killed, sees the old one or the new one.
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from ablate.files import atomic_write, keep_copy, refuse_links, remove_leftovers
+from ablate.messages import redact
 from ablate.records.epochs import EPOCHS_FILE, Epoch
 from ablate.records.record import RECORD_FILE, RunRecord
 from ablate.records.uploads import HURRY, PATIENCE, RunStore, StoreFailed
+
+MOST_BYTES = 2**28  # of epochs.csv, whatever its run; of JSON a sixteenth
+_LONGEST_NUMBER = 26  # of characters: -2.2250738585072014e-308, what separates it, and one to spare
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON writes half a character
 
 
 class RunFailed(Exception):
@@ -171,22 +178,15 @@ class RunDirectory:
             ValueError: It is not a record of this format.
         """
         try:
-            text = read_text(self.record_file)
+            content = read_json(self.record_file)
         except FileNotFoundError:
             return None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"{RECORD_FILE} cannot be read: {error}") from error
-        try:
-            content = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{RECORD_FILE} is not JSON: {error}") from error
         return RunRecord.from_json(content)
 
     def write_record(self, record: RunRecord) -> None:
-        """Replaces run.json."""
+        """Replaces run.json; the passwords of addresses in it are left out."""
         with atomic_write(self.record_file) as file:
-            json.dump(record.to_json(), file, indent=2)
-            file.write("\n")
+            file.write(redact(json.dumps(record.to_json(), indent=2)) + "\n")
         self._push(self.record_file)
 
     def write_checkpoint(self, content: bytes | memoryview) -> None:
@@ -196,23 +196,31 @@ class RunDirectory:
         with atomic_write(self.checkpoint_file, "wb") as file:
             file.write(content)
 
-    def read_epochs(self) -> list[Epoch]:
+    def read_epochs(self, most: int | None = None) -> list[Epoch]:
         """Returns the rows of epochs.csv; none if there is no file.
 
+        Args:
+            most: As for `read_epoch_table`.
+
         Raises:
-            ValueError: It is not a table of numbers.
+            ValueError: It is not a table of numbers, or is too large.
         """
-        columns, rows = self.read_epoch_table()
+        columns, rows = self.read_epoch_table(most)
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
-    def read_epoch_table(self) -> tuple[list[str], list[list[float]]]:
+    def read_epoch_table(self, most: int | None = None) -> tuple[list[str], list[list[float]]]:
         """Returns the columns of epochs.csv, and a row of values for each epoch.
 
+        Args:
+            most: The number of epochs that the run has at most, if that is known; a file that is too large for them
+                is not read whole.
+
         Raises:
-            ValueError: It is not a table of numbers.
+            ValueError: It is not a table of numbers, or is too large.
         """
         try:
-            columns, *rows = [row for row in csv.reader(read_text(self.epochs_file).splitlines()) if row] or [[]]
+            text = read_text(self.epochs_file, MOST_BYTES, None if most is None else lambda head: _room(head, most))
+            columns, *rows = [row for row in csv.reader(text.splitlines()) if row] or [[]]
             if any(len(row) != len(columns) for row in rows):
                 raise ValueError("its rows differ in length")
             return columns, [list(map(float, row)) for row in rows]
@@ -232,8 +240,61 @@ class RunDirectory:
         self._push(self.checkpoint_file, self.epochs_file)
 
 
-def read_text(file: Path) -> str:
-    """Returns the text of a file. What others send may hold a pipe, which would block, or a device without an end."""
+def read_text(file: Path, most: int, room: Callable[[bytes], int] | None = None) -> str:
+    """Returns the text of a file, of which no more is read than it may hold.
+
+    What others send may hold a pipe, which would block, a device without an end, or gigabytes.
+
+    Args:
+        file: The file.
+        most: The bytes that it may have.
+        room: Returns the bytes that it may have by its first line, if that is fewer.
+
+    Raises:
+        OSError: It cannot be read, or is too large.
+        UnicodeDecodeError: It is not UTF-8.
+    """
     if file.exists() and not file.is_file():
         raise OSError("it is not a plain file")
-    return file.read_text(encoding="utf-8")
+    with file.open("rb") as opened:
+        content = opened.readline(most + 1) if room is not None else b""
+        if room is not None:
+            most = min(most, room(content))
+        content += opened.read(max(most + 1 - len(content), 0))
+    if len(content) > most:
+        raise OSError(f"it has more than the {most:,} bytes that it can have")
+    return content.decode()
+
+
+def read_json(file: Path) -> Any:
+    """Returns what a JSON file of ours holds, whose texts can all be written again.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ValueError: It cannot be read, is not JSON, or too large.
+    """
+    try:
+        text = read_text(file, MOST_BYTES // 16)
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file.name} cannot be read: {error}") from error
+    try:
+        content = json.loads(text)
+        if _SURROGATE.search(text):  # half a character, which no file can hold
+            json.dumps(content, ensure_ascii=False).encode()
+        if _is_deep(content):
+            raise ValueError("its values are nested too deeply")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file.name} is not JSON: {error}") from error
+    return content
+
+
+def _is_deep(value: object, left: int = 100) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return left == 0 or any(_is_deep(each, left - 1) for each in inner)
+
+
+def _room(head: bytes, epochs: int) -> int:
+    """Returns the bytes that a table of so many epochs has at most, by the line of its columns."""
+    return len(head) + (epochs + 1) * (_LONGEST_NUMBER * (head.count(b",") + 1) + 2)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ablate.files import atomic_write, refuse_links
 from ablate.records.record import FORMAT, RECORD_FILE
-from ablate.records.run_directory import RunDirectory, read_text
+from ablate.records.run_directory import RunDirectory, read_json
 
 TIMING, PLAN, REPORT = "timing", "plan", "report"  # folders in a study's, beside those of its variants
 
@@ -90,9 +90,9 @@ def read_study_file(path: Path) -> dict[str, Any]:
         ValueError: It is not of this format.
     """
     try:
-        content = json.loads(read_text(path))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path.name} cannot be read: {error}") from error
+        content = read_json(path)
+    except FileNotFoundError as error:
+        raise ValueError(f"{path.name} is gone") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path.name} is not of format {FORMAT}")
     return content

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ablate.messages import say
 from ablate.records.store import is_address, mirror
 from ablate.records.study_directory import StudyDirectory
 from ablate.report.analysis.analyse import Analysis, analyse
@@ -55,11 +56,11 @@ def main(arguments: Sequence[str]) -> int:
     for analysis, out in _analyses(options):
         document = write_report(analysis, out)
         _print(document)
-        print(f"\nThe report is in {out}: open index.html, or read report.md.")
+        say(f"\nThe report is in {out}: open index.html, or read report.md.")
         complaints += _complaints(analysis)
     if not (options.check and complaints):
         return 0
-    print("\n".join(complaints), file=sys.stderr)
+    say("\n".join(complaints), file=sys.stderr)
     return 1
 
 
@@ -90,12 +91,12 @@ def _analyses(options: argparse.Namespace) -> list[tuple[Analysis, Path]]:
 
 
 def _print(document: Document) -> None:
-    print(f"{document.title}\n")
+    say(f"{document.title}\n")
     for block in document.lead:
         if isinstance(block, Text):
-            print(block.words)
+            say(block.words)
         elif isinstance(block, Bullets):
-            print("\n".join(f"- {item.word}{': ' * bool(item.word)}{item.text}" for item in block.items))
+            say("\n".join(f"- {item.word}{': ' * bool(item.word)}{item.text}" for item in block.items))
 
 
 def _complaints(analysis: Analysis) -> list[str]:

@@ -9,7 +9,17 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ablate.messages import printable, redact
+
 EPOCH_LOGGER = "ablate.epochs"  # a line an epoch; on a terminal the bar shows it instead
+
+
+class FileFormatter(logging.Formatter):
+    """Leaves the passwords of addresses out of a log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Returns a line, or several with a traceback."""
+        return redact(super().format(record))
 
 
 class ConsoleHandler(logging.Handler):
@@ -22,7 +32,7 @@ class ConsoleHandler(logging.Handler):
         record = copy.copy(record)
         record.exc_info = record.exc_text = None
         with suppress(OSError):  # a terminal that is gone, or a reader such as `head`, stops no run
-            tqdm.write(self.format(record), file=sys.stdout)
+            tqdm.write(printable(redact(self.format(record))), file=sys.stdout)
             sys.stdout.flush()  # a sweep may wait for long after a line, and its reader be a file or a pipe
 
 
@@ -46,6 +56,7 @@ class Progress:
     def end_sweep(self) -> None:
         """Takes the sweep's bar away."""
         if self._sweep is not None:
+            self._sweep.clear()  # its line below, where what is printed next would be
             self._sweep.close()
             self._sweep = None
 

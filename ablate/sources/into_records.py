@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from ablate.files import FOLDER_NAME
 from ablate.messages import nearest
 from ablate.records.epochs import RESERVED, TIMES, Epoch, field_name, summarise, total_times
 from ablate.records.record import (
@@ -31,7 +32,6 @@ from ablate.records.study_directory import StudyDirectory
 from ablate.sources.logged_run import LoggedRun
 
 _METRIC = re.compile(r"\w+")
-NAME = re.compile(r"(?!\.+$)[\w.+-]{1,100}")  # of a study or a variant: that of a folder too
 _LARGEST = sys.float_info.max  # what databases of trackers hold in place of infinity
 
 
@@ -161,7 +161,7 @@ def _names(values: Sequence[str], field: str) -> list[str]:
     """Returns values as names of variants: what no name may have becomes an underscore."""
     names = {value: re.sub(r"[^\w.+-]+", "_", value) for value in values}
     for value, name in names.items():
-        if not NAME.fullmatch(name) or list(names.values()).count(name) > 1:
+        if not FOLDER_NAME.fullmatch(name) or list(names.values()).count(name) > 1:
             raise ValueError(f"--variant {field}: {value!r} cannot be told from others as a name; rename it")
     return [names[value] for value in values]
 

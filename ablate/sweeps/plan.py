@@ -10,7 +10,7 @@ from typing import Any
 
 from ablate.config.identity import fingerprint
 from ablate.config.plain import plain
-from ablate.messages import aligned
+from ablate.messages import aligned, say
 from ablate.records.epochs import TIMES
 from ablate.records.study_directory import PLAN, StudyDirectory, studies_in
 from ablate.runs.resume import Action, inspect_run
@@ -174,7 +174,7 @@ def show(jobs: Sequence[Job], cohorts: Sequence[Sequence[Job]], study: str) -> N
     found = cells(jobs, cohorts, folder.absolute().parent)
     todo = [cell for cell in found if cell.done < cell.epochs]
     training = {cell.cohort for cell in todo if cell.cohort is not None}
-    print(summary(found, len(training), os.cpu_count() or 1))
+    say(summary(found, len(training), os.cpu_count() or 1))
     if any(cell.core_seconds is not None for cell in todo):
         made = datetime.now(UTC).isoformat(timespec="seconds")
         StudyDirectory(folder).write(PLAN, made, {"made": made, "cells": [asdict(cell) for cell in todo]})

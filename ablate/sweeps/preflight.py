@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from ablate.config.plain import plain
 from ablate.files import refuse_links
-from ablate.messages import aligned
+from ablate.messages import aligned, say
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import Store
 from ablate.records.study_directory import StudyDirectory
@@ -52,7 +52,7 @@ class Preflight(Callback):
 def say_what_next(study_folder: str) -> None:
     """Prints where the runs are, and the command for the report."""
     with suppress(OSError):  # a reader that is gone
-        print(f"The runs are in {study_folder}. For tables and plots, type: ablate report {study_folder}")
+        say(f"The runs are in {study_folder}. For tables and plots, type: ablate report {study_folder}")
 
 
 def _checked(compose: Callable[[], list[Job]]) -> list[Job]:

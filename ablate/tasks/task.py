@@ -30,6 +30,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ablate.config.hydra_node import worst_value
+from ablate.files import FOLDER_NAME
 from ablate.records import provenance
 from ablate.records.epochs import RESERVED, Epoch, field_name, summarise, total_times
 from ablate.records.record import ModelFacts, RunRecord, Size, Status, config_of_others, describe_error
@@ -80,6 +81,9 @@ def _train(function: Task, cfg: DictConfig, folder: Path, overrides: list[str]) 
     for needed in ("variant", "seed", "study.name"):
         if OmegaConf.select(cfg, needed) is None:
             raise ValueError(f"{needed} is not set: a task's configuration has variant, seed and study.name")
+    for name in ("variant", "study.name"):
+        if not FOLDER_NAME.fullmatch(str(OmegaConf.select(cfg, name))):
+            raise ValueError(f"{name}: names a folder, so use at most 100 letters, digits, '_', '-', '.' and '+'")
     directory = RunDirectory(folder)
     name = f"{cfg.variant} seed {cfg.seed}"
     with directory.lock(lambda: log.info("%s is being run by another process; waiting for it", name)):

@@ -52,15 +52,18 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         ("model=dropout model.edits.drop3.insert=aftr", "did you mean after?"),
         ("model=dropout model.edits.drop3.layer.pp=1", "did you mean model.edits.drop3.layer.p?"),
         ("model=dropout +model.edits.drop3.layer.inplce=1", "Dropout2d has no such argument; did you mean inplace?"),
+        ("hardware={thread:1}", "hardware.thread: there is no such key; did you mean hardware.threads?"),
+        ("optimizer={lrr:1}", "optimizer.lrr: there is no such key; did you mean optimizer.lr?"),
+        ("-m study=demo train={epoch:1}", "train.epoch: there is no such key; did you mean train.epochs?"),
         ("hardware.precison=bf16", "did you mean hardware.precision?"),
         ("train.epochs=abc", "train.epochs=abc: Value 'abc' of type 'str' could not be converted to Integer"),
         ("train.epochs=0", "train.epochs=0: must be at least 1"),
-        ("optimizer.lr=-1", "optimizer.lr=-1.0: the learning rate must be above 0"),
+        ("optimizer.lr=-1", "optimizer.lr=-1.0: must be above 0"),
         ("study=demo train.batch_size=5000", "train.batch_size=5000: there are only 1437 training images"),
         ("study=demo data.subset=500", "digits has only 141 training images"),
         ("study=demo data.root=x", "data.root: there is no such key"),
         ("-m study=demo seed=0,x", "seed=x: Value 'x' of type 'str' could not be converted to Integer"),
-        ("-m study=demo optimizer.lr=0.1,-1", "optimizer.lr=-1.0: the learning rate must be above 0"),
+        ("-m study=demo optimizer.lr=0.1,-1", "optimizer.lr=-1.0: must be above 0"),
         ("-m study=demo model=plain,dropuot", "model=dropuot: there is no such option; did you mean dropout"),
         (
             "-m study=demo model=plain,dropout model.edits.drop3.layer.p=0.5",
@@ -243,3 +246,39 @@ def test_paths_are_from_where_the_command_was_typed(ablate: Ablate, tmp_path: Pa
     assert done.returncode == 0, done.stderr
     assert [path.name for path in (tmp_path / "kept").rglob("run.json")] == ["run.json"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "kept", "outputs"]
+
+
+def test_the_version_is_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    import ablate
+
+    assert run_command(["--version"]) == 0
+    assert capsys.readouterr().out == f"ablate {ablate.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", ["--cfg job", "--help", "status"])
+def test_a_reader_that_has_enough_ends_it_quietly(arguments: str, tmp_path: Path) -> None:
+    (tmp_path / "outputs").mkdir()
+    command = f"{{ sleep 0.1; {sys.executable} -m ablate {arguments}; echo $? > code; }} | true"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        command, shell=True, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+    )
+    assert "BrokenPipe" not in done.stderr and "Exception ignored" not in done.stderr
+    assert (tmp_path / "code").read_text().strip() in ("0", "2")
+
+
+PASSWORD = "pass-of-mine"
+
+
+def test_a_password_in_an_address_is_kept_nowhere(ablate: Ablate, tmp_path: Path) -> None:
+    """Neither in a record, nor in Hydra's own files, nor in a log, nor on the screen."""
+    address = f"http://me:{PASSWORD}@127.0.0.1:9/x"
+    done = ablate("-m", *QUICK, "model=plain", "seed=0", "logger=mlflow", f"logger.mlflow.tracking_uri={address}",
+                  "hydra/launcher=basic", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    files = [path for path in (tmp_path / "outputs").rglob("*") if path.is_file() and path.suffix != ".pt"]
+    assert {"run.json", "train.log", "config.yaml", "overrides.yaml", "multirun.yaml"} <= {path.name for path in files}
+    assert not [str(path) for path in files if PASSWORD in path.read_text()]
+    assert PASSWORD not in done.stdout + done.stderr
+    (record,) = (tmp_path / "outputs").rglob("run.json")
+    assert "http://***@127.0.0.1:9/x" in record.read_text()

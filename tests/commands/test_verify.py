@@ -70,8 +70,9 @@ def test_other_weights_and_conditions_are_named(train_one: Train, capsys: pytest
     [
         (lambda record: record.update(format=99), "is not a run's record"),
         (lambda record: record.update(config={}), "no usable config.model"),
-        (lambda record: record["config"].pop("train"), "no usable configuration"),
-        (lambda record: record["config"]["train"].update(epochs="many"), "no usable configuration"),
+        (lambda record: record["config"].pop("train"), "no usable config.train"),
+        (lambda record: record["config"]["train"].update(epochs="many"), "no usable config.train.epochs"),
+        (lambda record: record["config"]["train"].update(epoch=3), "configuration: train.epoch: there is no such key"),
         (lambda record: record["config"]["model"]["base"].update(num_classes="${oc.env:HOME}"), "holds ${…}"),
         (lambda record: record["config"]["model"].update(name="../../x"), "names a folder"),
     ],

@@ -302,7 +302,7 @@ def test_an_unusable_store_is_refused_before_anything_starts(
     server: S3, ablate: Callable[..., Any], tmp_path: Path, address: str, message: str
 ) -> None:
     answer = ablate("study=demo", "data.subset=30", f"store={address}", **server.env)
-    assert answer.returncode == 1
+    assert answer.returncode == 2
     assert message in answer.stderr and "Traceback" not in answer.stderr
     assert not (tmp_path / "outputs").exists() or not list((tmp_path / "outputs").rglob("run.json"))
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from example_config import CONFIG
 
+from ablate.config.identity import run_id
 from ablate.records.epochs import summarise, total_times
 from ablate.records.forms import plain
 from ablate.records.run_directory import RunDirectory
@@ -56,7 +57,7 @@ def make_run(study: Path) -> Callable[..., Path]:
             }
             for epoch, accuracy in enumerate(accuracies, start=1)
         ]
-        path = study / variant / (folder or f"seed{seed}-{len(list(study.rglob('run.json'))):08x}")
+        path = study / variant / (folder or f"seed{seed}-{run_id(config)}")
         path.mkdir(parents=True)
         directory = RunDirectory(path)
         directory.write_epochs(rows)
@@ -65,7 +66,7 @@ def make_run(study: Path) -> Callable[..., Path]:
                 {
                     "format": 1,
                     "status": status,
-                    "id": path.name.partition("-")[2],
+                    "id": run_id(config),
                     "study": "trial",
                     "variant": variant,
                     "seed": seed,

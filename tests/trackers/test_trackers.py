@@ -1,11 +1,14 @@
+import http.server
+import json
 import logging
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import requests
@@ -76,7 +79,7 @@ def test_tensorboard_shows_the_report(train_one: Train, tmp_path: Path) -> None:
         train_one("logger=tensorboard", f"model={name}", folder=f"outputs/demo/{name}/seed0-0")
     run_command(["report", str(study)])
     for _ in range(2):  # the second takes the place of the first
-        assert publish(study) == ["tensorboard"]
+        assert publish(study, ["logger=tensorboard"]) == ["tensorboard"]
     events = EventAccumulator(str(study / "tensorboard")).Reload()
     (page,) = events.Tensors("demo/report/text_summary")
     assert page.tensor_proto.string_val[0].decode() == (study / "report" / "report.md").read_text(encoding="utf-8")
@@ -134,7 +137,7 @@ def test_mlflows_run_is_the_record(server: str, train_in_two: Train, tmp_path: P
     assert run.data.metrics["parameters"] == record["model"]["after"]["parameters"]
 
     run_command(["report", str(study)])
-    assert publish(study) == ["mlflow"]
+    assert publish(study, ["logger=mlflow", f"logger.mlflow.tracking_uri={server}"]) == ["mlflow"]
     (published,) = client.search_runs([experiment.experiment_id], "attributes.run_name = 'report'")
     files = {item.path for item in client.list_artifacts(published.info.run_id, "report")}
     assert {"report/index.html", "report/results.json"} <= files
@@ -199,5 +202,51 @@ def test_a_report_that_goes_nowhere_is_refused(
     assert "has no report yet; ablate report" in capsys.readouterr().err
     train_one(folder="outputs/other/plain/seed0-0")
     assert run_command(["report", str(study.with_name("other"))]) == 0
-    with pytest.raises(ValueError, match="its runs were sent to no tracker; start the sweep with logger=mlflow"):
+    with pytest.raises(ValueError, match=r"no tracker is named; .* logger=mlflow logger.mlflow.tracking_uri=http://"):
         publish(study.with_name("other"))
+
+
+class Listener(http.server.BaseHTTPRequestHandler):
+    """Takes the place of a stranger's server, and notes that somebody came."""
+
+    came: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.came.append(self.path)
+        self.send_error(404)
+
+    do_POST = do_PUT = do_GET  # noqa: N815
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"_target_": "ablate.trackers.mlflow.MLflow", "tracking_uri": "http://ADDRESS"},
+        {"_target_": "ablate.trackers.mlflow.MLflow", "tracking_uri": "http://me:word@ADDRESS"},
+        {"_target_": "ablate.trackers.wandb.WandB", "project": "theirs", "entity": "theirs", "mode": "online"},
+    ],
+)
+def test_nothing_goes_where_a_record_says(
+    said: dict[str, str], train_one: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a report that is published nor a run that is verified."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Listener) as stranger:
+        threading.Thread(target=stranger.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{stranger.server_port}"
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://{address}")
+        study = tmp_path / "outputs" / "demo"
+        folder = train_one(folder="outputs/demo/plain/seed0-0")
+        assert run_command(["report", str(study)]) == 0
+        record = record_of(folder)
+        node = {key: value.replace("ADDRESS", address) for key, value in said.items()}
+        record["config"]["logger"] = {"x": node}
+        record["config"]["store"] = f"http://{address}/store"
+        (folder / "run.json").write_text(json.dumps(record))
+        assert run_command(["publish", str(study)]) == 2
+        assert run_command(["publish", str(study), "logger=tensorboard"]) == 0
+        assert run_command(["verify", str(folder)]) == 0
+        stranger.shutdown()
+    assert Listener.came == []

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 from platformdirs import user_cache_path
 
-from ablate.records import forms, record
+from ablate.messages import printable
+from ablate.records import epochs as epochs_file
+from ablate.records import forms, record, run_directory
 from ablate.records.record import DataFacts, ModelFacts, Provenance, RunRecord
 from ablate.records.run_directory import RunDirectory
 from ablate.records.study_directory import StudyDirectory
@@ -71,8 +73,9 @@ def _file(folder: Path) -> str:
     cache = user_cache_path("ablate") / "collected"
     cache.mkdir(parents=True, exist_ok=True)
     version = hashlib.sha256(os.fsencode(folder.resolve()))
-    for code in (run_record.__file__, record.__file__, forms.__file__, __file__):
-        version.update(Path(code).read_bytes())
+    for code in (run_record, record, forms, epochs_file, run_directory):
+        version.update(Path(str(code.__file__)).read_bytes())
+    version.update(Path(__file__).read_bytes())
     return str(cache / f"{version.hexdigest()[:24]}.sqlite")
 
 
@@ -85,6 +88,10 @@ def _stamps(folder: Path) -> Iterator[tuple[str, str]]:
             yield name, f"{stamp} {_stamp(directory.epochs_file)}"
 
 
+def _is_text(name: str) -> bool:
+    return not any("\ud800" <= sign <= "\udfff" for sign in name)  # what Python makes of other bytes
+
+
 def _stamp(file: Path) -> str | None:
     try:
         status = file.stat()
@@ -93,10 +100,13 @@ def _stamp(file: Path) -> str | None:
     return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
 
 
-def _read(folder: Path, stamps: Mapping[str, str], database: str) -> StudyRuns:
+def _read(folder: Path, stamps: dict[str, str], database: str) -> StudyRuns:
     runs = StudyRuns()
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
         connection.executescript(_TABLES)
+        for name in [name for name in stamps if not _is_text(name)]:
+            runs.broken[printable(name)] = "the name of its folder is not UTF-8"
+            del stamps[name]
         known = dict(connection.execute("SELECT folder, stamp FROM runs"))
         changed = [(name,) for name in known if stamps.get(name) != known[name]]
         connection.executemany("DELETE FROM runs WHERE folder = ?", changed)
@@ -107,7 +117,7 @@ def _read(folder: Path, stamps: Mapping[str, str], database: str) -> StudyRuns:
             try:
                 run, epochs = read_run(RunDirectory(folder / name))
             except ValueError as error:
-                runs.broken[name] = str(error)
+                runs.broken[printable(name)] = str(error)
                 continue
             if epochs is None:
                 runs.others.append(run)
@@ -123,9 +133,9 @@ def _read(folder: Path, stamps: Mapping[str, str], database: str) -> StudyRuns:
 
 def _pack(run: RunRecord, kept: set[str], connection: sqlite3.Connection) -> tuple[str, str]:
     """Returns what a record has alone, and the digests of its common parts, which are kept if they are not yet."""
-    own = run.to_json()
+    own = forms.plain(run)
     common: dict[str, dict[str, str]] = {}
-    for key in _COMMON:
+    for key in filter(own.get, _COMMON):
         for name, value in own.pop(key).items():
             content = json.dumps(value)
             digest = hashlib.sha256(content.encode()).hexdigest()[:32]
@@ -157,7 +167,7 @@ def _load(connection: sqlite3.Connection) -> Iterator[tuple[RunRecord, Epochs]]:
             of_columns[columns] = tuple(json.loads(columns))
         values = np.frombuffer(epochs).reshape(-1, len(of_columns[columns]))
         shared = {key: part(key, digests) for key, digests in json.loads(common).items()}
-        yield RunRecord.from_json({**json.loads(own), **shared}), Epochs(of_columns[columns], values)
+        yield forms.read(RunRecord, {**json.loads(own), **shared}), Epochs(of_columns[columns], values)
 
 
 def _all(connection: sqlite3.Connection, what: str) -> Iterable[tuple[Any, ...]]:

@@ -67,7 +67,7 @@ def test_what_is_not_complete_is_named(make_run: Make, study: Path) -> None:
         ("run.json", "{", "run.json is not JSON"),
         ("run.json", "[]", "run.json is not a run's record"),
         ("run.json", '{"format": 1, "status": "complete"}', "run.json has no usable id"),
-        ("epochs.csv", "", "epochs.csv has 0 epochs"),
+        ("epochs.csv", "", "epochs.csv has 0 of"),
         ("epochs.csv", "epoch,test_accuracy\n1,x\n", "epochs.csv is not a table of numbers"),
         ("epochs.csv", "epoch\n1\n2\n3\n", "epochs.csv has no usable train_loss"),
         (
