@@ -101,7 +101,7 @@ def _train(function: Task, cfg: DictConfig, folder: Path, overrides: list[str]) 
             status = Status.FAILED if isinstance(error, Exception) else Status.INTERRUPTED
             status = Status.DIVERGED if isinstance(error, _Diverged) else status
             failure = describe_error(error, len(run.rows) + 1)
-            directory.write_record(replace(record, status=status, error=failure, ended=_now()))
+            directory.write_record(replace(_noted(record, run), status=status, error=failure, ended=_now()))
             raise
         record = replace(
             _noted(record, run),

@@ -16,6 +16,7 @@ from warm import Server
 
 from ablate import load_runs
 from ablate.__main__ import run_command
+from ablate.commands.status import look
 from ablate.records.run_directory import RunDirectory
 from ablate.seeding import stream_seed
 
@@ -258,8 +259,13 @@ def test_what_a_later_epoch_does_not_keep_is_trained_again(task: Call, tmp_path:
             run.keep(epoch)
         yield {'test_accuracy': 0.1 * epoch, 'from': -1 if run.state is None else run.state}"""
     assert task(body).returncode != 0
+    (state,) = look(tmp_path / "outputs" / "mine")
+    assert (state.status, state.done, state.epochs) == ("interrupted", 3, 4)
     assert task(body).returncode == 0
     (folder,) = runs(tmp_path)
+    assert record_of(folder)["config"]["train"]["epochs"] == 4
+    (state,) = look(tmp_path / "outputs" / "mine")
+    assert (state.status, state.done, state.epochs) == ("complete", 4, 4)
     assert [row["from"] for row in RunDirectory(folder).read_epochs()] == [-1, -1, 1, 1]
 
 

@@ -104,6 +104,6 @@ def _epochs(directory: RunDirectory, record: RunRecord) -> Epochs:
     for column in ("epoch", *own):
         if column not in columns or not np.isfinite(values[:, columns.index(column)]).all():
             raise ValueError(f"{directory.epochs_file.name} has no usable {column}")
-    if values[:, columns.index("epoch")].tolist() != list(range(1, expected + 1)):
+    if values[:, columns.index("epoch")].tolist() != list(range(1, record.epochs + 1)):
         raise ValueError(f"{directory.epochs_file.name} has no usable epoch: they count from 1")
     return Epochs(tuple(columns), values)
