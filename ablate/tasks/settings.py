@@ -14,6 +14,7 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 
 from ablate.config.keys import Meaning, Plain, key, told
 from ablate.config.schema import StudyConfig
+from ablate.records.epochs import field_name
 
 _LEFT_OUT = object()
 # What Hydra knows of one start of a run: its folder, whose name is made of the identity, and its place in a sweep.
@@ -49,8 +50,17 @@ def settings(cfg: DictConfig) -> Plain:
 
 
 def study(cfg: DictConfig) -> Plain:
-    """Returns the study as plain data."""
-    return dict(_part(cfg, lambda name: name == "study", raw=True)["study"])
+    """Returns the study as plain data, whose metrics are called as tables call them."""
+    found = {"metric": "test_accuracy", "claims": [], **_part(cfg, lambda name: name == "study", raw=True)["study"]}
+    claims = found["claims"]
+    return {**_renamed(found), "claims": list(map(_renamed, claims)) if isinstance(claims, list) else claims}
+
+
+def _renamed(node: Any) -> Any:
+    if not (isinstance(node, dict) and isinstance(node.get("metric"), str)):
+        return node  # the report says what is wrong with it
+    name, dot, statistic = node["metric"].partition(".")
+    return {**node, "metric": field_name(name) + dot + statistic}
 
 
 def _part(cfg: DictConfig, wanted: Callable[[object], bool], raw: bool) -> Plain:

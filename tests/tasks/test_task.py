@@ -134,6 +134,7 @@ def test_settings_are_variants_of_one_name(task: Call, tmp_path: Path) -> None:
         ("yield {'test_accuracy': 0.5, 'a/b': 1, 'a.b': 2}", CONFIG, "another metric that would be called a_b too"),
         ("for _ in run.epochs(1):\n        yield {'test_accuracy': 0.5}\n    yield {'test_accuracy': 1}", CONFIG,
          "yields test_accuracy again after its 1 epochs"),
+        ("yield {'test_accuracy': 0.5, 'f1': 1}\n    yield {'f1': 1}", CONFIG, "yields f1, and not that"),
         ("run.keep({'f': print})\n    yield {'test_accuracy': 0.5}", CONFIG, "run.keep: what it is given could not be"),
         ("raise OSError('disk')\n    yield {}", CONFIG, "OSError: disk"),
         ("yield {'test_accuracy': 1}", CONFIG.replace("seed: 3\n", "seed: null\n"), "seed is not set: a task"),
@@ -198,6 +199,20 @@ def test_metrics_have_names_that_tables_can_have(task: Call, tmp_path: Path) -> 
     assert list(found["test_acc"]) == [0.7] * 4 and set(found["val_acc"]) == {0.2, 0.4}
     _, results = report(study)
     assert [claim["metric"] for claim in results["claims"]] == ["val_acc"]
+
+
+def test_a_run_that_stops_after_its_last_epoch_is_tested_again(task: Call, tmp_path: Path) -> None:
+    body = """for epoch in run.epochs(2):
+        run.keep(epoch)
+        yield {'test_accuracy': 0.1 * (epoch + 1)}
+    yield {'calibration': 0.5}
+    if run.state is None:
+        raise KeyboardInterrupt"""
+    assert task(body).returncode != 0
+    assert task(body).returncode == 0
+    (folder,) = runs(tmp_path)
+    assert [row["test_accuracy"] for row in RunDirectory(folder).read_epochs()] == [0.1, 0.2]
+    assert record_of(folder)["results"]["calibration"]["final"] == 0.5
 
 
 SETTINGS = (
