@@ -5,7 +5,6 @@ an empty text), where readers of format 1 expect a value.
 """
 
 import math
-import re
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ Config = PlainMapping  # a part of a configuration, as plain data
 # What run.json holds where a value is not known, by its dotted key: the first is written, each is read as None.
 _IMAGES: dict[str, object] = {"sha256": "", "images": {}}
 _PLACEHOLDERS: dict[str, tuple[object, ...]] = {
-    **{f"model.{part}.{number}": (0,) for part in ("before", "after") for number in ("parameters", "flops")},
+    **{f"model.{when}.{what}": (0,) for when in ("before", "after") for what in ("parameters", "flops")},
     "data": ({"name": "unknown", **_IMAGES}, {"name": "the task's", **_IMAGES}),
     "data.name": ("unknown", "the task's"),
     "data.sha256": ("",),
@@ -32,7 +31,6 @@ _PLACEHOLDERS: dict[str, tuple[object, ...]] = {
     "provenance.accelerator": ("unknown", "of the task"),
     "provenance.threads": (0,),
 }
-_PARTS = {key[: dot.start()] for key in _PLACEHOLDERS for dot in re.finditer(r"\.", key)}
 
 
 class Status(StrEnum):
@@ -149,21 +147,6 @@ class Failure:
     traceback: str | None = None
 
 
-def config_of_others(
-    variant: str, seed: int, study: Config, settings: Config, precision: str, epochs: int = 0
-) -> Plain:
-    """Returns the configuration of a run that ablate has not trained, in the form that is read off records."""
-    return {
-        "seed": seed,
-        "study": dict(study),
-        "model": {"name": variant, "base": {}, "edits": {}},
-        "hardware": {"precision": precision},
-        "data": {},
-        "train": {"epochs": epochs},
-        "settings": dict(settings),
-    }
-
-
 def describe_error(error: BaseException, epoch: int) -> Failure:
     """Returns what a record says of an error that came in an epoch, counted from 1."""
     text = "".join(traceback.format_exception(error))
@@ -271,17 +254,17 @@ class RunRecord:
     @property
     def base(self) -> Config:
         """The base model's `_target_` and arguments."""
-        return self._config_part("model", "base")
+        return dict(self.config["model"].get("base") or {})
 
     @property
     def edits(self) -> Mapping[str, Config]:
         """The model's edits by name."""
-        return self._config_part("model", "edits")
+        return dict(self.config["model"]["edits"])
 
     @property
     def study_options(self) -> Config:
         """The study's option, as it was at the run's first start."""
-        return self._config_part("study")
+        return dict(self.config["study"])
 
     @property
     def newest_start(self) -> Start:
@@ -302,12 +285,6 @@ class RunRecord:
         """Returns a time, or a metric after the last epoch, of a complete run."""
         return float(self.times[metric] if metric in self.times else self.results[metric].final)
 
-    def _config_part(self, *keys: str) -> Config:
-        part = self.config
-        for key in keys:
-            part = part.get(key) or {}
-        return part
-
     @classmethod
     def from_json(cls, content: object) -> "RunRecord":
         """Returns the record that run.json holds.
@@ -321,7 +298,7 @@ class RunRecord:
         if not isinstance(content, Mapping) or content.get("format") != FORMAT:
             raise ValueError(f"run.json is not a run's record of format {FORMAT}")
         try:
-            record = forms.read(cls, _without_placeholders(content))
+            record = forms.read(cls, _with_placeholders(content, take_away=True))
             forms.read(_Config, record.config, "config")
             _check(record)
         except ValueError as error:
@@ -330,15 +307,34 @@ class RunRecord:
 
     def to_json(self) -> Plain:
         """Returns what run.json holds, as `json.dump` takes it."""
-        content = {"format": FORMAT, **forms.plain(self)}
-        for key, (placeholder, *_) in _PLACEHOLDERS.items():
-            *above, name = key.split(".")
-            part: Any = content
-            for each in above:
-                part = part.get(each)
-            if part is not None and part.get(name) is None:
-                part[name] = placeholder
-        return content
+        return _with_placeholders({"format": FORMAT, **forms.plain(self)}, take_away=False)
+
+
+def record_of_others(
+    study: Config, variant: str, seed: int, settings: Config, precision: str, epochs: int = 0, **known: Any
+) -> RunRecord:
+    """Returns the record of a run that ablate has not trained.
+
+    Args:
+        study: The study's options, its name among them.
+        variant: What tables call the run.
+        seed: What pairs it.
+        settings: What else may tell it apart from others.
+        precision: In words.
+        epochs: Those that were planned; 0 if that is not known.
+        known: Further fields.
+    """
+    config = {
+        "seed": seed,
+        "study": dict(study),
+        "model": {"name": variant, "base": {}, "edits": {}},
+        "hardware": {"precision": precision},
+        "data": {},
+        "train": {"epochs": epochs},
+        "settings": dict(settings),
+    }
+    about = {"study": str(study["name"]), "variant": variant, "seed": seed, "config": config}
+    return RunRecord(**{"model": ModelFacts(after=Size()), "data": None, "pairing": None, **about, **known})
 
 
 def schema() -> Plain:
@@ -350,16 +346,22 @@ def schema() -> Plain:
     return {"title": "run.json", **made}
 
 
-def _without_placeholders(content: PlainMapping, prefix: str = "") -> Plain:
-    """Returns a part of run.json with None for what is not known."""
-    known = dict(content)
-    for name, value in content.items():
-        key = f"{prefix}{name}"
-        if value in _PLACEHOLDERS.get(key, ()):
-            known[name] = None
-        elif key in _PARTS and isinstance(value, Mapping):
-            known[name] = _without_placeholders(value, f"{key}.")
-    return known
+def _with_placeholders(content: PlainMapping, take_away: bool) -> Plain:
+    """Returns what run.json holds with placeholders for what is not known, or with None in their place."""
+    result = dict(content)
+    for key, placeholders in _PLACEHOLDERS.items():
+        *above, name = key.split(".")
+        part = result
+        for each in above:
+            if not isinstance(part.get(each), Mapping):
+                break
+            part[each] = part = dict(part[each])
+        else:
+            if take_away and part.get(name) in placeholders:
+                part[name] = None
+            elif not take_away and part.get(name) is None:
+                part[name] = placeholders[0]
+    return result
 
 
 @dataclass(frozen=True)

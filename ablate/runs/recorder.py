@@ -113,7 +113,7 @@ class Recorder:
             self._note_start(epochs=len(self.rows))
             self._directory.write_record(self.record)
 
-    def _note_start(self, **values: Any) -> None:
+    def _note_start(self, **values: object) -> None:
         *before, start = self.record.starts
         self.record = replace(self.record, starts=(*before, replace(start, **values)))
 
