@@ -6,6 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ablate.config.hydra_node import check_hydra
 from ablate.config.options import config_dir
 from ablate.config.schema import Config
 from ablate.records.run_directory import Busy, RunFailed
-from ablate.sweeps.preflight import Refused, failures, say_what_next
+from ablate.sweeps.preflight import Refused, failures, means, say_what_next
 from ablate.sweeps.session import session
 from ablate.sweeps.sigterm import Terminated, stop_workers, terminable
 
@@ -91,6 +92,9 @@ def main(arguments: Sequence[str]) -> int:
         else:
             os.environ["HYDRA_FULL_ERROR"] = full_error
     if session.folder is not None:
+        if table := means(session.jobs):
+            with suppress(OSError):  # a reader that is gone
+                print(table)
         say_what_next(session.folder)
         table = failures(session.jobs)
         failed = [table] if table else failed

@@ -239,7 +239,7 @@ def test_a_run_that_was_begun_in_a_cohort_and_finished_alone_says_so(
 def test_no_clock_tells_what_a_command_has_trained(
     years: int, quick: Compose, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """`rerun=all` restarts what another command has ended, though its clock was ahead; and keeps what it ended itself."""
+    """`rerun=all` restarts what another command has ended, whatever its clock, and keeps what it has ended itself."""
     cohort = members(quick, tmp_path, "rerun=all")
 
     def trained() -> list[int]:

@@ -35,8 +35,9 @@ def times(analysis: Analysis, tables: Mapping[str, pd.DataFrame], drawn: Mapping
     changed = sum(record.changed_company for record in analysis.study.records.values())
     if changed:
         yield Text(
-            f"{words.count(changed, 'run')} were begun in a cohort and finished alone or in another, as after a failure. "
-            "Their sums were rounded otherwise from then on: repeated together, they end with slightly other numbers."
+            f"{words.count(changed, 'run')} were begun in a cohort and finished alone or in another, as after a "
+            "failure. Their sums were rounded otherwise from then on: repeated together, they end with slightly other "
+            "numbers."
         )
     predicted = analysis.study.prediction
     if predicted is not None:
