@@ -6,6 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from ablate.config.schema import Config
 from ablate.files import atomic_write
 from ablate.messages import redact, say
 from ablate.records.run_directory import Busy, RunFailed
-from ablate.sweeps.preflight import Refused, failures, say_what_next, searched
+from ablate.sweeps.preflight import Refused, failures, means, say_what_next, searched
 from ablate.sweeps.session import session
 from ablate.sweeps.sigterm import Terminated, stop_workers, terminable
 
@@ -109,6 +110,9 @@ def main(arguments: Sequence[str]) -> int:
         else:
             os.environ["HYDRA_FULL_ERROR"] = full_error
     if session.folder is not None:
+        if table := means(session.jobs):
+            with suppress(OSError):  # a reader that is gone
+                say(table)
         say_what_next(session.folder)
         table = failures(_folders(session.folder))
         failed = [table] if table else failed

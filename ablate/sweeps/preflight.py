@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ from ablate.messages import aligned, say
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import Store
 from ablate.records.study_directory import StudyDirectory
-from ablate.sweeps.jobs import Job, single, swept
+from ablate.sweeps.jobs import Job, differences, single, swept
 from ablate.sweeps.session import session
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,30 @@ def searched(study: Path, command: str) -> list[Path]:
             if record is not None and record.newest_start.command == command:
                 started.append(directory.folder)
     return started
+
+
+def means(jobs: Sequence[Job]) -> str:
+    """Returns a table of the study's metric by variant, of the runs that are complete; empty if none is."""
+    values: dict[str, list[float]] = {}
+    for job, told_apart in zip(jobs, differences([job.overrides for job in jobs]), strict=True):
+        with suppress(ValueError, KeyError):  # no usable record, or one without the metric
+            record = None if job.folder is None else RunDirectory(job.folder).read_record()
+            if record is not None and record.is_complete:
+                variant = " ".join([job.cfg.model.name, *told_apart])
+                values.setdefault(variant, []).append(record.value(job.cfg.study.metric))
+    if not values:
+        return ""
+    metric = jobs[0].cfg.study.metric
+    factor, unit = (100, " %") if metric.endswith("accuracy") else (1, "")
+    rows = [
+        (variant, f"{_mean_sd([factor * value for value in of])}{unit}", str(len(of))) for variant, of in values.items()
+    ]
+    return aligned([("variant", f"{metric}, mean ± SD", "seeds"), *rows])
+
+
+def _mean_sd(values: Sequence[float]) -> str:
+    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{spread}"
 
 
 def failures(folders: Sequence[Path]) -> str:
