@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ablate.files import FOLDER_NAME
 from ablate.messages import nearest
 from ablate.records.epochs import RESERVED, TIMES, Epoch, field_name, summarise, total_times
+from ablate.records.others import record_of_others
 from ablate.records.record import (
     Code,
     Failure,
@@ -24,7 +25,6 @@ from ablate.records.record import (
     RunRecord,
     Start,
     Status,
-    record_of_others,
 )
 from ablate.records.study_directory import StudyDirectory
 from ablate.sources.logged_run import LoggedRun

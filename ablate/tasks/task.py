@@ -32,7 +32,8 @@ from ablate.config.hydra_node import worst_value
 from ablate.files import FOLDER_NAME
 from ablate.records import provenance
 from ablate.records.epochs import RESERVED, Epoch, field_name, summarise, total_times
-from ablate.records.record import ModelFacts, RunRecord, Status, describe_error, record_of_others
+from ablate.records.others import record_of_others
+from ablate.records.record import ModelFacts, RunRecord, Status, describe_error
 from ablate.records.run_directory import RunDirectory
 from ablate.tasks.run import Run
 from ablate.tasks.settings import identity, settings, study

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ablate.records.record import Status
 from ablate.sources.into_records import ImportedRun, into_records, metric_names
 from ablate.sources.logged_run import LoggedRun
 
@@ -19,15 +20,15 @@ def imported(*history: dict[str, float], metrics: dict[str, str] | None = None, 
 @pytest.mark.parametrize("stored", [1.7976931348623157e308, -1.7976931348623157e308, math.inf, math.nan])
 def test_what_trackers_store_in_place_of_infinity_is_no_number(stored: float) -> None:
     record, _ = imported({"loss": 1.0}, {"loss": stored})
-    assert record["status"] == "failed" and "results" not in record
+    assert record.status is Status.FAILED and not record.results
     record, rows = imported({"loss": 1.0, "b": stored}, metrics={"loss": "loss", "b": "b"})
-    assert record["status"] == "complete" and not math.isfinite(rows[0]["b"])
+    assert record.status is Status.COMPLETE and not math.isfinite(rows[0]["b"])
     record, _ = imported({"acc": stored}, {"acc": 0.5}, metrics={"test_accuracy": "acc"})
-    assert record["results"]["test_accuracy"]["final"] == 0.5
+    assert record.results["test_accuracy"].final == 0.5
 
 
 def test_a_large_number_is_a_number() -> None:
-    assert imported({"loss": 1e300})[0]["results"]["loss"]["final"] == 1e300
+    assert imported({"loss": 1e300})[0].results["loss"].final == 1e300
 
 
 def test_what_is_logged_after_the_last_epoch_is_of_the_last_epoch() -> None:
