@@ -91,9 +91,7 @@ def _reader(kind: Hashable) -> _Reader:
     if kind is float:
         return _checked(_is_number)
     if kind is int:
-        return _checked(
-            lambda value: isinstance(value, int) and not isinstance(value, bool) and abs(value) < _TOO_LARGE
-        )
+        return _checked(_is_whole)
     assert kind in (str, bool), f"no field is of the kind {kind}"
     return _checked(lambda value: isinstance(value, str if kind is str else bool))
 
@@ -105,6 +103,10 @@ def _checked(check: Callable[[object], bool], take: Callable[[object], object] =
         return take(value)
 
     return reader
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _TOO_LARGE
 
 
 def _is_number(value: object) -> bool:

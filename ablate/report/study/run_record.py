@@ -1,7 +1,7 @@
 """A complete run as the report reads it: its record and its epochs, both usable and of one mind."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import NamedTuple
 
@@ -70,29 +70,23 @@ def contradictions(record: RunRecord, rows: Sequence[Epoch]) -> Iterator[str]:
         yield f"epochs.csv has no {missing[0]}"
         return
     recorded, computed = (
-        {**{name: asdict(result) for name, result in results.items()}, "times": times}
+        {f"times.{name}": value for name, value in times.items()}
+        | {f"results.{name}.{key}": value for name, each in results.items() for key, value in asdict(each).items()}
         for results, times in ((record.results, record.times), (summarise(rows), total_times(rows)))
     )
     for name in {**recorded, **computed}:
-        first, second = recorded.get(name, {}), computed.get(name, {})
-        if not _are_same(first, second):
-            yield f"run.json says {name} {_shown(first)}, and epochs.csv gives {_shown(second)}"
+        first, second = recorded.get(name), computed.get(name)
+        if first is None or second is None or not _are_same(first, second):
+            yield f"run.json says {name} {first}, and epochs.csv gives {second}"
 
 
-def _are_same(first: Mapping[str, float], second: Mapping[str, float]) -> bool:
-    return first.keys() == second.keys() and all(
-        math.isclose(value, second[name], rel_tol=1e-9) or (math.isnan(value) and math.isnan(second[name]))
-        for name, value in first.items()
-    )
-
-
-def _shown(values: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.6g}" for name, value in values.items()) or "nothing"
+def _are_same(first: float, second: float) -> bool:
+    return math.isclose(first, second, rel_tol=1e-9) or (math.isnan(first) and math.isnan(second))
 
 
 def _refuse(reasons: Iterator[str]) -> None:
     if found := [*reasons]:
-        raise ValueError("; ".join(found))
+        raise ValueError("; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else ""))
 
 
 def _epochs(directory: RunDirectory, record: RunRecord) -> Epochs:
