@@ -63,7 +63,9 @@ def test_what_is_kept_is_what_is_there(six: Path, read: list[str]) -> None:
     assert not read
 
 
-@pytest.mark.parametrize(("file", "before", "after"), [("run.json", '"CPU"', '"GPU"'), ("epochs.csv", "100.0", "101.0")])
+@pytest.mark.parametrize(
+    ("file", "before", "after"), [("run.json", '"CPU"', '"GPU"'), ("epochs.csv", "100.0", "101.0")]
+)
 def test_only_what_has_changed_is_read_again(
     six: Path, make_run: Make, read: list[str], file: str, before: str, after: str
 ) -> None:
