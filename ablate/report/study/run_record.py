@@ -33,25 +33,20 @@ def read_run(directory: RunDirectory) -> tuple[RunRecord, Epochs | None]:
     if record is None:
         raise ValueError("there is no run.json")
     read_edits(record.edits)  # of any run, to say which variant it is
+    _refuse(against_config(record))
     if not record.is_complete:
-        _refuse(contradictions(record, ()))
         return record, None
     define("", {"study": record.study_options}, None)
     for name in record.results:
         if name in RESERVED:
             raise ValueError(f"run.json has a result called {name}, as a column of ablate's own is")
     epochs = _epochs(directory, record)
-    _refuse(contradictions(record, [dict(zip(epochs.columns, map(float, row), strict=True)) for row in epochs.values]))
+    _refuse(against_epochs(record, [dict(zip(epochs.columns, map(float, row), strict=True)) for row in epochs.values]))
     return record, epochs
 
 
-def contradictions(record: RunRecord, rows: Sequence[Epoch]) -> Iterator[str]:
-    """Yields where a record says other than what it follows from: its own configuration, and its epochs.
-
-    Args:
-        record: Of any run; the identity of another program's is not computed here, and taken as it is.
-        rows: Its epochs, if it is complete.
-    """
+def against_config(record: RunRecord) -> Iterator[str]:
+    """Yields where a record says other than its own configuration; another program's identity is taken as it is."""
     config = record.config
     said: dict[str, tuple[object, object]] = {
         "variant": (record.variant, config["model"]["name"]),
@@ -63,8 +58,10 @@ def contradictions(record: RunRecord, rows: Sequence[Epoch]) -> Iterator[str]:
     for name, (first, second) in said.items():
         if first != second:
             yield f"run.json says {name} {first}, and its configuration {second}"
-    if not record.is_complete:
-        return
+
+
+def against_epochs(record: RunRecord, rows: Sequence[Epoch]) -> Iterator[str]:
+    """Yields where the results and times of a complete run do not follow from its epochs."""
     missing = [name for name in TIMES if name not in rows[0]]
     if missing:
         yield f"epochs.csv has no {missing[0]}"

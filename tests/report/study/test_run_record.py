@@ -28,32 +28,31 @@ def change(folder: Path, *keys: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "value"),
+    ("keys", "value", "named"),
     [
-        (("results", "test_accuracy", "final"), 0.99),
-        (("results", "test_accuracy", "maximum_epoch"), 1),
-        (("results", "train_loss", "minimum"), 0.1),
-        (("times", "total_seconds"), 1.0),
-        (("variant",), "bn"),
-        (("seed",), 7),
-        (("study",), "other"),
-        (("id",), "00000000"),
-        (("config", "model", "name"), "bn"),
-        (("config", "seed"), 3),
-        (("config", "optimizer", "lr"), 0.5),
+        (("results", "test_accuracy", "final"), 0.99, "results.test_accuracy.final"),
+        (("results", "test_accuracy", "maximum_epoch"), 1, "results.test_accuracy.maximum_epoch"),
+        (("results", "train_loss", "minimum"), 0.1, "results.train_loss.minimum"),
+        (("times", "total_seconds"), 1.0, "times.total_seconds"),
+        (("variant",), "bn", "variant"),
+        (("seed",), 7, "seed"),
+        (("study",), "other", "study"),
+        (("id",), "00000000", "id"),
+        (("config", "model", "name"), "bn", "variant"),
+        (("config", "seed"), 3, "seed"),
+        (("config", "optimizer", "lr"), 0.5, "id"),
     ],
 )
-def test_what_disagrees_is_named_and_left_out(keys: tuple[str, ...], value: Any, make_run: Make, study: Path) -> None:
+def test_what_disagrees_is_named_and_left_out(
+    keys: tuple[str, ...], value: Any, named: str, make_run: Make, study: Path
+) -> None:
     make_run("plain", 0)
     folder = make_run("plain", 1)
     change(folder, *keys, value=value)
     found = collect(study)
     assert list(found.runs["seed"]) == [0]
     (why,) = found.broken.values()
-    assert "run.json says" in why
-    assert ".".join(keys).removeprefix("config.model.").removeprefix("config.").replace(
-        "optimizer.lr", "id"
-    ) in why or (keys == ("config", "model", "name") and "variant" in why)
+    assert f"run.json says {named}" in why
 
 
 def test_runs_of_other_programs_have_identities_of_their_own(make_run: Make, study: Path) -> None:
@@ -117,7 +116,7 @@ def test_a_value_that_cannot_be_used_is_named_and_left_out(
 def test_a_folder_whose_name_is_not_utf_8(name: bytes, make_run: Make, study: Path) -> None:
     make_run("plain", 0)
     folder = make_run("plain", 1)
-    os.rename(os.fsencode(folder), os.fsencode(folder.parent) + b"/" + name)
+    folder.rename(os.fsdecode(os.fsencode(folder.parent) + b"/" + name))
     found = collect(study)
     assert len(found.records) == 1
     ((named, why),) = found.broken.items()
