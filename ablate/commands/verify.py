@@ -18,7 +18,7 @@ from ablate.records.epochs import COSTS, TIMES, Epoch
 from ablate.records.record import Provenance, RunRecord
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import is_address
-from ablate.report.study.run_record import contradictions
+from ablate.report.study.run_record import against_config, against_epochs
 
 _NOT_COMPARED = ("images_per_second", *TIMES, *COSTS)
 
@@ -114,7 +114,10 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
     if until == len(rows) and recorded is not None:
         differing = tuple(name for name in {**recorded, **weights} if recorded.get(name) != weights.get(name))
     difference = next(_differences(rows, recorder.rows), None)
-    return Verification(until, difference, differing, tuple(conditions), tuple(contradictions(record, rows)))
+    contradictions = [*against_config(record)]
+    if record.is_complete and until == len(rows):
+        contradictions += against_epochs(record, rows)
+    return Verification(until, difference, differing, tuple(conditions), tuple(contradictions))
 
 
 def _configuration(record: RunRecord, allow: Sequence[str]) -> Config:

@@ -396,6 +396,6 @@ def _keep_weights(old: nn.Module, new: nn.Module) -> None:
             setattr(new.get_submodule(part), leaf, before)
     with torch.no_grad():
         for name, values in new.named_buffers():
-            before = buffers.get(name)
-            if before is not None and not is_lazy(before) and not is_lazy(values) and before.shape == values.shape:
-                values.copy_(before)
+            kept = buffers.get(name)
+            if kept is not None and not is_lazy(kept) and not is_lazy(values) and kept.shape == values.shape:
+                values.copy_(kept)

@@ -65,7 +65,7 @@ def _renamed(node: Any) -> Any:
 
 
 def _part(cfg: DictConfig, wanted: Callable[[object], bool], raw: bool) -> Plain:
-    hydra_config = HydraConfig.instance()
+    hydra_config: Any = HydraConfig.instance()
     known = hydra_config.cfg
     if known is not None:
         hydra_config.cfg = copy.deepcopy(known)

@@ -3,6 +3,8 @@ from collections.abc import Callable
 import pytest
 
 from ablate.config.schema import Config
+from ablate.config.validation import validate
+from ablate.files import FOLDER_NAME
 from ablate.messages import nearest
 
 DROP = "{insert: after, at: c1, layer: {_target_: torch.nn.Dropout}}"
@@ -59,3 +61,17 @@ def test_nearest() -> None:
     assert nearest("xyz", ["model", "data"]) == "choose from model, data"
     assert nearest("relu9", [f"relu{number}" for number in range(9)]).startswith("did you mean relu")
     assert nearest("xyz", map(str, range(50))).endswith("…")
+
+
+@pytest.mark.parametrize("key", ["model.name", "study.name"])
+@pytest.mark.parametrize("length", [1, 100, 101, 255])
+def test_a_name_that_can_be_trained_can_be_reported(key: str, length: int, compose: Callable[..., Config]) -> None:
+    cfg = compose()
+    part, _, leaf = key.partition(".")
+    setattr(getattr(cfg, part), leaf, "x" * length)
+    if length > 100:
+        with pytest.raises(ValueError, match=f"{key}=.*at most 100 letters"):
+            validate(cfg)
+    else:
+        validate(cfg)
+    assert (FOLDER_NAME.fullmatch("x" * length) is not None) == (length <= 100)

@@ -67,7 +67,7 @@ def make_run(study: Path) -> Callable[..., Path]:
                     "format": 1,
                     "status": status,
                     "id": run_id(config),
-                    "study": "trial",
+                    "study": config["study"]["name"],
                     "variant": variant,
                     "seed": seed,
                     "config": config,

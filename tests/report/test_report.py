@@ -320,3 +320,32 @@ def test_a_variant_keeps_its_colour() -> None:
     palette = colours(names)
     assert list(palette) == names
     assert len(set(palette.values())) == 6
+
+
+@pytest.mark.parametrize(("cohorts", "left"), [({"alone"}, 3), ({"alone", "plain"}, 6), ({*FINAL, "alone"}, None)])
+def test_no_figure_compares_times_of_cohorts(
+    cohorts: set[str], left: int | None, factorial: Path, make_run: Make
+) -> None:
+    for seed in range(3):
+        make_run("alone", seed, edits={"x": {}})
+    for file in factorial.glob("*/*/run.json"):
+        record = json.loads(file.read_text())
+        if record["variant"] in cohorts:
+            file.write_text(json.dumps({**record, "cohort": 2}))
+    page = report(factorial)
+    out = factorial / "report"
+    for name in ("times", "accuracy_against_time"):
+        if left is None:
+            assert not (out / f"{name}.svg").exists()
+            continue
+        texts = {"".join(node.itertext()).strip() for node in ElementTree.parse(out / f"{name}.svg").iter()}
+        assert not cohorts & texts and "dropout" in texts
+        assert f"Left out, {left} runs: their times are shares of a cohort's" in page
+
+
+def test_a_cohorts_time_is_held_against_no_bound(factorial: Path, make_run: Make) -> None:
+    claim = {"id": "c", "statement": "S.", "metric": "total_seconds", "expect": "fast < 1000"}
+    for seed in range(3):
+        make_run("fast", seed, edits={"x": {}}, record={"cohort": 2}, study={"claims": [claim]})
+    page = report(factorial)
+    assert "- **Untested:** S. (the times of 3 of 3 seeds were shares of cohorts" in page

@@ -88,7 +88,8 @@ def test_any_bytes_in_any_file(content: bytes, name: str, make_run: Make, study:
 
 @pytest.mark.parametrize("name", ["seed", "variant", "clock", "epoch"])
 def test_a_result_called_like_a_column_of_ours_is_named_and_left_out(name: str, make_run: Make, study: Path) -> None:
-    results = {"test_accuracy": dict.fromkeys(("final", "maximum", "minimum"), 0.5), name: {"final": 7.0}}
+    parts = {"final": 0.5, "maximum": 0.5, "maximum_epoch": 1, "minimum": 0.5, "minimum_epoch": 1}
+    results = {"test_accuracy": parts, name: parts}
     make_run("plain", 0)
     make_run("plain", 1, record={"task": "t", "results": results})
     found = collect(study)

@@ -58,7 +58,8 @@ class Analysis:
         contributions: Of each part of the full model.
         by_class: The comparisons with the baseline on the images of each class, where that was measured.
         cells: The runs that the study should have, each with its status.
-        mismatches: What does not agree between runs that are compared.
+        mismatches: What does not agree between runs, first what touches a comparison.
+        touched: In what the runs of a pair differ that its comparison rests on, each with the comparisons.
     """
 
     study: Study
@@ -71,6 +72,7 @@ class Analysis:
     by_class: Sequence[Question]
     cells: Sequence[Cell]
     mismatches: Sequence[str]
+    touched: Mapping[str, Sequence[str]]
 
 
 def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
@@ -99,6 +101,7 @@ def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
     ]
     answers = comparisons.families(study, asked)
     on = [main, *(name for name in _EFFECTS_ON if name in study.metrics and name != main)]
+    touched = comparability.touched(study.records, answers.values())
     return Analysis(
         study=study,
         metric=main,
@@ -109,7 +112,10 @@ def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
         contributions=parts,
         by_class=by_class,
         cells=completeness(study),
-        mismatches=comparability.mismatches(study.records),
+        mismatches=sorted(
+            comparability.mismatches(study.records), key=lambda text: not any(fact in text for fact in touched)
+        ),
+        touched=touched,
     )
 
 

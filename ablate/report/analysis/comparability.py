@@ -1,9 +1,10 @@
 """Whether the runs of a study can be compared: what they should have in common, and whether they do."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ablate.records.record import Code, RunRecord
+from ablate.report.analysis.comparisons import Answer
 
 # What a comparison rests on, and how to read it off a record and say it.
 _SHARED: Mapping[str, Callable[[RunRecord], str]] = {
@@ -16,6 +17,58 @@ _SHARED: Mapping[str, Callable[[RunRecord], str]] = {
     "precision": lambda record: record.precision,
     "other runs on the machine at the same time": lambda record: _other_runs(record),
 }
+_COMPUTING = ("torch", "torchvision", "numpy", "scikit-learn")  # packages whose version may alter a result
+_MOST_NAMED = 3
+
+
+def shared(records: Iterable[RunRecord]) -> list[str]:
+    """Returns what runs could agree in: what is known of each of them."""
+    records = list(records)
+    return [name for name, read in _SHARED.items() if not any("unknown" in read(record) for record in records)]
+
+
+def touched(records: Mapping[str, RunRecord], answers: Iterable[Answer]) -> dict[str, list[str]]:
+    """Returns in what the runs of a pair differ that their comparison rests on, each with the comparisons.
+
+    Results rest on data, code that computes, initial weights and order; of the machine, on which only times rest, runs
+    that differ are not compared at all. What is not recorded of both is not held against them.
+
+    Args:
+        records: By run.
+        answers: The comparisons.
+    """
+    found: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for answer in answers:
+        if answer.metric.is_exact:
+            continue
+        for pair in answer.runs:
+            if len(pair) == 2 and all(run in records for run in pair):
+                for fact in _differing(*(records[run] for run in pair), is_cost=answer.metric.is_cost):
+                    found[fact][f"{answer.question.first} against {answer.question.second}"] = None
+    return {
+        fact: [*list(which)[:_MOST_NAMED], *[f"{len(which) - _MOST_NAMED} more"] * (len(which) > _MOST_NAMED)]
+        for fact, which in found.items()
+    }
+
+
+def _differing(first: RunRecord, second: RunRecord, *, is_cost: bool) -> Iterator[str]:
+    if is_cost:
+        names = ["other runs on the machine at the same time"]
+    else:
+        names = ["data", "code"]
+        versions = [[record.provenance.packages.get(name) for name in _COMPUTING] for record in (first, second)]
+        if any(None not in each and len(set(each)) > 1 for each in zip(*versions, strict=True)):
+            yield "packages"
+        if first.pairing is not None and second.pairing is not None:
+            if first.pairing.first_epoch_order != second.pairing.first_epoch_order:
+                yield "different orders"
+            weights = first.pairing.initial_weights, second.pairing.initial_weights
+            if any(weights[0][layer] != weights[1][layer] for layer in weights[0].keys() & weights[1].keys()):
+                yield "different weights"
+    for name in names:
+        values = {_SHARED[name](record) for record in (first, second)}
+        if len(values) > 1 and not any("unknown" in value for value in values):
+            yield name
 
 
 def mismatches(records: Mapping[str, RunRecord]) -> list[str]:

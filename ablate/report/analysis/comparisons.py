@@ -41,6 +41,7 @@ class Answer:
         p_outside: With a margin, the adjusted p-value that speaks for a difference larger than it; else NaN.
         left_out: Why seeds that both variants have do not count; empty if all do.
         timing: The file of the timing that was preferred to the runs' clocks, whose rounds are then the pairs.
+        family: The number of tests that `p_adjusted` is adjusted for, itself among them.
     """
 
     question: Question
@@ -53,6 +54,7 @@ class Answer:
     p_outside: float
     left_out: str
     timing: str = ""
+    family: int = 1
 
     @property
     def metric(self) -> Metric:
@@ -79,9 +81,9 @@ def families(study: Study, questions: Iterable[Question]) -> dict[Question, Answ
     for name in dict.fromkeys(question.metric for question in answers):
         family = [question for question in answers if question.metric == name]
         p_values = [answers[question].p for question in family] + [answers[question].p_outside for question in family]
-        adjusted = stats.holm(p_values)
+        adjusted, size = stats.holm(p_values), int(np.count_nonzero(~np.isnan(p_values)))
         for question, p, outside in zip(family, adjusted, adjusted[len(family) :], strict=False):
-            answers[question] = replace(answers[question], p_adjusted=p, p_outside=outside)
+            answers[question] = replace(answers[question], p_adjusted=p, p_outside=outside, family=size)
     return answers
 
 
@@ -157,7 +159,11 @@ def _by_runs(study: Study, question: Question) -> Answer:
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in runs)))
     left_out = ""
     if kind.is_cost:
-        apart = [seed for seed in seeds if len({by_seed[seed].clock for by_seed in runs}) > 1]
+        apart = [
+            seed
+            for seed in seeds
+            if len({by_seed[seed].clock for by_seed in runs}) > 1 or _are_shares(study, [runs[0][seed].run])
+        ]
         if apart:
             of = [by_seed[seed].run for by_seed in runs for seed in apart]
             left_out = f"{_what(kind)} of {len(apart)} of {len(seeds)} seeds were {_why_apart(study, kind, of)}"
@@ -176,12 +182,17 @@ def _what(kind: Metric) -> str:
 
 def _why_apart(study: Study, kind: Metric, runs: Iterable[str]) -> str:
     """Returns why the costs of runs cannot be compared."""
-    if any(run in study.records and study.records[run].cohort for run in runs):
+    if _are_shares(study, runs):
         alone = (
             "`ablate timing` measures times" if kind.kind == "seconds" else "hydra/launcher=basic trains one at a time"
         )
         return f"shares of cohorts, not of single runs; {alone}"
     return "taken on different machines, threads, precisions or versions of torch"
+
+
+def _are_shares(study: Study, runs: Iterable[str]) -> bool:
+    """Whether the times of a run among these are its share of a cohort's."""
+    return any(run in study.records and study.records[run].cohort is not None for run in runs)
 
 
 def _tested(

@@ -53,6 +53,7 @@ def _comparison(answer: Answer) -> dict[str, object]:
         "p_t": found.p_t,
         "p": answer.p,
         "p_adjusted": answer.p_adjusted,
+        "family": answer.family,
         "p_sign_flip": found.p_sign_flip,
         "p_smallest": found.p_smallest,
         "superiority": found.superiority,

@@ -1,9 +1,12 @@
 """Figures. Each function draws the numbers that it is given and computes none."""
 
 import math
+import textwrap
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO, StringIO
 from itertools import cycle
 from typing import Any
@@ -15,8 +18,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
+from ablate.messages import printable
+
 # The colours of M. Okabe and K. Ito, told apart with any colour vision; black and yellow left out.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+_LINES, _MARKERS = ("-", "--", "-.", ":"), "osDv^<>Ph"  # of the first six variants, of the next, and so on
+_PARTS = ("#4d4d4d", "#999999", "#cccccc")  # of a time: no variant's colours
+_LINE, _MOST_LINES = 26, 3  # characters and lines of a label
 _MOST_SEED_LINES = 60  # beyond which lines of single runs are a blur
 _MOST_LABELS = 24  # beyond which a legend is longer than its figure
 _FOREGROUND = {"light": "#1a1a1a", "dark": "#e6e6e6"}
@@ -45,9 +53,42 @@ class Panel:
     estimates: Sequence[Estimate]
 
 
+@dataclass(frozen=True)
+class Style:
+    """How a variant is drawn: its colour, and where others have that too, a line and a marker of its own."""
+
+    colour: str
+    line: str
+    marker: str
+
+
 def colours(variants: Sequence[str]) -> dict[str, str]:
     """Returns the colour of each variant, the same in every figure."""
     return dict(zip(variants, cycle(_COLOURS), strict=False))
+
+
+def styles(variants: Sequence[str]) -> dict[str, Style]:
+    """Returns how each variant is drawn, the same in every figure."""
+    turns = [number // len(_COLOURS) for number in range(len(variants))]
+    return {
+        variant: Style(colour, _LINES[turn % len(_LINES)], _MARKERS[turn % len(_MARKERS)])
+        for (variant, colour), turn in zip(colours(variants).items(), turns, strict=True)
+    }
+
+
+def fitted(texts: Sequence[str]) -> list[str]:
+    """Returns labels in few short lines, the middle of long ones left out; different labels stay different."""
+    shown: dict[str, str] = {}
+    short: list[str] = []
+    for text in dict.fromkeys(texts):
+        lines = textwrap.wrap(printable(" ".join(text.split())), _LINE) or [""]
+        if len(lines) > _MOST_LINES:
+            lines = [lines[0], f"{lines[1][: _LINE - 2]} …", lines[-1]]
+        label = "\n".join(lines)
+        shown[text] = f"{label} #{short.count(label) + 1}" if label in short else label
+        short.append(label)
+    # What begins with an underscore, matplotlib keeps out of legends.
+    return [f" {shown[text]}" if text.startswith("_") else shown[text] for text in texts]
 
 
 @contextmanager
@@ -56,48 +97,55 @@ def theme(name: str) -> Iterator[None]:
     foreground = _FOREGROUND[name]
     keys = ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color")
     style: dict[Any, Any] = dict.fromkeys(keys, foreground)
-    with rc_context(
-        {
-            **style,
-            "grid.color": foreground,
-            "grid.alpha": 0.15,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlesize": "medium",
-            "axes.titlelocation": "left",
-            "figure.facecolor": "none",
-            "axes.facecolor": "none",
-            "savefig.facecolor": "none",
-            "svg.hashsalt": "ablate",
-            "svg.fonttype": "none",
-        }
+    with (
+        rc_context(
+            {
+                **style,
+                "grid.color": foreground,
+                "grid.alpha": 0.15,
+                "axes.spines.top": False,
+                "axes.spines.right": False,
+                "axes.titlesize": "medium",
+                "axes.titlelocation": "left",
+                "figure.facecolor": "none",
+                "axes.facecolor": "none",
+                "savefig.facecolor": "none",
+                "svg.hashsalt": "ablate",
+                "svg.fonttype": "none",
+                "text.parse_math": False,  # a $ in a label is a $
+            }
+        ),
+        warnings.catch_warnings(),
     ):
+        warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from font")  # SVG has the text itself
         yield
 
 
 def learning_curves(
-    curves: Mapping[str, pd.DataFrame], runs: Mapping[str, pd.DataFrame], palette: Mapping[str, str]
+    curves: Mapping[str, pd.DataFrame], runs: Mapping[str, pd.DataFrame], palette: Mapping[str, Style]
 ) -> Figure:
     """Draws a panel for each metric: a line for each variant's mean and run, a band from its lowest to highest seed.
 
     Args:
         curves: By the panel's title; columns variant, epoch, mean, min, max.
         runs: By the panel's title; columns run, variant, epoch, value.
-        palette: Colour by variant.
+        palette: By variant.
     """
     figure = Figure(figsize=(4.2 * len(curves), 3.6), layout="constrained")
     panels = figure.subplots(1, len(curves), squeeze=False)[0]
     for axes, (title, frame) in zip(panels, curves.items(), strict=True):
         for variant, rows in frame.groupby("variant", sort=False):
-            colour = palette[str(variant)]
+            style = palette[str(variant)]
+            marker = style.marker if len(rows) < 3 or style.marker != _MARKERS[0] else None
             axes.plot(
-                rows["epoch"], rows["mean"], color=colour, label=str(variant), marker="o" if len(rows) < 3 else None
-            )
-            axes.fill_between(rows["epoch"], rows["min"], rows["max"], color=colour, alpha=0.2, linewidth=0)
+                rows["epoch"], rows["mean"], color=style.colour, linestyle=style.line, marker=marker,
+                markevery=max(1, len(rows) // 8), label=str(variant),
+            )  # fmt: skip
+            axes.fill_between(rows["epoch"], rows["min"], rows["max"], color=style.colour, alpha=0.2, linewidth=0)
         single = runs[title]
         if single["run"].nunique() <= _MOST_SEED_LINES:
             for _, rows in single.groupby("run", sort=False):
-                colour = palette[str(rows["variant"].iloc[0])]
+                colour = palette[str(rows["variant"].iloc[0])].colour
                 axes.plot(rows["epoch"], rows["value"], color=colour, alpha=_SEED_ALPHA, linewidth=0.6)
         axes.set_title(title)
         axes.set_xlabel("epoch")
@@ -106,7 +154,7 @@ def learning_curves(
         if "accuracy" in title:
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         else:
-            axes.set_ylabel("cross-entropy")
+            axes.set_ylabel("loss")
     _legend(figure, panels[0])
     return figure
 
@@ -115,11 +163,11 @@ def intervals(panels: Sequence[Panel]) -> Figure:
     """Draws panels two by two: a row for each estimate with its interval."""
     columns = min(len(panels), 2)
     rows = math.ceil(len(panels) / columns)
-    height = max(len(panel.estimates) for panel in panels)
-    figure = Figure(figsize=(4.4 * columns + 0.6, (0.36 * height + 1.1) * rows), layout="constrained")
+    height = max(_height(panel) for panel in panels)
+    figure = Figure(figsize=(5.2 * columns + 0.6, (height + 1.1) * rows), layout="constrained")
     all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, panel in zip(all_axes, panels, strict=False):
-        _estimates(axes, panel, [_COLOURS[0]] * len(panel.estimates))
+        _estimates(axes, panel, [axes.xaxis.label.get_color()] * len(panel.estimates))
     for axes in all_axes[len(panels) :]:
         axes.set_axis_off()
     return figure
@@ -127,8 +175,8 @@ def intervals(panels: Sequence[Panel]) -> Figure:
 
 def claims(panels: Sequence[Panel]) -> Figure:
     """Draws panels below each other: estimates in the colour of their verdict, the published ones as diamonds."""
-    heights = [len(panel.estimates) + 1.5 for panel in panels]
-    figure = Figure(figsize=(7.5, 0.36 * sum(heights) + 0.8), layout="constrained")
+    heights = [_height(panel) + 0.55 for panel in panels]
+    figure = Figure(figsize=(7.5, sum(heights) + 0.8), layout="constrained")
     drawn: dict[str, Artist] = {}
     all_axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, panel in zip(all_axes, panels, strict=True):
@@ -146,21 +194,22 @@ def claims(panels: Sequence[Panel]) -> Figure:
     return figure
 
 
-def accuracy_against_time(runs: pd.DataFrame, front: pd.DataFrame, label: str, palette: Mapping[str, str]) -> Figure:
+def accuracy_against_time(runs: pd.DataFrame, front: pd.DataFrame, label: str, palette: Mapping[str, Style]) -> Figure:
     """Draws a point for each run, a larger one for each variant's mean, and the line of those that no other beats.
 
     Args:
         runs: Columns variant, cost (seconds), value.
         front: The means on the line, cheapest first: columns cost, value.
         label: Of the value.
-        palette: Colour by variant.
+        palette: By variant.
     """
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
     axes = figure.subplots()
     for variant, rows in runs.groupby("variant", sort=False):
-        colour = palette[str(variant)]
-        axes.scatter(rows["cost"], rows["value"], color=colour, s=14, alpha=0.6, linewidth=0)
-        axes.scatter(rows["cost"].mean(), rows["value"].mean(), color=colour, s=60, label=str(variant))
+        style = palette[str(variant)]
+        scatter = partial(axes.scatter, color=style.colour, marker=style.marker)
+        scatter(rows["cost"], rows["value"], s=14, alpha=0.6, linewidth=0)
+        scatter(rows["cost"].mean(), rows["value"].mean(), s=60, label=str(variant))
     steps = axes.step(front["cost"], front["value"], where="post", color=axes.xaxis.label.get_color(), zorder=0)[0]
     steps.set(linestyle=":", linewidth=1, label="Pareto line of the means")
     axes.set_xlabel("time of a run: training, evaluation and data, seconds")
@@ -178,12 +227,14 @@ def times(parts: pd.DataFrame) -> Figure:
     Args:
         parts: Index variant, a column of mean seconds for each part.
     """
-    figure = Figure(figsize=(6.4, 0.4 * len(parts) + 1.4), layout="constrained")
+    names = fitted(list(map(str, parts.index)))
+    figure = Figure(figsize=(6.4, sum(map(_height_of, names)) + 1.4), layout="constrained")
     axes = figure.subplots()
     left = pd.Series(0.0, index=parts.index)
-    for (name, seconds), colour in zip(parts.items(), _COLOURS, strict=False):
-        axes.barh(list(parts.index), seconds, left=left, color=colour, label=str(name), height=0.6)
+    for (name, seconds), colour in zip(parts.items(), _PARTS, strict=False):
+        axes.barh(range(len(parts)), seconds, left=left, color=colour, label=str(name), height=0.6)
         left = left + seconds
+    axes.set_yticks(range(len(parts)), names, fontsize="small")
     axes.invert_yaxis()
     axes.set_xlabel("seconds a run, mean over seeds")
     axes.grid(axis="x")
@@ -209,9 +260,9 @@ def _estimates(axes: Axes, panel: Panel, point_colours: Sequence[str]) -> None:
     for number, (estimate, colour) in enumerate(zip(panel.estimates, point_colours, strict=True)):
         axes.plot([estimate.low, estimate.high], [number, number], color=colour, linewidth=2, solid_capstyle="butt")
         axes.plot(estimate.mean, number, "o", color=colour)
-    axes.set_title(panel.title)
+    axes.set_title(textwrap.fill(printable(panel.title), 50))
     axes.axvline(1 if panel.scale == "ratio" else 0, color=axes.xaxis.label.get_color(), linewidth=0.8)
-    axes.set_yticks(range(len(panel.estimates)), [estimate.name for estimate in panel.estimates])
+    axes.set_yticks(range(len(panel.estimates)), _names(panel), fontsize="small")
     axes.set_ylim(len(panel.estimates) - 0.5, -0.5)
     axes.grid(axis="x")
     if panel.scale == "ratio":
@@ -227,9 +278,26 @@ def _estimates(axes: Axes, panel: Panel, point_colours: Sequence[str]) -> None:
         axes.set_xlabel("difference")
 
 
+def _names(panel: Panel) -> list[str]:
+    return fitted([estimate.name for estimate in panel.estimates])
+
+
+def _height_of(label: str) -> float:
+    return 0.18 + 0.18 * (label.count("\n") + 1)
+
+
+def _height(panel: Panel) -> float:
+    """Returns the inches that a panel's rows take."""
+    return sum(map(_height_of, _names(panel)))
+
+
 def _legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if len(labels) > _MOST_LABELS:
         return
-    columns = min(len(labels), 4)
+    labels = fitted(labels)
+    longest = max(len(line) for label in labels for line in label.split("\n"))
+    columns = max(1, min(len(labels), 4, int(figure.get_figwidth() * 11 / (longest + 6))))
+    lines = math.ceil(len(labels) / columns) * max(label.count("\n") + 1 for label in labels)
+    figure.set_figheight(figure.get_figheight() + 0.17 * max(0, lines - 2))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize="small")

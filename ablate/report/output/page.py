@@ -16,13 +16,13 @@ from ablate.report.output.sections.effects import effects
 from ablate.report.output.sections.timings import timings
 
 _MOST_SENTENCES = 12
+_SHARED = "runs of one seed start from the same weights in the layers they share and see the same batches"
 _METHOD = (
-    "Runs are paired by seed: runs of one seed start from the same weights in the layers they share and see the same "
-    "batches. A difference is the mean over seeds of the differences within pairs, with its 95 % t-interval.",
+    "A difference is the mean over seeds of the differences within pairs, with its 95 % t-interval, not adjusted.",
     "Times are compared on natural logarithms and shown as ratios, only between runs of the same machine, device, "
     "threads, precision and version of torch. Where `ablate timing` has timed both variants in turns, the "
     "comparison rests on its rounds instead.",
-    "p is of the paired t-test, two-sided, adjusted by Holm's method over all comparisons of its metric here. "
+    "p is of the paired t-test, two-sided; the adjusted p is Holm's over all comparisons of its metric here. "
     "The exact p is of the sign-flip test over all 2ⁿ sign patterns of n pairs (a sample of 20,000 from n = 21 on), "
     "not adjusted; the smallest that n pairs can give is 2/2ⁿ.",
     "Verdicts: a claim is supported where each of its parts has an adjusted p below 0.05 and a difference as claimed; "
@@ -58,7 +58,7 @@ def build(analysis: Analysis, tables: Mapping[str, pd.DataFrame], pictures: Sequ
         Section("Time", [*timings(analysis), *runs.times(analysis, tables, drawn)]),
         Section("Runs", list(runs.completeness(analysis))),
         Section("What the comparison rests on", list(runs.basis(analysis))),
-        Section("How it was computed", [Bullets([Item(text) for text in _METHOD])]),
+        Section("How it was computed", [Bullets([Item(text) for text in (_pairing(analysis), *_METHOD)])]),
     ]
     return Document(
         title=definition.title or definition.name,
@@ -83,9 +83,8 @@ def _lead(analysis: Analysis) -> Iterator[Block]:
             f" {words.count(len(early), 'run')} stopped before the planned epochs, such as {early[0]} after "
             f"{first.epochs} of {first.planned_epochs}."
         )
-    left_out = len(study.unfinished) + len(study.broken)
-    if left_out:
-        text += f" Left out, and named below: {words.count(left_out, 'run')}."
+    if study.left_out:
+        text += f" Left out, and named below: {words.count(study.left_out, 'run')}."
     yield Text(text)
     if analysis.judgements:
         yield Bullets(
@@ -106,5 +105,15 @@ def _lead(analysis: Analysis) -> Iterator[Block]:
         warning = "One seed says nothing about the spread between runs: add seeds before concluding."
     if warning:
         yield Text(warning)
-    if analysis.mismatches:
-        yield Text("Not everything that is compared agrees: see what the comparison rests on.")
+    if analysis.touched:
+        differing = words.listed(f"{fact} ({words.listed(which)})" for fact, which in analysis.touched.items())
+        yield Text(f"Not everything that is compared agrees, but differs in {differing}: see what it rests on.")
+
+
+def _pairing(analysis: Analysis) -> str:
+    """Returns what is recorded of the runs of a seed."""
+    known = [record.pairing is not None for record in analysis.study.records.values()]
+    if known and all(known):
+        return f"Runs are paired by seed: {_SHARED}."
+    of_some = f"; of those that ablate trained, {_SHARED}" if any(known) else ""
+    return f"Runs are paired by seed; what runs of one seed share is not recorded of all{of_some}."

@@ -13,7 +13,9 @@ from ablate.report.analysis.summary import PARTS, learning_curves, pareto_front
 from ablate.report.analysis.verdicts import Finding
 from ablate.report.output import figures
 from ablate.report.output.document import Picture
+from ablate.report.output.words import count
 from ablate.report.study.metrics import Metric, metric, minus
+from ablate.report.study.study import Study
 from ablate.stats import Interval
 
 Draw = Callable[[], Figure]
@@ -43,7 +45,7 @@ def _curves(analysis: Analysis) -> tuple[Picture, Draw] | None:
         "Learning curves: mean over seeds, band from the lowest to the highest seed, thin lines the seeds.",
         f"Learning curves of {', '.join(study.labels)}; {next(iter(curves))} at the end on average: {reached}.",
     )
-    palette = figures.colours(study.labels)
+    palette = figures.styles(study.labels)
     return picture, lambda: figures.learning_curves(curves, runs, palette)
 
 
@@ -126,12 +128,16 @@ def _effects(analysis: Analysis) -> tuple[Picture, Draw] | None:
 def _times(analysis: Analysis) -> tuple[Picture, Draw] | None:
     study = analysis.study
     names = [name for name in PARTS if name in study.metrics and name != "total_seconds"]
-    if not names:
+    runs = study.timed_alike
+    if not names or runs.empty:
         return None
-    parts = pd.DataFrame({PARTS[name]: study.runs.groupby("variant")[name].mean() for name in names}).loc[study.labels]
+    labels = [label for label in study.labels if label in set(runs["variant"])]
+    parts = pd.DataFrame({PARTS[name]: runs.groupby("variant")[name].mean() for name in names}).loc[labels]
     totals = ", ".join(f"{variant} {seconds:.1f} s" for variant, seconds in parts.sum(axis=1).items())
     picture = Picture(
-        "times", "Time of a run, split into its parts; mean over seeds.", f"Mean time of a run: {totals}."
+        "times",
+        f"Time of a run, split into its parts; mean over seeds.{_left_out(study)}",
+        f"Mean time of a run: {totals}.",
     )
     return picture, lambda: figures.times(parts)
 
@@ -140,18 +146,27 @@ def _cost(analysis: Analysis) -> tuple[Picture, Draw] | None:
     study = analysis.study
     if "total_seconds" not in study.metrics or not metric(analysis.metric).higher_is_better:
         return None
-    runs = study.runs[["variant", "total_seconds", analysis.metric]].dropna()
+    runs = study.timed_alike[["variant", "total_seconds", analysis.metric]].dropna()
+    if runs.empty:
+        return None
     runs = runs.rename(columns={"total_seconds": "cost", analysis.metric: "value"})
     label = metric(analysis.metric).label
     front = pareto_front(runs.groupby("variant", sort=False).mean().reset_index())
     picture = Picture(
         "accuracy_against_time",
         "Accuracy against time: a small point a run, a large one a variant's mean; dotted, the means that no "
-        "other beats in both.",
+        f"other beats in both.{_left_out(study)}",
         f"{label} against total time; no other is both faster and better than {', '.join(front['variant'])}.",
     )
-    palette = figures.colours(study.labels)
+    palette = figures.styles(study.labels)
     return picture, lambda: figures.accuracy_against_time(runs, front, label, palette)
+
+
+def _left_out(study: Study) -> str:
+    """Returns how many runs are in no figure of times, and why."""
+    left = len(study.runs) - len(study.timed_alike)
+    why = "their times are shares of a cohort's, or of another machine, device, precision or version of torch"
+    return f" Left out, {count(left, 'run')}: {why}." if left else ""
 
 
 def _of_answer(name: str, answer: Answer) -> figures.Estimate:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
+from ablate.messages import printable
 from ablate.report.output.document import Bullets, Commands, Document, Picture, Table, Text
 
-# What Markdown or the HTML in it would take for markup, except "_", which means nothing within a word.
-_MARKUP = re.compile(r"([\\`*\[\]<>|~#])")
+# What Markdown or the HTML in it would take for markup; "_" means nothing within a word.
+_MARKUP = re.compile(r"([\\`*\[\]<>|~#&$]|(?<!\w)_|_(?!\w)|^[-+=](?=[-+=\s])|(?<=^\d)[.)](?=\s))")
 
 
 def markdown(document: Document) -> str:
@@ -29,7 +30,11 @@ def html(document: Document, pictures: Mapping[str, Mapping[str, str]]) -> str:
         pictures: SVG by theme (light, dark), by the picture's name.
     """
     environment = Environment(
-        loader=PackageLoader("ablate.report.output", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("ablate.report.output", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
     )
     environment.tests |= {
         name: lambda block, kind=kind: isinstance(block, kind)
@@ -49,16 +54,18 @@ def _markdown_block(block: Text | Bullets | Commands | Table | Picture) -> str:
         case Bullets(items):
             return "\n".join(f"- {f'**{item.word}:** ' * bool(item.word)}{_escaped(item.text)}" for item in items)
         case Commands(lines):
-            return "\n".join(["```", *lines, "```"])
+            text = printable("\n".join(lines))
+            fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 3)  # longer than any within
+            return "\n".join([fence, text, fence])
         case Picture(name, caption, alt):
             return f"![{_escaped(alt)}]({name}.svg)\n\n{_escaped(caption)}"
         case Table():
             frame = pd.DataFrame([[_escaped(cell.text) for cell in row] for row in block.rows])
             align = ["right" if column.is_number else "left" for column in block.columns]
-            heads = [column.head for column in block.columns]
+            heads = [_escaped(column.head) for column in block.columns]
             text = frame.to_markdown(index=False, headers=heads, disable_numparse=True, colalign=align)
             return f"{_escaped(block.caption)}\n\n{text}"
 
 
 def _escaped(text: str) -> str:
-    return _MARKUP.sub(r"\\\1", " ".join(text.split()))
+    return _MARKUP.sub(r"\\\1", printable(" ".join(text.split())))

@@ -63,8 +63,15 @@ def evidence(answer: Answer) -> str:
         return f"{difference}, in every run"
     bounds = interval(comparison.interval, answer.metric)
     shown = "no interval" if bounds == "–" else f"95 % interval {bounds}"
-    p = p_value(answer.p_adjusted)
-    return f"{difference} ({shown}), {pairs(answer)}, p {p if p.startswith('<') else f'= {p}'}"
+    p = f"p {_related(answer.p)}"
+    if answer.family > 1 and not math.isnan(answer.p):
+        p += f", adjusted for {answer.family} tests {_related(answer.p_adjusted)}"
+    return f"{difference} ({shown}), {pairs(answer)}, {p}"
+
+
+def _related(p: float) -> str:
+    shown = p_value(p)
+    return shown if shown.startswith("<") else f"= {shown}"
 
 
 def finding(found: Finding) -> str:

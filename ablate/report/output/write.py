@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pandas as pd
+
 from ablate.files import atomic_write, refuse_links
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.output import figures
@@ -14,12 +16,22 @@ from ablate.report.output.pictures import pictures
 from ablate.report.output.render import html, markdown
 from ablate.report.output.results_json import results
 
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _THEMES = ("light", "dark")
 
 
 def file_name(name: str, kind: str) -> str:
     """Returns the name of a table's file: a task's metric may be called `val/acc`."""
     return re.sub(r"[^\w.+-]+", "_", name) + f".{kind}"
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    """Returns a frame as CSV, in which no text begins as the formulas of spreadsheets do."""
+
+    def as_text(value: object) -> object:
+        return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
+
+    return frame.map(as_text).rename(columns=as_text).to_csv(index=False, lineterminator="\n")
 
 
 def write_report(analysis: Analysis, out: Path) -> Document:
@@ -52,7 +64,7 @@ def write_report(analysis: Analysis, out: Path) -> Document:
         files[f"{picture.name}.svg"] = svgs[picture.name]["light"]
     for name, frame in tables.items():
         if not frame.empty:
-            files[file_name(name, "csv")] = frame.to_csv(index=False, lineterminator="\n")
+            files[file_name(name, "csv")] = _csv(frame)
     texts = {file_name(table.name, "tex"): latex(table) for table in document.tables}
     assert len(texts) == len(document.tables), "two tables share one file"
     files |= texts

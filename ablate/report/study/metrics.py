@@ -68,11 +68,6 @@ class Metric:
         """Whether no run is needed to know it: it is the variant's, the same for all seeds."""
         return self.name in ("parameters", "flops")
 
-    @property
-    def unit(self) -> str:
-        """The unit of an axis."""
-        return {"share": "%", "loss": "cross-entropy", "seconds": "s", "bytes": "MiB", "joules": "J"}.get(self.kind, "")
-
     def show(self, value: float | None) -> str:
         """Returns a value with its unit."""
         if value is None or math.isnan(value):

@@ -55,6 +55,8 @@ def read_prediction(
 def _held_against(path: Path, records: Mapping[str, RunRecord], epochs: pd.DataFrame) -> Prediction | None:
     cells = {str(cell["run"]): cell for cell in read_study_file(path)["cells"] if cell["core_seconds"] is not None}
     planned = epochs[epochs["run"].isin(list(cells))]
+    if planned.empty:
+        return None
     trained = planned[planned["epoch"] > planned["run"].map({run: int(cell["done"]) for run, cell in cells.items()})]
     seconds = trained.groupby("run")[list(TIMES)].sum().sum(axis=1)
     taken_by = {str(run): float(each) * (records[str(run)].provenance.threads or 0) for run, each in seconds.items()}

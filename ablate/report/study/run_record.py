@@ -1,7 +1,7 @@
 """A complete run as the report reads it: its record and its epochs, both usable and of one mind."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import NamedTuple
 
@@ -33,25 +33,20 @@ def read_run(directory: RunDirectory) -> tuple[RunRecord, Epochs | None]:
     if record is None:
         raise ValueError("there is no run.json")
     read_edits(record.edits)  # of any run, to say which variant it is
+    _refuse(against_config(record))
     if not record.is_complete:
-        _refuse(contradictions(record, ()))
         return record, None
     define("", {"study": record.study_options}, None)
     for name in record.results:
         if name in RESERVED:
             raise ValueError(f"run.json has a result called {name}, as a column of ablate's own is")
     epochs = _epochs(directory, record)
-    _refuse(contradictions(record, [dict(zip(epochs.columns, map(float, row), strict=True)) for row in epochs.values]))
+    _refuse(against_epochs(record, [dict(zip(epochs.columns, map(float, row), strict=True)) for row in epochs.values]))
     return record, epochs
 
 
-def contradictions(record: RunRecord, rows: Sequence[Epoch]) -> Iterator[str]:
-    """Yields where a record says other than what it follows from: its own configuration, and its epochs.
-
-    Args:
-        record: Of any run; the identity of another program's is not computed here, and taken as it is.
-        rows: Its epochs, if it is complete.
-    """
+def against_config(record: RunRecord) -> Iterator[str]:
+    """Yields where a record says other than its own configuration; another program's identity is taken as it is."""
     config = record.config
     said: dict[str, tuple[object, object]] = {
         "variant": (record.variant, config["model"]["name"]),
@@ -63,36 +58,32 @@ def contradictions(record: RunRecord, rows: Sequence[Epoch]) -> Iterator[str]:
     for name, (first, second) in said.items():
         if first != second:
             yield f"run.json says {name} {first}, and its configuration {second}"
-    if not record.is_complete:
-        return
+
+
+def against_epochs(record: RunRecord, rows: Sequence[Epoch]) -> Iterator[str]:
+    """Yields where the results and times of a complete run do not follow from its epochs."""
     missing = [name for name in TIMES if name not in rows[0]]
     if missing:
         yield f"epochs.csv has no {missing[0]}"
         return
     recorded, computed = (
-        {**{name: asdict(result) for name, result in results.items()}, "times": times}
+        {f"times.{name}": value for name, value in times.items()}
+        | {f"results.{name}.{key}": value for name, each in results.items() for key, value in asdict(each).items()}
         for results, times in ((record.results, record.times), (summarise(rows), total_times(rows)))
     )
     for name in {**recorded, **computed}:
-        first, second = recorded.get(name, {}), computed.get(name, {})
-        if not _are_same(first, second):
-            yield f"run.json says {name} {_shown(first)}, and epochs.csv gives {_shown(second)}"
+        first, second = recorded.get(name), computed.get(name)
+        if first is None or second is None or not _are_same(first, second):
+            yield f"run.json says {name} {first}, and epochs.csv gives {second}"
 
 
-def _are_same(first: Mapping[str, float], second: Mapping[str, float]) -> bool:
-    return first.keys() == second.keys() and all(
-        math.isclose(value, second[name], rel_tol=1e-9) or (math.isnan(value) and math.isnan(second[name]))
-        for name, value in first.items()
-    )
-
-
-def _shown(values: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.6g}" for name, value in values.items()) or "nothing"
+def _are_same(first: float, second: float) -> bool:
+    return math.isclose(first, second, rel_tol=1e-9) or (math.isnan(first) and math.isnan(second))
 
 
 def _refuse(reasons: Iterator[str]) -> None:
     if found := [*reasons]:
-        raise ValueError("; ".join(found))
+        raise ValueError("; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else ""))
 
 
 def _epochs(directory: RunDirectory, record: RunRecord) -> Epochs:

@@ -63,6 +63,17 @@ class Study:
         return [label for label in self.variants if label in with_runs]
 
     @property
+    def left_out(self) -> int:
+        """How many runs are in no number; timings and plans that cannot be read are none."""
+        return len(self.unfinished) + sum(not name.endswith(".json") for name in self.broken)
+
+    @cached_property
+    def timed_alike(self) -> pd.DataFrame:
+        """The runs whose own clocks can be held against each other: the most that share one, none a cohort's share."""
+        alone = self.runs[[run not in self.records or not self.records[run].cohort for run in self.runs["run"]]]
+        return alone[alone["clock"] == alone["clock"].value_counts().index[0]] if len(alone) else alone
+
+    @property
     def metrics(self) -> list[str]:
         """The names of the metrics that the runs have."""
         return [str(name) for name in self.runs.columns if name not in _NOT_METRICS]

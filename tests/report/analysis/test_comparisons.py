@@ -12,6 +12,7 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from ablate.config.edits import Edit
 from ablate.report.analysis.comparisons import Question, also_different, baseline_of, families, find, to_baselines
+from ablate.report.output.words import evidence
 from ablate.report.study.definition import Definition
 from ablate.report.study.study import Study
 from ablate.report.study.variants import Variant
@@ -145,3 +146,22 @@ def test_the_baseline_has_the_same_settings_where_there_is_one() -> None:
 
 def test_without_a_baseline_there_is_nothing_to_ask() -> None:
     assert to_baselines(settings(bn={"model": "bn", "lr": "1"}), ["m"]) == []
+
+
+@pytest.mark.parametrize("others", [1, 2, 5])
+def test_both_p_values_and_the_family_are_said(others: int) -> None:
+    values = {f"v{number}": [value + number / 100 for value in DROPOUT] for number in range(others)}
+    trial = study(plain=PLAIN, **values)
+    questions = [Question("test_accuracy", name, "plain") for name in values]
+    answer = families(trial, questions)[questions[0]]
+    alone = stats.ttest_rel(DROPOUT, PLAIN).pvalue
+    assert (answer.family, answer.p) == (others, pytest.approx(alone))
+    text = evidence(answer)
+    assert f"p = {alone:.3f}" in text or "p < 0.001" in text
+    assert (f"adjusted for {others} tests" in text) == (others > 1)
+
+
+def test_what_has_no_p_value_is_not_of_the_family() -> None:
+    trial = study(plain=PLAIN, dropout=DROPOUT, one=[0.5])
+    questions = [Question("test_accuracy", name, "plain") for name in ("dropout", "one")]
+    assert {answer.family for answer in families(trial, questions).values()} == {1}

@@ -63,13 +63,17 @@ def test_what_is_kept_is_what_is_there(six: Path, read: list[str]) -> None:
     assert not read
 
 
-@pytest.mark.parametrize("file", ["run.json", "epochs.csv"])
-def test_only_what_has_changed_is_read_again(six: Path, make_run: Make, read: list[str], file: str) -> None:
+@pytest.mark.parametrize(
+    ("file", "before", "after"), [("run.json", '"CPU"', '"GPU"'), ("epochs.csv", "100.0", "101.0")]
+)
+def test_only_what_has_changed_is_read_again(
+    six: Path, make_run: Make, read: list[str], file: str, before: str, after: str
+) -> None:
     read_runs(six)
     read.clear()
     changed, gone = folders(six)[1], folders(six)[4]
     path = six / changed / file
-    path.write_text(path.read_text().replace("0.6", "0.7"))
+    path.write_text(path.read_text().replace(before, after))
     shutil.rmtree(six / gone)
     make_run("bn", 0)
     (new,) = (name for name in folders(six) if name.startswith("bn/"))

@@ -56,9 +56,17 @@ def test_the_report_says_how_far_it_was_off(runs: list[str], study: Path) -> Non
     assert any("the prediction was 75% too high, for one run at most 100%" in str(text) for text in said)
 
 
+@pytest.mark.parametrize("cells", [[], [cell("x/seed0-0", 5.0)], [cell("x/seed0-0", None)]])
+def test_a_plan_of_other_runs_is_no_run_left_out(runs: list[str], study: Path, cells: list[Any]) -> None:
+    plan(study, cells)
+    found = collect(study)
+    assert (found.prediction, found.broken, found.left_out) == (None, {}, 0)
+
+
 @pytest.mark.parametrize("cells", [5, [{}], [{"run": "a", "core_seconds": 1.0}, 3]])
 def test_what_is_no_plan_is_named_and_left_out(runs: list[str], study: Path, cells: Any) -> None:
     file = plan(study, cells)
     found = collect(study)
     assert found.prediction is None
     assert found.broken[f"plan/{file}"].startswith("cannot be read as a plan")
+    assert found.left_out == 0

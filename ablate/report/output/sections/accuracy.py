@@ -21,7 +21,7 @@ def variants(analysis: Analysis) -> Table:
         size = [Cell(f"{value:,.0f}", value) if value > 0 else Cell("–") for value in sizes]
         rows.append([Cell(label), Cell(study.variants[label].describe()), *size, Cell(str(len(runs)), len(runs))])
     columns = (text("variant"), text("what it is"), number("parameters"), number("FLOPs"), number("runs"))
-    return Table("variants", "The variants; FLOPs of one image forward.", columns, rows)
+    return Table("variants", "The variants; FLOPs of one forward pass of one example.", columns, rows)
 
 
 def accuracy(analysis: Analysis, tables: Mapping[str, pd.DataFrame], drawn: Mapping[str, Picture]) -> Iterator[Block]:
@@ -35,7 +35,7 @@ def accuracy(analysis: Analysis, tables: Mapping[str, pd.DataFrame], drawn: Mapp
         yield summary(str(name), caption, rows, ["epoch"])
     if not frame.empty:
         yield Text(
-            "The best epoch is chosen on the test images themselves, which flatters it: compare variants by their "
+            "The best epoch is chosen on the test data themselves, which flatters it: compare variants by their "
             "final epoch."
         )
     for name in (name for name in tables if name.startswith("metric_")):

@@ -1,5 +1,6 @@
 """Claims and their verdicts."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from ablate.report.analysis.analyse import Analysis
@@ -37,7 +38,7 @@ def claims(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Block]:
         yield drawn["claims"]
     rows = [_evidence(judged.claim.id, finding) for judged in analysis.judgements for finding in judged.findings]
     columns = [text("claim"), text("part"), text("verdict"), number("difference"), bounds()]
-    columns += [number(head) for head in ("pairs", "p", "exact p", "pairs needed")]
+    columns += [number(head) for head in ("pairs", "p", "adjusted p", "exact p", "pairs needed")]
     yield Table("evidence", "The evidence, part by part.", columns, rows)
     yield from _to_run(analysis)
 
@@ -45,16 +46,18 @@ def claims(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Block]:
 def _evidence(claim: str, finding: Finding) -> list[Cell]:
     start = [Cell(claim), Cell(finding.part.text), Cell(finding.verdict, mark=MARKS.get(finding.verdict, "open"))]
     if finding.answer is None or finding.verdict is Verdict.UNTESTED:
-        return [*start, Cell("–"), Cell(finding.missing), *[Cell("–")] * 4]
+        return [*start, Cell("–"), Cell(finding.missing), *[Cell("–")] * 5]
     answer, comparison = finding.answer, finding.answer.comparison
     against_equality = finding.part.sign == 0 and finding.verdict is Verdict.REFUTED
-    p = answer.p_outside if against_equality else answer.p_adjusted
+    # What speaks against equality is known adjusted only.
+    alone, p = (math.nan, answer.p_outside) if against_equality else (answer.p, answer.p_adjusted)
     needed = "–" if finding.verdict is not Verdict.INCONCLUSIVE else words.needed(finding)
     return [
         *start,
         Cell(answer.metric.show_difference(comparison.mean), comparison.mean),
         Cell(words.interval(comparison.interval, answer.metric)),
         Cell(words.pairs(answer), comparison.pairs),
+        Cell(words.p_value(alone), alone),
         Cell(words.p_value(p), p),
         Cell(words.p_value(comparison.p_sign_flip), comparison.p_sign_flip),
         Cell(needed, finding.seeds_needed),

@@ -20,7 +20,10 @@ def differences(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Bl
         yield drawn["paired_differences"]
     for name, questions in analysis.questions.items():
         answers = [analysis.answers[question] for question in questions]
-        yield _comparisons(f"differences_{name}", f"Difference to the baseline in {metric(name).label}.", answers)
+        sizes = [answer.family for answer in answers if not math.isnan(answer.p)]
+        caption = f"Difference to the baseline in {metric(name).label}; the intervals are not adjusted"
+        caption += f", the adjusted p is for {words.count(sizes[0], 'test')} of it in this report." if sizes else "."
+        yield _comparisons(f"differences_{name}", caption, answers)
         yield from (Text(f"{_versus(answer.question)}: {answer.left_out}.") for answer in answers if answer.left_out)
     if analysis.by_class:
         yield _by_class(analysis)
@@ -63,6 +66,7 @@ def _comparisons(name: str, caption: str, answers: Sequence[Answer]) -> Table:
                 Cell(words.pairs(answer), comparison.pairs),
                 Cell(answer.metric.show_difference(comparison.mean), comparison.mean),
                 Cell(words.interval(comparison.interval, answer.metric)),
+                Cell(words.p_value(answer.p), answer.p),
                 Cell(words.p_value(answer.p_adjusted), answer.p_adjusted),
                 Cell(words.p_value(comparison.p_sign_flip), comparison.p_sign_flip),
                 Cell(words.p_value(comparison.p_smallest), comparison.p_smallest),
@@ -72,7 +76,7 @@ def _comparisons(name: str, caption: str, answers: Sequence[Answer]) -> Table:
             ]
         )
     columns = [text("comparison"), number("pairs"), number("difference"), bounds()]
-    heads = ("p", "exact p", "smallest exact p", "higher in", "superiority", "standardised")
+    heads = ("p", "adjusted p", "exact p", "smallest exact p", "higher in", "superiority", "standardised")
     return Table(name, caption, [*columns, *map(number, heads)], rows)
 
 

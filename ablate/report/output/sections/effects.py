@@ -49,6 +49,7 @@ def _effects_table(each: FactorialEffects) -> Table:
             Cell("main effect" if len(effect.factors) == 1 else "interaction"),
             Cell(kind.show_difference(effect.estimate), effect.estimate),
             Cell(words.interval(effect.interval, kind)),
+            Cell(words.p_value(effect.p), effect.p),
             Cell(words.p_value(p), p),
         ]
         for effect, p in zip(each.effects, each.adjusted, strict=True)
@@ -56,9 +57,10 @@ def _effects_table(each: FactorialEffects) -> Table:
     caption = (
         f"Effects of {each.factorial.name} on {kind.label}, "
         f"over {over}. A main effect is the mean change over the levels of the "
-        "others; an interaction how much the change one makes grows with the other in."
+        "others; an interaction how much the change one makes grows with the other in. The adjusted p is for the "
+        f"{words.count(len(each.effects), 'test')} of this table."
     )
-    columns = (text("effect"), text("kind"), number("estimate"), bounds(), number("p"))
+    columns = (text("effect"), text("kind"), number("estimate"), bounds(), number("p"), number("adjusted p"))
     return Table(f"effects_{each.factorial.key}_{each.metric}", caption, columns, rows)
 
 
@@ -78,7 +80,7 @@ def _contributions(analysis: Analysis) -> Table:
 
     rows = [[Cell(part.part), *shown(part.added), *shown(part.left_out)] for part in analysis.contributions]
     columns = [text("part")]
-    columns += [column for head in ("added", "left out") for column in (number(head), bounds(), number("p"))]
+    columns += [column for head in ("added", "left out") for column in (number(head), bounds(), number("adjusted p"))]
     caption = (
         f"What each part contributes to {main.label}: by being added to a model, and by not being left out of one."
     )

@@ -7,6 +7,7 @@ import pandas as pd
 
 from ablate.records.record import DataFacts, Provenance
 from ablate.report.analysis.analyse import Analysis
+from ablate.report.analysis.comparability import shared
 from ablate.report.analysis.completeness import commands, default_command
 from ablate.report.output import words
 from ablate.report.output.document import Block, Bullets, Cell, Commands, Item, Picture, Table, Text, number, text
@@ -30,7 +31,7 @@ def times(analysis: Analysis, tables: Mapping[str, pd.DataFrame], drawn: Mapping
     if together:
         yield Text(
             f"{words.count(together, 'run')} of {len(analysis.study.records)} were trained together with others, in "
-            "lock-step. Their times are shares of the cohort's, and are not compared."
+            "lock-step. Their times are shares of the cohort's: they are in no comparison and no figure."
         )
     changed = sum(record.changed_company for record in analysis.study.records.values())
     if changed:
@@ -115,9 +116,9 @@ def basis(analysis: Analysis) -> Iterator[Block]:
     lines += [_data(records[0].data), *_provenance(records[0].provenance)]
     lines += [f"Mismatch: {mismatch}" for mismatch in analysis.mismatches]
     if not analysis.mismatches:
-        agree = "data, code, packages, machine, device, threads, precision and whether other runs shared the machine"
-        if any(record.task is not None for record in records):
-            lines.append(f"All runs agree in {agree}; what the runs of a seed share is their task's to say.")
+        agree = words.listed(shared(records))
+        if any(record.pairing is None for record in records):
+            lines.append(f"All runs agree in {agree}; what the runs of a seed share is not recorded.")
         else:
             lines.append(
                 f"All runs agree in {agree}; the runs of each seed saw the images in one order and started from the "
@@ -129,7 +130,7 @@ def basis(analysis: Analysis) -> Iterator[Block]:
 def _data(data: DataFacts | None) -> str:
     if data is None:
         return "Data: unknown"
-    images = [", ".join(f"{number:,} {name}" for name, number in data.images.items()) + " images"] * bool(data.images)
+    images = [f"{number:,} {name}" for name, number in data.images.items()]
     digest = [f"SHA-256 {data.sha256[:16]}…"] if data.sha256 else []
     return ", ".join([f"Data: {data.name or 'without a name'}", *images, *digest])
 
