@@ -63,8 +63,10 @@ def evidence(answer: Answer) -> str:
         return f"{difference}, in every run"
     bounds = interval(comparison.interval, answer.metric)
     shown = "no interval" if bounds == "–" else f"95 % interval {bounds}"
+    if math.isnan(answer.p):
+        return f"{difference} ({shown}), {pairs(answer)}, no test"
     p = f"p {_related(answer.p)}"
-    if answer.family > 1 and not math.isnan(answer.p):
+    if answer.family > 1:
         p += f", adjusted for {answer.family} tests {_related(answer.p_adjusted)}"
     return f"{difference} ({shown}), {pairs(answer)}, {p}"
 
