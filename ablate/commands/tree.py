@@ -39,7 +39,7 @@ def outline(model: "nn.Module", sample: "Tensor") -> list[Row]:
     """Returns a row for each part of a model, in the order of `named_modules()`.
 
     Args:
-        model: Any module.
+        model: A module.
         sample: Images, shape (images, channels, height, width).
     """
     import torch

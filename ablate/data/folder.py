@@ -92,7 +92,7 @@ class _Folder(ImageFolder):  # type: ignore[misc]  # torchvision has no types
         return names, {name: number for number, name in enumerate(names)}
 
     @staticmethod
-    def make_dataset(directory: str, *args: Any, **kwargs: Any) -> list[tuple[str, int]]:
+    def make_dataset(directory: str, *args: object, **kwargs: object) -> list[tuple[str, int]]:
         samples = ImageFolder.make_dataset(directory, *args, **kwargs)
         return [(path, label) for path, label in samples if all(map(_is_data, Path(path).relative_to(directory).parts))]
 
@@ -179,7 +179,7 @@ class _Images(Dataset[Tensor | ValueError]):
         return image
 
 
-def _collate(images: list[Tensor | ValueError]) -> Any:
+def _collate(images: list[Tensor | ValueError]) -> object:
     errors = [image for image in images if isinstance(image, ValueError)]
     return errors[0] if errors else default_collate(images)
 

@@ -18,7 +18,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +57,7 @@ def edit_model(
     """Makes the edits in place, in their order.
 
     Args:
-        model: Any module.
+        model: A module.
         edits: By name; the name of an insertion is that of its layer, beside its anchor. Of an insertion by a pattern,
             the name of the anchor stands after it: `drop_relu1`.
         stream: Makes the stream of a name, such as `drop3`, the source of random numbers.
@@ -106,7 +105,7 @@ def matches(model: nn.Module, key: str, edit: Edit) -> list[str]:
     """Returns all names of the layers that an edit is about, in the model's order; none within another.
 
     Args:
-        model: Any module.
+        model: A module.
         key: Of the edit, for messages.
         edit: What to do.
 
@@ -161,8 +160,8 @@ def _new_layer(key: str, edit: Edit, anchor: nn.Module) -> nn.Module:
     return layer
 
 
-def _attribute(key: str, module: nn.Module, name: str) -> Any:
-    value = getattr(module, name, None)
+def _attribute(key: str, module: nn.Module, name: str) -> object:
+    value: object = getattr(module, name, None)
     if value is None:
         public = [other for other in vars(module) if not other.startswith("_")]
         raise ValueError(f"{key}=@{name}: {type(module).__name__} has no {name}; {nearest(name, public)}")
@@ -188,8 +187,8 @@ def _units(model: nn.Module, key: str, edit: Edit) -> Iterator[list[str]]:
     yield from _by(lambda path: model.get_submodule(path), chosen)
 
 
-def _by(key: Callable[[str], Any], paths: Sequence[str]) -> list[list[str]]:
-    groups: dict[Any, list[str]] = {}
+def _by(key: Callable[[str], object], paths: Sequence[str]) -> list[list[str]]:
+    groups: dict[object, list[str]] = {}
     for path in paths:
         groups.setdefault(key(path), []).append(path)
     return list(groups.values())
@@ -268,7 +267,7 @@ def _make(model: nn.Module, key: str, name: str, edit: Edit, paths: Sequence[str
     return new
 
 
-def _first(x: Tensor, *_: Any, **__: Any) -> Tensor:
+def _first(x: Tensor, *_: object, **__: object) -> Tensor:
     return x
 
 
@@ -383,7 +382,7 @@ def _rebuilt(key: str, path: str, module: nn.Module, changes: PlainMapping) -> n
     return new.train(module.training)
 
 
-def _form(module: nn.Module) -> list[Any]:
+def _form(module: nn.Module) -> list[object]:
     """Returns what tells whether a layer is as its class makes it."""
     return [
         (name, type(part), part.extra_repr(), part.state_dict().keys(), _hooks(part), name and "forward" in vars(part))
@@ -425,7 +424,7 @@ class _After:
     def add(self, layer: nn.Module) -> None:
         self.layers.insert(0, layer)
 
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
+    def __call__(self, module: nn.Module, args: object, output: object) -> object:
         for layer in self.layers:
             output = layer(output)
         return output
@@ -440,7 +439,7 @@ class _Before:
     def add(self, layer: nn.Module) -> None:
         self.layers.append(layer)
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    def __call__(self, module: nn.Module, args: tuple[object, ...]) -> tuple[object, ...]:
         if not args:
             raise TypeError(f"{type(module).__name__} is given its input by name, where no layer can be inserted")
         x = args[0]

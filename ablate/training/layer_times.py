@@ -66,11 +66,11 @@ class _Mark:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def enter(self, *_: Any) -> None:
+    def enter(self, *_: object) -> None:
         self.mark = record_function(self.name)
         self.mark.__enter__()
 
-    def leave(self, *_: Any) -> None:
+    def leave(self, *_: object) -> None:
         self.mark.__exit__(None, None, None)
 
 
