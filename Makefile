@@ -12,7 +12,7 @@ SHORT := 'seed=range(6)' train.epochs=10
 PILOT = $(BIN)/python -m ablate study.name=pilot train.epochs=1 hardware.threads=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo study studies report test test-faults test-slurm test-ray test-store slurm chromium latex docs lint format bench clean
+.PHONY: help demo study studies report test test-faults test-edits test-slurm test-ray test-store slurm chromium latex docs lint format bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ test: .venv/installed-dev ## Run the tests
 
 test-faults: .venv/installed-dev ## Kill sweeps at 40 random instants, fill a disk, and compare results (about ten minutes)
 	ABLATE_KILLS=40 $(BIN)/python -m pytest tests/test_faults.py
+
+test-edits: .venv/installed-dev ## Hold 300 random networks with random edits against the same written by hand
+	ABLATE_NETWORKS=300 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto tests/models/test_random_networks.py
 
 test-slurm: .venv/installed-dev slurm ## Start Slurm on this machine, sweep on it, and stop it
 	ABLATE_CLUSTERS=1 $(BIN)/python -m pytest tests/clusters/test_slurm.py

@@ -3,6 +3,8 @@
 And the type of what their JSON and YAML hold.
 """
 
+import functools
+import hashlib
 import os
 import re
 import secrets
@@ -43,6 +45,27 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk's error names no file
     finally:
         part.unlink(missing_ok=True)
+
+
+def file_digest(path: Path) -> str:
+    """Returns the SHA-256 of a file's content; read once as long as the file stays as it is.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    return _file_digest(path, file_state(path))
+
+
+def file_state(path: Path) -> tuple[int, ...]:
+    """Returns what changes when a file's content does, as the file system tells: also if its time was set back."""
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
+
+
+@functools.lru_cache(maxsize=1024)
+def _file_digest(path: Path, _state: tuple[int, ...]) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def keep_copy(path: Path, copy: Path) -> None:

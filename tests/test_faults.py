@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ SEED = int(os.environ.get("ABLATE_FAULT_SEED", "0"))
 SWEEP = (
     "-m", "study=demo", "model=plain,bn_dropout", "seed=0,1", "train.epochs=6", "hardware=cpu", "hardware.threads=1",
 )  # fmt: skip
+ALONE: tuple[str, ...] = ()
 PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+COHORT = ("hydra/launcher=cohort", "hydra.launcher.processes=2")
 
 
 ENV = {**os.environ, "PYTHONPATH": f"{ROOT}:{HOLDING}"}
@@ -80,57 +83,109 @@ def runs(folder: Path) -> dict[str, tuple[list[dict[str, float]], Any]]:
     return found
 
 
-def epochs_of(folder: Path) -> int:
-    """The epochs that are safe on disk."""
-    return sum(len(RunDirectory(path.parent).read_epochs()) for path in folder.rglob("run.json"))
+def epochs_of(folder: Path, in_cohorts: bool = False) -> int:
+    """The epochs that are safe on disk; in cohorts, of which each has the runs of a seed, those that all have."""
+    of_seed: dict[str, list[int]] = {}
+    for path in folder.rglob("run.json"):
+        seed = path.parent.name.partition("-")[0] if in_cohorts else str(path)
+        of_seed.setdefault(seed, []).append(len(RunDirectory(path.parent).read_epochs()))
+    return sum(min(epochs) for epochs in of_seed.values())
+
+
+def workers_of(process: Popen, folder: Path) -> list[int]:
+    """The processes that train runs, beside the command's own."""
+    records = [record_of(path.parent) for path in folder.rglob("run.json")]
+    pids = {record["starts"][-1]["pid"] for record in records if record["status"] == "running"}
+    return sorted(pids - {process.pid})
 
 
 def test_kills_at_random_instants_lose_nothing(
     start: Start, finish: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    undisturbed = tmp_path / "undisturbed"
-    undisturbed.mkdir()
-    began = time.monotonic()
-    finish(undisturbed)
-    whole = time.monotonic() - began
-    expected, results = runs(undisturbed), untimed(undisturbed)
-    assert len(expected) == 4
+    expected, results, whole = {}, {}, {}
+    for launcher in (ALONE, COHORT):
+        undisturbed = tmp_path / f"undisturbed{len(launcher)}"
+        undisturbed.mkdir()
+        began = time.monotonic()
+        finish(undisturbed, *launcher)
+        whole[launcher] = time.monotonic() - began
+        expected[launcher], results[launcher] = runs(undisturbed), untimed(undisturbed)
+        assert len(expected[launcher]) == 4
     draw = random.Random(SEED)
-    kills = sweeps = resumed = trained_again = 0
+    kills = sweeps = resumed = of_workers = 0
     while kills < KILLS:
+        launcher = (COHORT, PARALLEL, ALONE)[sweeps % 3]
+        like, cohorts = (COHORT, True) if launcher is COHORT else (ALONE, False)
         killed = tmp_path / f"killed{sweeps}"
         killed.mkdir()
         sweeps += 1
-        while kills < KILLS:
-            before = epochs_of(killed)
-            process = start(killed, *(PARALLEL if kills % 2 else ()))
+        for _ in range(min(1 if KILLS <= 3 else draw.randint(1, 4), KILLS - kills)):
+            before = epochs_of(killed, cohorts)
+            process = start(killed, *launcher)
             if draw.random() < 0.8:  # else it may be killed as it starts
-                while process.poll() is None and epochs_of(killed) == before:
+                while process.poll() is None and epochs_of(killed, cohorts) == before:
                     time.sleep(0.01)
             try:
-                process.communicate(timeout=draw.uniform(0, whole / 2))
+                process.communicate(timeout=draw.uniform(0, whole[like] / 2))
                 assert process.returncode == 0
                 break  # it was done before it could be killed
             except subprocess.TimeoutExpired:
-                at = epochs_of(killed)
-                os.killpg(process.pid, signal.SIGKILL)
+                at = epochs_of(killed, cohorts)
+                workers = workers_of(process, killed) if draw.random() < 0.5 else []
+                with suppress(ProcessLookupError):
+                    if workers:  # under joblib the command then fails; cohorts it goes on with
+                        os.kill(draw.choice(workers), signal.SIGKILL)
+                        of_workers += 1
+                    else:
+                        os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
                 kills += 1
-            assert epochs_of(killed) >= at >= before, "an epoch that was there is gone"
-            resumed += epochs_of(killed) - before
-        out = finish(killed)
+            assert epochs_of(killed, cohorts) >= at >= before, "an epoch that was there is gone"
+            resumed += epochs_of(killed, cohorts) - before
+            if process.returncode == 0:
+                break
+        out = finish(killed, *launcher)
         assert "failed" not in out
-        assert runs(killed) == expected
-        assert untimed(killed) == results
+        assert runs(killed) == expected[like]
+        assert untimed(killed) == results[like]
         names = {path.name for path in killed.rglob("*") if path.is_file() and path.parent.name.startswith("seed")}
         assert names == {"checkpoint.pt", "epochs.csv", "run.json", "train.log"}, "leftovers"
-        logged = sum(path.read_text().count("training loss") for path in killed.rglob("train.log"))
-        trained_again += logged - sum(len(rows) for rows, _ in expected.values())
     with capsys.disabled():
         print(
-            f"\n{kills} kills, every second under joblib, in {sweeps} sweeps (seed {SEED}): {resumed} epochs gone on "
-            f"from, {trained_again} complete epochs trained again, 0 results lost"
+            f"\n{kills} kills, {of_workers} of them of a worker alone, in {sweeps} sweeps under basic, joblib and "
+            f"cohort (seed {SEED}): {resumed} epochs gone on from, 0 results lost"
         )
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended, or only waits for its parent to take notice."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("launcher", "number"), [("joblib", "SIGTERM"), ("joblib", "SIGINT"), ("joblib", "SIGKILL"), ("cohort", "SIGTERM")]
+)
+def test_workers_end_with_their_command(launcher: str, number: str, start: Start, tmp_path: Path) -> None:
+    """Those under way and those that would take a next run; what they had begun is recorded as interrupted."""
+    arguments = PARALLEL if launcher == "joblib" else COHORT
+    after = 2 if launcher == "joblib" else 4  # epochs of each of two runs
+    process = start(tmp_path, *arguments, *held(tmp_path / "gate", after=after))
+    wait_for(lambda: len(workers_of(process, tmp_path)) == 2, process)
+    wait_for(lambda: epochs_of(tmp_path) >= 4, process)
+    workers = workers_of(process, tmp_path)
+    os.kill(process.pid, signal.Signals[number])  # it alone
+    out, errors = process.communicate()
+    assert process.returncode == {"SIGTERM": 143, "SIGINT": 130, "SIGKILL": -signal.SIGKILL}[number], (out, errors)
+    while not all(map(is_gone, workers)):
+        time.sleep(0.02)
+    records = [record_of(path.parent) for path in tmp_path.rglob("run.json")]
+    assert len(records) == len(workers) * (1 if launcher == "joblib" else 2), "one more was begun"
+    assert {record["status"] for record in records} == {"interrupted"}
+    said = "the command that started this process is gone" if number == "SIGKILL" else "SIGTERM"
+    assert {record["error"]["message"] for record in records} == {said}
 
 
 def test_two_identical_sweeps_share_the_work(start: Start, tmp_path: Path) -> None:

@@ -39,10 +39,10 @@ def exit_code(command: Callable[[list[str]], int], arguments: list[str]) -> int:
             code = end.code if isinstance(end.code, int) else DONE
         sys.stdout.flush()
         return code
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except Terminated:
         return EXIT_CODE
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
         # Else Python flushes it at its end, and fails again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -77,7 +77,7 @@ def _look(directory: RunDirectory, study: Path, now: float) -> RunStatus:
         record = directory.read_record()
         if record is None:
             raise ValueError("run.json is gone")
-        rows = directory.read_epochs(record.planned_epochs)
+        rows = directory.read_epochs(record.planned_epochs or None)  # a task may not have said
         seconds = statistics.median(_seconds(rows[-5:])) if rows else None
     except (ValueError, KeyError) as error:
         return RunStatus(name, "unreadable", 0, 0, None, None, "", str(error))

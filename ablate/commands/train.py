@@ -6,6 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,9 @@ from ablate.config.schema import Config
 from ablate.files import atomic_write
 from ablate.messages import redact, say
 from ablate.records.run_directory import Busy, RunFailed
-from ablate.sweeps.preflight import Refused, failures, say_what_next, searched
+from ablate.sweeps.preflight import Refused, failures, means, say_what_next, searched
 from ablate.sweeps.session import session
-from ablate.sweeps.sigterm import Terminated, terminable
+from ablate.sweeps.sigterm import Terminated, stop_workers, terminable
 
 register()
 
@@ -46,7 +47,7 @@ def train(composed: DictConfig) -> float:
         _without_passwords(file)
     with terminable():
         try:
-            return run(cfg, folder, session.progress, overrides, wait=not session.defers, since=session.started)
+            return run(cfg, folder, session.progress, overrides, wait=not session.defers, command=session.id)
         except Busy:
             log.info("%s seed %d is being run by another process; it is left for the end", cfg.model.name, cfg.seed)
             logs = OmegaConf.to_container(hydra_config.job_logging, resolve=True)
@@ -88,14 +89,19 @@ def main(arguments: Sequence[str]) -> int:
     sys.argv[1:] = arguments
     try:
         check_hydra(arguments)
-        failed = _failure(train)
-        for run in session.deferred:
-            failed += _failure(run)
+        with terminable(_stop_workers):
+            failed = _failure(train)
+            for run in session.deferred:
+                failed += _failure(run)
     except Refused as refused:
         raise refused.error from refused.error.__cause__
-    except (KeyboardInterrupt, Terminated) as error:
-        word = "Interrupted" if isinstance(error, KeyboardInterrupt) else "Terminated"
+    except KeyboardInterrupt as error:
+        word = "Terminated" if isinstance(error, Terminated) else "Interrupted"
         say(f"{word}. The same command again resumes where this one stopped.", file=sys.stderr)
+        raise
+    except Exception:  # of a run that was refused later than the others were checked
+        if session.folder is not None:
+            say(failures(_folders(session.folder)), file=sys.stderr)
         raise
     finally:
         session.progress.end_sweep()
@@ -104,13 +110,25 @@ def main(arguments: Sequence[str]) -> int:
         else:
             os.environ["HYDRA_FULL_ERROR"] = full_error
     if session.folder is not None:
+        if table := means(session.jobs):
+            with suppress(OSError):  # a reader that is gone
+                say(table)
         say_what_next(session.folder)
-        folders = [job.folder for job in session.jobs if job.folder is not None]
-        table = failures(folders or searched(Path(session.folder), session.started))
+        table = failures(_folders(session.folder))
         failed = [table] if table else failed
     if failed:
         say("\n".join(failed), file=sys.stderr)
     return 1 if failed else 0
+
+
+def _folders(study: str) -> list[Path]:
+    """Returns the folders of the command's runs."""
+    return [job.folder for job in session.jobs if job.folder is not None] or searched(Path(study), session.id)
+
+
+def _stop_workers() -> None:
+    if session.folder is not None:
+        stop_workers(Path(session.folder))
 
 
 def _failure(call: Callable[[], object]) -> list[str]:

@@ -46,6 +46,8 @@ def outline(model: "nn.Module", sample: "Tensor") -> list[Row]:
     from torch import Tensor
     from torch.utils.flop_counter import FlopCounterMode
 
+    from ablate.models.proof import fused_kernels
+
     shapes: dict[str, tuple[int, ...]] = {}
 
     def note(name: str) -> Any:
@@ -57,7 +59,7 @@ def outline(model: "nn.Module", sample: "Tensor") -> list[Row]:
 
     hooks = [module.register_forward_hook(note(name)) for name, module in model.named_modules()]
     try:
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
+        with FlopCounterMode(display=False) as counter, torch.no_grad(), fused_kernels(False):
             model.eval()(sample)
     finally:
         for hook in hooks:

@@ -103,7 +103,9 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
             train(cfg, prepared, recorder, Progress(), until)
             now = describe(provenance.collect(), prepared.device)
             conditions = [f"trained with {record.cohort - 1} other runs, now alone"] if record.cohort else []
-            conditions += [*provenance.stale(record, prepared.data.digest), *_hardware(record.provenance, now)]
+            data = prepared.data
+            conditions += provenance.stale(record, data.digest, normalisation=data.normalisation)
+            conditions += _hardware(record.provenance, now)
             weights = layer_digests(prepared.trainee.model)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"{folder}: run.json has no usable configuration: {error}") from error

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_automatic_config_search_path, get_args_parser
+from hydra.conf import HydraConf
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
@@ -99,7 +100,7 @@ def check_job(master: DictConfig, job: DictConfig) -> None:
             raise ValueError(f"{key}: a job of a sweep cannot change it to {now!r}; set it for the whole command")
 
 
-def worst_value(hydra_config: DictConfig) -> float | None:
+def worst_value(hydra_config: HydraConf) -> float | None:
     """Returns what a search is told of a trial that diverged, the worst there is; None where nothing is searched.
 
     NaN would not do: Optuna's sweeper ends at the first trial without a value.
@@ -109,8 +110,9 @@ def worst_value(hydra_config: DictConfig) -> float | None:
     """
     if hydra_config.mode != RunMode.MULTIRUN:
         return None
-    direction = OmegaConf.select(hydra_config, "sweeper.direction")
-    maximize = OmegaConf.select(hydra_config, "sweeper.optim.maximize")  # as Nevergrad's sweeper says it
+    sweeper = OmegaConf.create({"sweeper": hydra_config.sweeper})
+    direction = OmegaConf.select(sweeper, "sweeper.direction")
+    maximize = OmegaConf.select(sweeper, "sweeper.optim.maximize")  # as Nevergrad's sweeper says it
     if maximize is None and direction is not None:
         maximize = {"maximize": True, "minimize": False}.get(getattr(direction, "name", str(direction)))
     return None if maximize is None else -math.inf if maximize else math.inf

@@ -114,6 +114,11 @@ class ImageData:
     validation: Split | StreamedSplit | None = None
 
     @property
+    def normalisation(self) -> tuple[float, ...]:
+        """The means of the channels, and then their deviations."""
+        return (*self.mean, *self.std)
+
+    @property
     def evaluated(self) -> dict[str, Split | StreamedSplit]:
         """The splits that a run is evaluated on, by name."""
         held_out = {} if self.validation is None else {"validation": self.validation}

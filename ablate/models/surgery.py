@@ -8,8 +8,8 @@ and so those of the parameters, as they were:
 - A replacement takes over the name of the layer it replaces.
 - A removal leaves an `nn.Identity` under the old name.
 
-A module that has several names, because several places of the model share it, is edited at those that are named: the
-places get modules of their own, with the same weights. `freeze` and `reinit` are about weights, so about all places.
+A module with several names, because several places of the model share it, is edited at those that are named: the places
+get modules of their own, with the same weights. `freeze` and `reinit` are about weights, and so about all places.
 """
 
 import copy
@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from ablate.config.edits import Edit
 from ablate.config.targets import instantiate, locate
 from ablate.files import Plain, PlainMapping
 from ablate.messages import nearest
+from ablate.models.insertions import After, Before, carry_insertions, insertions
 
 Stream = Callable[[str], AbstractContextManager[None]]
 
@@ -160,8 +162,8 @@ def _new_layer(key: str, edit: Edit, anchor: nn.Module) -> nn.Module:
     return layer
 
 
-def _attribute(key: str, module: nn.Module, name: str) -> object:
-    value: object = getattr(module, name, None)
+def _attribute(key: str, module: nn.Module, name: str) -> Any:
+    value = getattr(module, name, None)
     if value is None:
         public = [other for other in vars(module) if not other.startswith("_")]
         raise ValueError(f"{key}=@{name}: {type(module).__name__} has no {name}; {nearest(name, public)}")
@@ -261,7 +263,7 @@ def _make(model: nn.Module, key: str, name: str, edit: Edit, paths: Sequence[str
             _draw_anew(key, paths[0], module)
     if new is None:
         return module
-    _carry_insertions(module, new)
+    carry_insertions(module, new)
     for path in paths:
         model.set_submodule(path, new)
     return new
@@ -304,29 +306,7 @@ def _insert(model: nn.Module, key: str, name: str, edit: Edit, paths: Sequence[s
         return
     anchor = _own(model, key, paths)
     parent.add_module(name, layer)
-    _insertions(anchor, _After if edit.insert == "after" else _Before).add(layer)
-
-
-def _insertions(anchor: nn.Module, kind: "type[_After] | type[_Before]") -> "_After | _Before":
-    """Returns the hook that runs the layers inserted on one side of an anchor."""
-    hooks = anchor._forward_hooks if kind is _After else anchor._forward_pre_hooks
-    for hook in hooks.values():
-        if isinstance(hook, kind):
-            return hook
-    made = kind()
-    if isinstance(made, _After):
-        anchor.register_forward_hook(made)  # after the anchor's own hooks, which are a part of it
-    else:
-        anchor.register_forward_pre_hook(made, prepend=True)
-    return made
-
-
-def _carry_insertions(old: nn.Module, new: nn.Module) -> None:
-    """Inserts before and after a layer what was inserted before and after the one whose place it takes."""
-    for hooks in (old._forward_hooks, old._forward_pre_hooks):
-        for hook in hooks.values():
-            if isinstance(hook, _After | _Before):
-                _insertions(new, type(hook)).layers.extend(hook.layers)
+    insertions(anchor, After if edit.insert == "after" else Before).add(layer)
 
 
 def _draw_anew(key: str, path: str, module: nn.Module) -> None:
@@ -351,7 +331,7 @@ def _draw_anew(key: str, path: str, module: nn.Module) -> None:
 
 
 def _rebuilt(key: str, path: str, module: nn.Module, changes: PlainMapping) -> nn.Module:
-    """Returns a layer made anew with some arguments changed; weights whose shape stays are kept, as are frozen ones.
+    """Returns a layer made anew with some arguments changed; weights whose shape stays are kept, also frozen.
 
     What a layer was made with is read from its attributes, which have the arguments' names.
     """
@@ -368,31 +348,38 @@ def _rebuilt(key: str, path: str, module: nn.Module, changes: PlainMapping) -> n
             kept[name] = value is not None if name in module._parameters else value  # bias=True, for one
         elif name not in ("device", "dtype", *changes):
             raise ValueError(f"{key}: {path} ({kind.__name__}) does not keep its argument {name}; use replace instead")
+    new: nn.Module = instantiate(key, {**arguments, **kept, **changes})
     with torch.random.fork_rng(devices=[]):
-        same: nn.Module = instantiate(key, {**arguments, **kept})
-    if _form(same) != _form(module):
+        forgotten = {name: value for name, value in changes.items() if name not in kept}
+        same: nn.Module = instantiate(key, {**arguments, **kept, **forgotten})
+    if _form(same, not forgotten) != _form(module, not forgotten):
         raise ValueError(
             f"{key}: {path} ({kind.__name__}) was changed after it was made, or by an edit within it, and would be "
             "made anew without that; use replace instead"
         )
-    new: nn.Module = instantiate(key, {**arguments, **kept, **changes})
     _keep_weights(module, new)
     if is_bypassed(module):
         new.forward = _first
     return new.train(module.training)
 
 
-def _form(module: nn.Module) -> list[object]:
-    """Returns what tells whether a layer is as its class makes it."""
+def _form(module: nn.Module, in_detail: bool) -> list[object]:
+    """Returns what tells whether a layer is as its class makes it; in detail, of the same arguments."""
     return [
-        (name, type(part), part.extra_repr(), part.state_dict().keys(), _hooks(part), name and "forward" in vars(part))
+        (
+            name,
+            type(part),
+            _hooks(part),
+            name and "forward" in vars(part),
+            in_detail and (part.extra_repr(), part.state_dict().keys()),
+        )
         for name, part in module.named_modules(remove_duplicate=False)
     ]
 
 
 def _hooks(module: nn.Module) -> int:
     hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
-    return sum(not isinstance(hook, _After | _Before) for hook in hooks)
+    return sum(not isinstance(hook, After | Before) for hook in hooks)
 
 
 def _keep_weights(old: nn.Module, new: nn.Module) -> None:
@@ -409,40 +396,6 @@ def _keep_weights(old: nn.Module, new: nn.Module) -> None:
             setattr(new.get_submodule(part), leaf, before)
     with torch.no_grad():
         for name, values in new.named_buffers():
-            known = name in buffers and not is_lazy(values) and not is_lazy(buffers[name])
-            if known and buffers[name].shape == values.shape:
-                values.copy_(buffers[name])
-
-
-# Classes, not closures: a copy of the model then calls its own copies of the layers.
-class _After:
-    """Runs inserted layers on the output of their anchor."""
-
-    def __init__(self) -> None:
-        self.layers: list[nn.Module] = []
-
-    def add(self, layer: nn.Module) -> None:
-        self.layers.insert(0, layer)
-
-    def __call__(self, module: nn.Module, args: object, output: object) -> object:
-        for layer in self.layers:
-            output = layer(output)
-        return output
-
-
-class _Before:
-    """Runs inserted layers on the first input of their anchor."""
-
-    def __init__(self) -> None:
-        self.layers: list[nn.Module] = []
-
-    def add(self, layer: nn.Module) -> None:
-        self.layers.append(layer)
-
-    def __call__(self, module: nn.Module, args: tuple[object, ...]) -> tuple[object, ...]:
-        if not args:
-            raise TypeError(f"{type(module).__name__} is given its input by name, where no layer can be inserted")
-        x = args[0]
-        for layer in self.layers:
-            x = layer(x)
-        return (x, *args[1:])
+            before = buffers.get(name)
+            if before is not None and not is_lazy(before) and not is_lazy(values) and before.shape == values.shape:
+                values.copy_(before)

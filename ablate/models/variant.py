@@ -1,13 +1,11 @@
-"""A variant: a base model with its edits made, tried on one batch, and what they changed."""
+"""A variant: a base model with its edits made, proved on one batch, and what they changed."""
 
-import copy
 import hashlib
 import inspect
 import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +14,24 @@ from torch.utils.flop_counter import FlopCounterMode
 from ablate.config.edits import Edit
 from ablate.config.targets import instantiate, locate
 from ablate.files import Plain, PlainMapping
-from ablate.models.surgery import edit_model
+from ablate.models.proof import (
+    MODES,
+    Trace,
+    close,
+    copied,
+    evaluate_as_trained,
+    fused_kernels,
+    refuse_other_networks,
+    run_batch,
+    traced,
+)
+from ablate.models.surgery import Made, edit_model
+from ablate.models.weight_files import files_read
 from ablate.records.record import ModelFacts, Size
 from ablate.seeding import LayerStreams, generator, global_stream
+from ablate.stacking.rewrites import rewrite
 
-_SAMPLE = 8  # images of the trial batch
+SAMPLE = 8  # images of a batch that a variant is proved on
 
 
 @dataclass(frozen=True)
@@ -39,9 +50,14 @@ class Variant:
 
 
 def build(
-    base: PlainMapping, edits: Mapping[str, Edit], seed: int, image_shape: tuple[int, ...], classes: int
+    base: PlainMapping,
+    edits: Mapping[str, Edit],
+    seed: int,
+    image_shape: tuple[int, ...],
+    classes: int,
+    images: Tensor | None = None,
 ) -> Variant:
-    """Builds a variant and tries it on one batch.
+    """Builds a variant and proves it on one batch, in training and in evaluation.
 
     The base draws its weights from the stream `init` and each new layer from one of its own, so variants of one seed
     start from the same weights in the layers they share.
@@ -53,36 +69,86 @@ def build(
         seed: The run's seed.
         image_shape: (channels, height, width).
         classes: Outputs that the model must have.
+        images: The batch; random numbers if there is none.
 
     Raises:
-        ValueError: The base or an edit does not fit; the message names its key and the way out.
+        ValueError: The base or an edit does not fit, or is not what would be trained and evaluated; the message names
+            its key and the way out.
     """
-    sample = torch.randn(_SAMPLE, *image_shape, generator=generator(seed, "sample"))
-    with global_stream(seed, "init"):
+    if images is None:
+        images = torch.randn(SAMPLE, *image_shape, generator=generator(seed, "sample"))
+    expected = (len(images), classes)
+    with global_stream(seed, "init"), files_read() as files:
         original: nn.Module = instantiate("model.base", _fitted(base, image_shape, classes))
-    if not isinstance(original, nn.Module):
-        raise ValueError(f"model.base._target_={base['_target_']}: is not a torch.nn.Module")
-    expected = (_SAMPLE, classes)
-    shape = _output_shape(original, sample, "model.base")
-    if shape != expected:
+        if not isinstance(original, nn.Module):
+            raise ValueError(f"model.base._target_={base['_target_']}: is not a torch.nn.Module")
+        with torch.no_grad(), _mode(original, training=False):  # lazy layers get their weights
+            traced(original, images, "model.base")
+    before = _both_modes(original, {}, seed, images, "model.base")
+    if (shape := tuple(before[False].output.shape)) != expected:
         raise ValueError(
-            f"model.base: gives an output of shape {shape} for {_SAMPLE} images, and the data has {classes} classes; "
-            f"expected {expected}{_way_out(base, classes)}"
+            f"model.base: gives an output of shape {shape} for {len(images)} images, and the data has {classes} "
+            f"classes; expected {expected}{_way_out(base, classes)}"
         )
-    model, layers = _edited(original, edits, seed, sample)
-    shape = _output_shape(model, sample, f"model.edits ({', '.join(edits)})")
-    if shape != expected:
-        raise ValueError(
-            f"model.edits ({', '.join(edits)}): change the output's shape from {expected} to {shape}; "
-            "edit the layers around them to match"
-        )
-    _refuse_without_effect(original, edits, seed, sample, model, layers)
+    made: list[Made] = []
+    model, layers = _edited(original, edits, seed, images, made)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError("model.edits: all weights are frozen, and nothing is left to train; freeze fewer layers")
+    if edits:
+        key = f"model.edits ({', '.join(edits)})"
+        after = _both_modes(model, layers, seed, images, key)
+        if (shape := tuple(after[False].output.shape)) != expected:
+            raise ValueError(
+                f"{key}: change the output's shape from {expected} to {shape}; edit the layers around them to match"
+            )
+        _refuse_without_effect(original, edits, seed, images, layers, after)
+        refuse_other_networks(original, model, made, before, after)
+        evaluate_as_trained(model, made, after[False], images, key)
     record = ModelFacts(
-        before=_size(original, sample),
-        after=_size(model, sample),
+        before=_size(original, images),
+        after=_size(model, images),
         layers={name: str(layer) for name, layer in layers.items()},
+        files=files,
     )
     return Variant(model, layers, record)
+
+
+def prove_batch(variant: Variant, seed: int, images: Tensor, key: str) -> None:
+    """Trains a copy of a variant on a batch of another size.
+
+    Args:
+        variant: What to train.
+        seed: The run's seed.
+        images: The batch.
+        key: What an error names.
+
+    Raises:
+        ValueError: It cannot be trained on such a batch.
+    """
+    trained = run_batch(variant.model, variant.layers, seed, images, key, training=True)
+    if len(trained.output) != len(images):
+        raise ValueError(f"{key}: the model gives {len(trained.output)} rows of scores for {len(images)} images")
+
+
+def rewrite_exactly(variant: Variant, seed: int, images: Tensor) -> list[str]:
+    """Makes the exact rewrites of a variant in place, if they change nothing of a batch; returns them in words."""
+    model, layers = copied("model", variant.model, variant.layers)
+    if not rewrite(model):
+        return []
+    as_it_is = _both_modes(variant.model, variant.layers, seed, images, "model")
+    rewritten = _both_modes(model, layers, seed, images, "model")
+    for training in MODES:
+        one, other = as_it_is[training], rewritten[training]
+        pairs = zip([one.output, *one.state], [other.output, *other.state], strict=True)
+        if one.calls != other.calls or not all(close(a, b, 1e-6) for a, b in pairs):
+            return []  # what runs these layers does not run them in the order in which it holds them
+    return rewrite(variant.model)
+
+
+def _both_modes(
+    model: nn.Module, layers: Mapping[str, nn.Module], seed: int, images: Tensor, key: str
+) -> dict[bool, Trace]:
+    return {training: run_batch(model, layers, seed, images, key, training) for training in (False, True)}
 
 
 def _fitted(base: PlainMapping, image_shape: tuple[int, ...], classes: int) -> Plain:
@@ -118,62 +184,31 @@ def layer_digests(model: nn.Module) -> dict[str, str]:
 
 
 def _edited(
-    original: nn.Module, edits: Mapping[str, Edit], seed: int, sample: Tensor
+    original: nn.Module, edits: Mapping[str, Edit], seed: int, images: Tensor, made: list[Made]
 ) -> tuple[nn.Module, dict[str, nn.Module]]:
-    model = copy.deepcopy(original)
-    layers = edit_model(model, edits, lambda name: global_stream(seed, f"init/{name}"))
+    model, _ = copied("model.base", original, {})
+    layers = edit_model(model, edits, lambda name: global_stream(seed, f"init/{name}"), made.append)
     # One batch gives lazy layers their shapes and weights; in evaluation mode it changes nothing else.
-    with LayerStreams(layers, seed, "init").epoch():
-        _output_shape(model, sample, f"model.edits ({', '.join(edits)})")
+    with LayerStreams(layers, seed, "init").epoch(), fused_kernels(False), torch.no_grad(), _mode(model, False):
+        traced(model, images, f"model.edits ({', '.join(edits)})")
     return model, layers
-
-
-def _output_shape(model: nn.Module, sample: Tensor, key: str) -> tuple[int, ...]:
-    """Runs a batch in evaluation mode; a failure names the layer and the shape that it was given."""
-    entered: list[str] = []
-
-    def enter(name: str) -> Any:
-        def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
-            shapes = " and ".join(str(tuple(arg.shape)) for arg in args if isinstance(arg, Tensor))
-            entered.append(f"{name} ({type(module).__name__}), given {shapes}")
-
-        return hook
-
-    leaves = [(name, module) for name, module in model.named_modules() if not any(module.children())]
-    hooks = [module.register_forward_pre_hook(enter(name)) for name, module in leaves]
-    try:
-        with torch.no_grad(), _mode(model, training=False):
-            output = model(sample)
-    except Exception as error:
-        where = entered[-1] if entered else "the first layer"
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{key}: the layers do not fit together at {where}: {reason}") from error
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if not isinstance(output, Tensor):
-        raise ValueError(
-            f"{key}: the model returns a {type(output).__name__}; it must return one tensor of class scores"
-        )
-    return tuple(output.shape)
 
 
 def _refuse_without_effect(
     original: nn.Module,
     edits: Mapping[str, Edit],
     seed: int,
-    sample: Tensor,
-    model: nn.Module,
+    images: Tensor,
     layers: Mapping[str, nn.Module],
+    after: Mapping[bool, Trace],
 ) -> None:
     """Refuses an edit without which the model would compute the same: outputs, gradients and parameters."""
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ValueError("model.edits: all weights are frozen, and nothing is left to train; freeze fewer layers")
-    whole = _behaviour(model, layers, seed, sample)
+    whole = _behaviour(after)
     for name in edits:
         others = {other: edit for other, edit in edits.items() if other != name}
         try:
-            without = _behaviour(*_edited(original, others, seed, sample), seed, sample)
+            built = _edited(original, others, seed, images, [])
+            without = _behaviour(_both_modes(*built, seed, images, "model.edits"))
         except ValueError:
             continue  # other edits build on this one
         if len(whole) == len(without) and all(map(torch.equal, whole, without)):
@@ -184,21 +219,13 @@ def _refuse_without_effect(
             )
 
 
-def _behaviour(model: nn.Module, layers: Mapping[str, nn.Module], seed: int, sample: Tensor) -> list[Tensor]:
-    model, layers = copy.deepcopy((model, dict(layers)))
-    with torch.no_grad(), _mode(model, training=False):
-        evaluated = model(sample)
-    with LayerStreams(layers, seed, "noise").epoch(), torch.enable_grad():
-        model.train()
-        trained = model(sample)
-    (trained * torch.linspace(-1, 1, trained.numel()).view_as(trained)).sum().backward()
-    gradients = [torch.zeros(()) if p.grad is None else p.grad for p in model.parameters()]
-    return [evaluated, trained.detach(), *gradients, *model.buffers()]
+def _behaviour(modes: Mapping[bool, Trace]) -> list[Tensor]:
+    return [modes[False].output, modes[True].output.detach(), *modes[True].state]
 
 
 def _size(model: nn.Module, sample: Tensor) -> Size:
-    with FlopCounterMode(display=False) as counter, torch.no_grad(), _mode(model, training=False):
-        model(sample)
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), _mode(model, training=False), fused_kernels(False):
+        model(sample.clone())
     leaves = itertools.filterfalse(lambda module: any(module.children()), model.modules())
     return Size(
         layers=sum(not isinstance(leaf, nn.Identity) for leaf in leaves),

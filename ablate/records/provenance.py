@@ -6,10 +6,11 @@ import importlib.util
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from ablate.files import file_digest
 from ablate.messages import distribution
 from ablate.records.record import Code, Machine, Provenance, RunRecord, Start
 
@@ -31,13 +32,16 @@ def collect(code_of: Iterable[str] = ()) -> Provenance:
     return Provenance(code=code, packages=packages(), machine=machine())
 
 
-def stale(record: RunRecord, data_digest: str, code_of: Iterable[str] = ()) -> list[str]:
-    """Returns in what a run differs from one that starts now, in words: code, packages, data; empty if in nothing.
+def stale(
+    record: RunRecord, data_digest: str, code_of: Iterable[str] = (), normalisation: Sequence[float] = ()
+) -> list[str]:
+    """Returns in words in what a run differs from one that starts now: code, packages, data, files; empty if in none.
 
     Args:
         record: The run's record.
         data_digest: Of the data as it is now.
         code_of: As for `collect`.
+        normalisation: Of the data as it is now, as it is recorded.
     """
     then, now = record.provenance, collect(code_of)
     changed = [
@@ -51,7 +55,17 @@ def stale(record: RunRecord, data_digest: str, code_of: Iterable[str] = ()) -> l
             changed.append(f"{name} {before}, now {after}")
     if record.data is None or record.data.sha256 != data_digest:
         changed.append("other data")
-    return changed
+    elif record.data.normalisation and record.data.normalisation != tuple(normalisation):
+        changed.append("other means and deviations of the data")
+    return changed + [f"other content of {path}" for path, digest in record.model.files.items() if _now(path) != digest]
+
+
+def _now(path: str) -> str | None:
+    """Returns the digest of a file as it is now; None if it cannot be read."""
+    try:
+        return file_digest(Path(path))
+    except OSError:
+        return None
 
 
 def code_digest() -> str:
@@ -121,15 +135,18 @@ def machine() -> Machine:
     return Machine(host=platform.node(), system=platform.platform(), cpu=_cpu(), cores=os.cpu_count())
 
 
-def process(started: str | None = None, other_runs: int | None = None) -> Start:
+def process(started: str | None = None, other_runs: int | None = None, command: str | None = None) -> Start:
     """Returns the start of a run in this process, with how busy the machine was over the last minute.
 
     Args:
         started: When, in ISO 8601 and UTC.
         other_runs: How many other runs of ablate the machine has.
+        command: The identity of the command that makes it.
     """
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return Start(started=started, host=platform.node(), pid=os.getpid(), load=load, other_runs=other_runs)
+    return Start(
+        started=started, host=platform.node(), pid=os.getpid(), load=load, other_runs=other_runs, command=command
+    )
 
 
 def _cpu() -> str:

@@ -5,7 +5,6 @@ an empty text), where readers of format 1 expect a value.
 """
 
 import math
-import re
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,10 +21,7 @@ Config = PlainMapping  # a part of a configuration, as plain data
 # What run.json holds where a value is not known, by its dotted key: the first is written, each is read as None.
 _IMAGES: dict[str, object] = {"sha256": "", "images": {}}
 _PLACEHOLDERS: dict[str, tuple[object, ...]] = {
-    "model.before.parameters": (0,),
-    "model.before.flops": (0,),
-    "model.after.parameters": (0,),
-    "model.after.flops": (0,),
+    **{f"model.{when}.{what}": (0,) for when in ("before", "after") for what in ("parameters", "flops")},
     "data": ({"name": "unknown", **_IMAGES}, {"name": "the task's", **_IMAGES}),
     "data.name": ("unknown", "the task's"),
     "data.sha256": ("",),
@@ -35,7 +31,6 @@ _PLACEHOLDERS: dict[str, tuple[object, ...]] = {
     "provenance.accelerator": ("unknown", "of the task"),
     "provenance.threads": (0,),
 }
-_PARTS = {key[: dot.start()] for key in _PLACEHOLDERS for dot in re.finditer(r"\.", key)}
 
 
 class Status(StrEnum):
@@ -59,21 +54,23 @@ class Size:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """The model before and after its edits, the layers that they brought in, and the exact rewrites."""
+    """The model before and after its edits, new layers, exact rewrites, and the SHA-256 of files it was made of."""
 
     before: Size = Size()
     after: Size
     layers: Mapping[str, str] = field(default_factory=dict, metadata=WRITTEN)
     rewrites: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFacts:
-    """The data set: its name, its digest, and the number of images in each split."""
+    """The data set: its name, its digest, the number of images in each split, and the mean and deviation by channel."""
 
     name: str | None
     sha256: str | None
     images: Mapping[str, int]
+    normalisation: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +121,8 @@ class Start:
     """One start of a run: when it began and ended, in which process, and what else the machine did.
 
     `load` is the mean number of processes that ran or waited in the minute before; `other_runs` counts ablate's.
+    `command` is the identity of the command that made it; `cohort` has the identities of the runs that it was trained
+    with, its own among them, and none if it was trained alone; `epochs` were complete before it.
     """
 
     started: str | None = None
@@ -133,6 +132,9 @@ class Start:
     other_runs: int | None = None
     ended: str | None = None
     other_runs_at_end: int | None = None
+    command: str | None = None
+    cohort: tuple[str, ...] = ()
+    epochs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,21 +145,6 @@ class Failure:
     message: str = field(default="", metadata=WRITTEN)
     epoch: int | None = None
     traceback: str | None = None
-
-
-def config_of_others(
-    variant: str, seed: int, study: Config, settings: Config, precision: str, epochs: int = 0
-) -> Plain:
-    """Returns the configuration of a run that ablate has not trained, in the form that is read off records."""
-    return {
-        "seed": seed,
-        "study": dict(study),
-        "model": {"name": variant, "base": {}, "edits": {}},
-        "hardware": {"precision": precision},
-        "data": {},
-        "train": {"epochs": epochs},
-        "settings": dict(settings),
-    }
 
 
 def describe_error(error: BaseException, epoch: int) -> Failure:
@@ -195,7 +182,8 @@ class RunRecord:
         overrides: What was typed to get the configuration.
         started: When it was started first, in ISO 8601 and UTC.
         starts: Each of its starts.
-        cohort: With how many runs, itself among them, it was trained in lock-step; None if alone.
+        cohort: With how many runs, itself among them, it was trained in lock-step, in all its epochs or some; None if
+            alone.
         trackers: What each tracker calls it.
         retries: Errors after which it was tried again.
         results: By metric, of a complete run.
@@ -246,7 +234,7 @@ class RunRecord:
     @property
     def cause(self) -> str:
         """The first line of the error that ended it; empty if none did."""
-        return self.error.message.split("\n")[0] if self.error is not None else ""
+        return (self.error.message or self.error.type or "").split("\n")[0] if self.error is not None else ""
 
     @property
     def planned_epochs(self) -> int:
@@ -266,32 +254,36 @@ class RunRecord:
     @property
     def base(self) -> Config:
         """The base model's `_target_` and arguments."""
-        return self._config_part("model", "base")
+        return dict(self.config["model"].get("base") or {})
 
     @property
     def edits(self) -> Mapping[str, Config]:
         """The model's edits by name."""
-        return self._config_part("model", "edits")
+        return dict(self.config["model"]["edits"])
 
     @property
     def study_options(self) -> Config:
         """The study's option, as it was at the run's first start."""
-        return self._config_part("study")
+        return dict(self.config["study"])
 
     @property
     def newest_start(self) -> Start:
         """The newest start; an empty one if none is recorded."""
         return self.starts[-1] if self.starts else Start()
 
+    @property
+    def changed_company(self) -> bool:
+        """Whether it was begun in a cohort and finished alone or in another, where sums are rounded otherwise."""
+        companies, until = set(), self.planned_epochs
+        for start in reversed(self.starts):
+            if start.epochs < until:  # else nothing of what it trained is left
+                companies.add(start.cohort)
+                until = start.epochs
+        return len(companies) > 1
+
     def value(self, metric: str) -> float:
         """Returns a time, or a metric after the last epoch, of a complete run."""
         return float(self.times[metric] if metric in self.times else self.results[metric].final)
-
-    def _config_part(self, *keys: str) -> Config:
-        part = self.config
-        for key in keys:
-            part = part.get(key) or {}
-        return part
 
     @classmethod
     def from_json(cls, content: object) -> "RunRecord":
@@ -306,7 +298,7 @@ class RunRecord:
         if not isinstance(content, Mapping) or content.get("format") != FORMAT:
             raise ValueError(f"run.json is not a run's record of format {FORMAT}")
         try:
-            record = forms.read(cls, _without_placeholders(content))
+            record = forms.read(cls, _with_placeholders(content, take_away=True))
             forms.read(_Config, record.config, "config")
             _check(record)
         except ValueError as error:
@@ -315,15 +307,34 @@ class RunRecord:
 
     def to_json(self) -> Plain:
         """Returns what run.json holds, as `json.dump` takes it."""
-        content = {"format": FORMAT, **forms.plain(self)}
-        for key, (placeholder, *_) in _PLACEHOLDERS.items():
-            *above, name = key.split(".")
-            part: Any = content
-            for each in above:
-                part = part.get(each)
-            if part is not None and part.get(name) is None:
-                part[name] = placeholder
-        return content
+        return _with_placeholders({"format": FORMAT, **forms.plain(self)}, take_away=False)
+
+
+def record_of_others(
+    study: Config, variant: str, seed: int, settings: Config, precision: str, epochs: int = 0, **known: Any
+) -> RunRecord:
+    """Returns the record of a run that ablate has not trained.
+
+    Args:
+        study: The study's options, its name among them.
+        variant: What tables call the run.
+        seed: What pairs it.
+        settings: What else may tell it apart from others.
+        precision: In words.
+        epochs: Those that were planned; 0 if that is not known.
+        known: Further fields.
+    """
+    config = {
+        "seed": seed,
+        "study": dict(study),
+        "model": {"name": variant, "base": {}, "edits": {}},
+        "hardware": {"precision": precision},
+        "data": {},
+        "train": {"epochs": epochs},
+        "settings": dict(settings),
+    }
+    about = {"study": str(study["name"]), "variant": variant, "seed": seed, "config": config}
+    return RunRecord(**{"model": ModelFacts(after=Size()), "data": None, "pairing": None, **about, **known})
 
 
 def schema() -> Plain:
@@ -335,16 +346,22 @@ def schema() -> Plain:
     return {"title": "run.json", **made}
 
 
-def _without_placeholders(content: PlainMapping, prefix: str = "") -> Plain:
-    """Returns a part of run.json with None for what is not known."""
-    known = dict(content)
-    for name, value in content.items():
-        key = f"{prefix}{name}"
-        if value in _PLACEHOLDERS.get(key, ()):
-            known[name] = None
-        elif key in _PARTS and isinstance(value, Mapping):
-            known[name] = _without_placeholders(value, f"{key}.")
-    return known
+def _with_placeholders(content: PlainMapping, take_away: bool) -> Plain:
+    """Returns what run.json holds with placeholders for what is not known, or with None in their place."""
+    result = dict(content)
+    for key, placeholders in _PLACEHOLDERS.items():
+        *above, name = key.split(".")
+        part = result
+        for each in above:
+            if not isinstance(part.get(each), Mapping):
+                break
+            part[each] = part = dict(part[each])
+        else:
+            if take_away and part.get(name) in placeholders:
+                part[name] = None
+            elif not take_away and part.get(name) is None:
+                part[name] = placeholders[0]
+    return result
 
 
 @dataclass(frozen=True)

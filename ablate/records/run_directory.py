@@ -196,6 +196,10 @@ class RunDirectory:
         with atomic_write(self.checkpoint_file, "wb") as file:
             file.write(content)
 
+    def take_back(self) -> None:
+        """Makes the checkpoint of the epoch before the newest one."""
+        self.previous_checkpoint_file.replace(self.checkpoint_file)
+
     def read_epochs(self, most: int | None = None) -> list[Epoch]:
         """Returns the rows of epochs.csv; none if there is no file.
 

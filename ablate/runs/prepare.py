@@ -1,24 +1,28 @@
 """What a run needs before its first step: config -> data, model, optimizer, all checked."""
 
 import functools
+import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from ablate.config.plain import loader_arguments, plain
 from ablate.config.schema import Config, DataConfig
 from ablate.config.targets import check_targets, resolve
 from ablate.data.arrays import NAMES, from_arrays
-from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches
+from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches, pad
 from ablate.data.images import ImageData
+from ablate.files import file_state
 from ablate.messages import nearest
-from ablate.models.variant import Variant, build
+from ablate.models.variant import SAMPLE, Variant, build, prove_batch, rewrite_exactly
 from ablate.records.epochs import TIMES
 from ablate.seeding import CPU
-from ablate.stacking.rewrites import rewrite as make_rewrites
 from ablate.trackers.base import check_loggers
 from ablate.training.cohort import Cohort, Trainee
 from ablate.training.cuda_graph import GraphedStep
@@ -69,8 +73,10 @@ def prepare(cfg: Config, rewrite: bool = True) -> Prepared:
     ]
     if cfg.study.metric not in metrics:
         raise ValueError(f"study.metric={cfg.study.metric}: no such metric; {nearest(cfg.study.metric, metrics)}")
-    variant = build(cfg.model.base, cfg.model.edits, cfg.seed, data.train.shape, len(data.classes))
-    rewrites = make_rewrites(variant.model) if rewrite and cfg.hardware.rewrite else []
+    images = first_images(data, cfg)
+    variant = build(cfg.model.base, cfg.model.edits, cfg.seed, data.train.shape, len(data.classes), images)
+    _prove_last_batch(cfg.train.batch_size, len(data.train), variant, cfg.seed, images)
+    rewrites = rewrite_exactly(variant, cfg.seed, images) if rewrite and cfg.hardware.rewrite else []
     variant = replace(variant, record=replace(variant.record, rewrites=tuple(rewrites)))
     memory_format = torch.channels_last if cfg.hardware.channels_last else torch.contiguous_format
     model = variant.model.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
@@ -78,6 +84,29 @@ def prepare(cfg: Config, rewrite: bool = True) -> Prepared:
     steps = cfg.train.epochs * math.ceil(len(data.train) / cfg.train.batch_size)
     scheduler = build_scheduler(plain(cfg.scheduler), optimizer, steps)
     return Prepared(data, variant, Trainee(model, variant.layers, optimizer, scheduler), device)
+
+
+def first_images(data: ImageData, cfg: Config) -> Tensor:
+    """Returns a small batch of the first training images as a model takes them, on the CPU."""
+    images = next(data.train[slice(0, min(SAMPLE, cfg.train.batch_size))].chunks())
+    return Normalise(data, CPU, cfg.hardware.channels_last)(pad(images, 0))
+
+
+def _prove_last_batch(size: int, images: int, variant: Variant, seed: int, sample: Tensor) -> None:
+    """Trains on as many images as the last batch of an epoch has, if those are few.
+
+    Raises:
+        ValueError: That fails, as it does for one image under batch normalisation.
+    """
+    last = images % size
+    if not 0 < last < len(sample):
+        return
+    fitting = next((other for other in range(size - 1, 0, -1) if images % other == 0 or images % other >= SAMPLE), 1)
+    key = (
+        f"train.batch_size={size}: the last batch of {images} training images has {last}; take another size, such as "
+        f"{fitting}"
+    )
+    prove_batch(variant, seed, sample[:last], key)
 
 
 def assemble(cfg: Config, runs: Sequence[Prepared], seeds: Sequence[int]) -> Training:
@@ -118,12 +147,28 @@ def load_data(config: DataConfig) -> ImageData:
     Raises:
         ValueError: The data is not there or is not what it should be, or has too few images for what is asked.
     """
-    arguments = json.dumps(loader_arguments(config))  # the same arguments are the same data
-    return _load_data(config._target_, config.name, config.subset, config.validation, arguments)
+    own = loader_arguments(config)
+    states = tuple(_file_states(own.values()))
+    # The same arguments are the same data, as long as the files are.
+    return _load_data(config._target_, config.name, config.subset, config.validation, json.dumps(own), states)
+
+
+def _file_states(values: Iterable[Any]) -> Iterator[tuple[int, ...]]:
+    """Yields what changes with the content of the files that the values name, or whose folders they name."""
+    for value in values:
+        path = Path(value).expanduser() if isinstance(value, str) and value else None
+        if path is not None and path.exists():
+            files = path.rglob("*") if path.is_dir() else iter([path])
+            yield from (file_state(file) for file in itertools.islice(files, _MOST_STATES) if file.exists())
+
+
+_MOST_STATES = 20_000  # to look at takes a fifth of a second
 
 
 @functools.lru_cache(maxsize=1)
-def _load_data(target: str, name: str, subset: int | None, validation: int, arguments: str) -> ImageData:
+def _load_data(
+    target: str, name: str, subset: int | None, validation: int, arguments: str, _states: tuple[tuple[int, ...], ...]
+) -> ImageData:
     found = resolve("data", {"_target_": target, **json.loads(arguments)})()
     data = from_arrays(found, name) if isinstance(found, Mapping) else found  # a function of the user's
     if not isinstance(data, ImageData):

@@ -20,7 +20,17 @@ from ablate.files import PlainMapping
 from ablate.models.variant import layer_digests
 from ablate.records import provenance
 from ablate.records.epochs import Epoch, summarise, total_times
-from ablate.records.record import DataFacts, Failure, Pairing, RunRecord, Status, describe_error
+from ablate.records.record import (
+    DataFacts,
+    Failure,
+    ModelFacts,
+    Pairing,
+    RunRecord,
+    Size,
+    Start,
+    Status,
+    describe_error,
+)
 from ablate.records.run_directory import RunDirectory
 from ablate.runs.prepare import Prepared
 from ablate.runs.progress import EPOCH_LOGGER
@@ -46,6 +56,7 @@ class Recorder:
         overrides: What was typed to get the configuration.
         earlier: The record of earlier starts, of a run that is resumed.
         other_runs: Counts the other runs on this machine.
+        command: The identity of the command that trains it.
 
     Attributes:
         name: What the run is called in messages.
@@ -61,6 +72,7 @@ class Recorder:
         overrides: Sequence[str] = (),
         earlier: RunRecord | None = None,
         other_runs: Callable[[], int | None] = lambda: None,
+        command: str | None = None,
     ) -> None:
         self.name = f"{cfg.model.name} seed {cfg.seed}"
         self.rows: list[Epoch] = []
@@ -69,22 +81,21 @@ class Recorder:
         self._saver = _saver(prepared.device)
         self._saving: Future[None] | None = None
         self._earlier = earlier
-        start = provenance.process(_now(), other_runs())
-        self.record = describe_run(cfg, prepared, overrides, started=str(start.started))
-        if earlier is not None:
-            self.record = replace(self.record, started=earlier.started, starts=earlier.starts)
-        self.record = replace(self.record, starts=(*self.record.starts, start))
+        start = provenance.process(_now(), other_runs(), command)
+        self.record = _begun(describe_run(cfg, prepared, overrides, started=str(start.started)), earlier, start)
 
-    def started(self, cohort: int | None = None) -> None:
+    def started(self, cohort: Sequence[str] = ()) -> None:
         """Writes that the run is running.
 
         Args:
-            cohort: With how many runs it is trained in lock-step, itself among them; None if alone.
+            cohort: The identities of the runs that it is trained with in lock-step, its own among them; none if alone.
         """
         epochs, known = 0, dict[str, str | None]()
         if self._earlier is not None:
             epochs, known = len(self._directory.read_epochs()), dict(self._earlier.trackers)
-        self.record = replace(self.record, cohort=cohort)
+        before = self._earlier.cohort if self._earlier is not None and epochs else None
+        self.record = replace(self.record, cohort=len(cohort) or before)
+        self._note_start(cohort=tuple(sorted(cohort)), epochs=epochs)
         trackers = self._trackers.start(self.record, self._directory.folder, epochs, known)
         self.record = replace(self.record, trackers=trackers)
         self._directory.write_record(self.record)
@@ -98,6 +109,13 @@ class Recorder:
         self.rows = resume(trainee, self._directory)
         if self.rows:
             self._directory.write_epochs(self.rows)  # a kill may have come between the checkpoint and the table
+        if not self.record.retries and self.record.newest_start.epochs != len(self.rows):
+            self._note_start(epochs=len(self.rows))
+            self._directory.write_record(self.record)
+
+    def _note_start(self, **values: object) -> None:
+        *before, start = self.record.starts
+        self.record = replace(self.record, starts=(*before, replace(start, **values)))
 
     def epoch(self, trainee: Trainee, row: Epoch) -> None:
         """Saves the state and the row of an epoch that has ended, on an accelerator while the next one goes on.
@@ -157,17 +175,13 @@ class Recorder:
         """Writes how the run ended before its last epoch, if anything can be written."""
         with suppress(Exception):  # the error of this epoch is the one to tell
             self.settle()
-        if isinstance(error, Diverged):
-            status = Status.DIVERGED
-        else:
-            status = Status.FAILED if isinstance(error, Exception) else Status.INTERRUPTED
         with suppress(OSError):  # the error itself may be a full disk
-            self._end(replace(self.record, status=status, error=self._describe(error)))
+            self._end(replace(self.record, status=_status(error), error=self._describe(error)))
 
     def _end(self, record: RunRecord) -> None:
-        *earlier, start = record.starts
-        start = replace(start, ended=_now(), other_runs_at_end=self._other_runs())
-        self.record = replace(record, starts=(*earlier, start), ended=start.ended)
+        ended = _now()
+        self.record = replace(record, ended=ended)
+        self._note_start(ended=ended, other_runs_at_end=self._other_runs())
         self._directory.write_record(self.record)
         self._trackers.end(self.record)
 
@@ -175,38 +189,91 @@ class Recorder:
         return describe_error(error, epoch=len(self.rows) + 1)
 
 
-def describe_run(cfg: Config, prepared: Prepared, overrides: Sequence[str], started: str) -> RunRecord:
+def record_failure(
+    cfg: Config, directory: RunDirectory, overrides: Sequence[str], command: str | None, error: BaseException
+) -> None:
+    """Writes that a run failed before it could be described, if anything can be written.
+
+    Args:
+        cfg: The run's configuration.
+        directory: The run directory, locked.
+        overrides: What was typed to get the configuration.
+        command: The identity of the command that tried to train it.
+        error: What ended it.
+    """
+    with suppress(OSError):
+        try:
+            earlier, done = directory.read_record(), len(directory.read_epochs())
+        except ValueError:
+            earlier, done = None, 0
+        if earlier is not None and earlier.id != run_id(cfg):
+            return  # the folder is another run's
+        now = _now()
+        record = _begun(
+            describe_run(cfg, None, overrides, started=now) if earlier is None else earlier,
+            earlier,
+            replace(provenance.process(now, command=command), ended=now, epochs=done),
+        )
+        failure = describe_error(error, epoch=done + 1)
+        directory.write_record(replace(record, status=_status(error), error=failure, ended=now))
+
+
+def _begun(record: RunRecord, earlier: RunRecord | None, start: Start) -> RunRecord:
+    """Returns a record with a new start after the earlier ones."""
+    if earlier is not None:
+        record = replace(record, started=earlier.started, starts=earlier.starts)
+    return replace(record, starts=(*record.starts, start))
+
+
+def _status(error: BaseException) -> Status:
+    """Returns how a run ended that an error has ended; SIGTERM is an error like Ctrl-C's."""
+    if isinstance(error, Diverged):
+        return Status.DIVERGED
+    return Status.INTERRUPTED if isinstance(error, KeyboardInterrupt) else Status.FAILED
+
+
+def describe_run(cfg: Config, prepared: Prepared | None, overrides: Sequence[str], started: str) -> RunRecord:
     """Returns the record of a run at its start: its configuration, and what it came from.
 
     Args:
         cfg: The run's configuration.
-        prepared: The data, the model and the device that it describes.
+        prepared: The data, the model and the device that it describes; None if it failed before they were there.
         overrides: What was typed to get the configuration.
         started: When, in ISO 8601 and UTC.
     """
-    data = prepared.data
-    order = draw(len(data.train), cfg.data.padding, cfg.data.flip, cfg.seed, epoch=0).order
-    return RunRecord(
+    record = RunRecord(
         status=Status.RUNNING,
         id=run_id(cfg),
         study=cfg.study.name,
         variant=cfg.model.name,
         seed=cfg.seed,
         config=plain(cfg),
+        model=ModelFacts(after=Size()),
+        data=None,
+        pairing=None,
+        provenance=provenance.collect(cfg.allow),
+        overrides=tuple(overrides),
+        started=started,
+    )
+    if prepared is None:
+        return record
+    data = prepared.data
+    order = draw(len(data.train), cfg.data.padding, cfg.data.flip, cfg.seed, epoch=0).order
+    return replace(
+        record,
         model=prepared.variant.record,
         data=DataFacts(
             name=data.name,
             sha256=data.digest,
             images={name: len(split) for name, split in {"train": data.train, **data.evaluated}.items()},
+            normalisation=data.normalisation,
         ),
         # What paired runs have in common: the report checks that it is.
         pairing=Pairing(
             initial_weights=layer_digests(prepared.trainee.model),
             first_epoch_order=hashlib.sha256(order.numpy().data).hexdigest()[:16],
         ),
-        provenance=describe(provenance.collect(cfg.allow), prepared.device),
-        overrides=tuple(overrides),
-        started=started,
+        provenance=describe(record.provenance, prepared.device),
     )
 
 

@@ -79,7 +79,7 @@ class Earlier:
         record: The run's record; None if it has no readable one.
         stale: In what it differs from a run that starts now, in words.
         decision: What to do.
-        fresh: Whether it has ended since the present command started, as it does in a cohort.
+        fresh: Whether the present command has started it itself, as it does in a cohort.
     """
 
     record: RunRecord | None
@@ -93,20 +93,24 @@ def run_directory(cfg: Config, folder: Path) -> RunDirectory:
     return RunDirectory(folder, cfg.store, cfg.study.name)
 
 
-def inspect_run(cfg: Config, directory: RunDirectory, since: str | None) -> Earlier:
+def inspect_run(cfg: Config, directory: RunDirectory, command: str | None) -> Earlier:
     """Returns what an earlier command left of a run, and what to do with it.
 
     Args:
         cfg: The run's configuration.
         directory: Its folder, locked.
-        since: When the command started, if what it has finished itself is to be kept whatever `rerun` says.
+        command: The present command's identity, if what it has started itself is to be kept whatever `rerun` says. No
+            clock tells it: those of two machines may differ, and one may be set back.
 
     Raises:
         ValueError: The folder holds another run.
     """
     record = _read_earlier(cfg, directory)
-    stale = [] if record is None else provenance.stale(record, load_data(cfg.data).digest, cfg.allow)
-    fresh = record is not None and since is not None and (record.ended or "") >= since
+    stale = []
+    if record is not None and record.data is not None:  # else it failed before there was anything that could be stale
+        data = load_data(cfg.data)
+        stale = provenance.stale(record, data.digest, cfg.allow, data.normalisation)
+    fresh = record is not None and command is not None and record.newest_start.command == command
     return Earlier(record, stale, decide(directory, record, stale, "never" if fresh else cfg.rerun), fresh)
 
 

@@ -1,7 +1,8 @@
 """One run, top to bottom: config -> data -> model -> training -> records."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from ablate.records.run_directory import RunDirectory, RunFailed
 from ablate.runs.other_runs import counting_other_runs
 from ablate.runs.prepare import Prepared, assemble, prepare
 from ablate.runs.progress import Progress
-from ablate.runs.recorder import Diverged, Recorder, shown, summary_line
+from ablate.runs.recorder import Diverged, Recorder, record_failure, shown, summary_line
 from ablate.runs.resume import Action, Earlier, inspect_run, run_directory
 from ablate.training.hardware import configured
 from ablate.training.loop import fit
@@ -28,7 +29,7 @@ def run(
     progress: Progress,
     overrides: Sequence[str] = (),
     wait: bool = True,
-    since: str | None = None,
+    command: str | None = None,
 ) -> float:
     """Trains a run from its start, or resumes it; one that is complete is kept.
 
@@ -38,21 +39,21 @@ def run(
         progress: Shows how far the run is.
         overrides: What was typed to get this configuration, as Hydra tells; recorded.
         wait: Whether to wait while another process works on the run.
-        since: When the command started, if it may have finished the run in a cohort.
+        command: The identity of the command, which may have finished the run in a cohort.
 
     Returns:
         The study's metric after the last epoch.
 
     Raises:
-        ValueError: The configuration is refused; nothing was started.
+        ValueError: The configuration is refused, or the folder holds another run; nothing was started.
         RunFailed: The run started and failed, which its record says, or its files could not be brought to its store.
         Busy: Another process works on the run, and `wait` is not set.
     """
     directory = run_directory(cfg, folder)
     name = f"{cfg.model.name} seed {cfg.seed}"
     on_wait = partial(log.info, "%s is being run by another process; waiting for it: %s", name, shown(folder))
-    with directory.lock(on_wait if wait else None):
-        earlier = inspect_run(cfg, directory, since)
+    with directory.lock(on_wait if wait else None), _recording_failure(cfg, directory, overrides, command):
+        earlier = inspect_run(cfg, directory, command)
         action, why = earlier.decision.action, earlier.decision.why
         if why:
             log.info("%s %s", name, why)
@@ -65,11 +66,37 @@ def run(
             return earlier.record.value(cfg.study.metric)
         if action is Action.START:
             directory.forget()
-        record = _train_recorded(
-            cfg, directory, progress, overrides, earlier.record if action is Action.RESUME else None
-        )
+        resumed = earlier.record if action is Action.RESUME else None
+        record = _train_recorded(cfg, directory, progress, overrides, resumed, command)
     log.info(summary_line(record, folder))
     return record.value(cfg.study.metric)
+
+
+@contextmanager
+def _recording_failure(
+    cfg: Config, directory: RunDirectory, overrides: Sequence[str], command: str | None
+) -> Iterator[None]:
+    """Records an error of any kind that comes before the run has a recorder, such as full memory as its model is built.
+
+    Raises:
+        ValueError: The configuration is refused, as it could have been before.
+        RunFailed: For any other error.
+    """
+    try:
+        yield
+    except (RunFailed, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        record_failure(cfg, directory, overrides, command, error)
+        if isinstance(error, ValueError):
+            raise
+        raise _failed(f"{cfg.model.name} seed {cfg.seed}", directory, error) from error
+
+
+def _failed(name: str, directory: RunDirectory, error: BaseException) -> RunFailed:
+    log.error("%s failed: %s: %s", name, type(error).__name__, error, exc_info=error)
+    why = f"{name} failed: {_explain(error)}\nIts log is {shown(directory.log_file)}"
+    return RunFailed(why, isinstance(error, Diverged))
 
 
 def _left(name: str, folder: Path, record: RunRecord, fresh: bool) -> RunFailed:
@@ -93,7 +120,12 @@ def _tell_complete(name: str, directory: RunDirectory, record: RunRecord, earlie
 
 
 def _train_recorded(
-    cfg: Config, directory: RunDirectory, progress: Progress, overrides: Sequence[str], earlier: RunRecord | None
+    cfg: Config,
+    directory: RunDirectory,
+    progress: Progress,
+    overrides: Sequence[str],
+    earlier: RunRecord | None,
+    command: str | None,
 ) -> RunRecord:
     """Trains a run to its last epoch and returns its record; how it ends is recorded whatever happens.
 
@@ -103,25 +135,23 @@ def _train_recorded(
         progress: Shows how far the run is.
         overrides: What was typed to get the configuration.
         earlier: The record of the run that is resumed; None to start it.
+        command: The identity of the command.
 
     Raises:
         RunFailed: Its training failed.
     """
     with configured(cfg.hardware), counting_other_runs() as other_runs:
         prepared = prepare(cfg)
-        recorder = Recorder(cfg, prepared, directory, overrides, earlier, other_runs)
+        recorder = Recorder(cfg, prepared, directory, overrides, earlier, other_runs, command)
         try:
             recorder.started()
             prepared = _train_with_retries(cfg, prepared, recorder, progress)
             recorder.complete(prepared.trainee)
         except BaseException as error:
             recorder.fail(error)
-            if not isinstance(error, Exception):
+            if isinstance(error, KeyboardInterrupt):
                 raise
-            name, log_file = recorder.name, shown(directory.log_file)
-            log.error("%s failed: %s: %s", name, type(error).__name__, error, exc_info=error)
-            why = f"{name} failed: {_explain(error)}\nIts log is {log_file}"
-            raise RunFailed(why, isinstance(error, Diverged)) from error
+            raise _failed(recorder.name, directory, error) from error
         return recorder.record
 
 
@@ -142,7 +172,8 @@ def train(cfg: Config, prepared: Prepared, recorder: Recorder, progress: Progres
     recorder.restore(prepared.trainee)
     done, steps = len(recorder.rows), len(training.batches[0])
     if done:
-        log.info("%s resumes after epoch %d", recorder.name, done)
+        alone = ", alone; it was begun in a cohort" if recorder.record.changed_company else ""
+        log.info("%s resumes after epoch %d%s", recorder.name, done, alone)
     with progress.run(recorder.name, until * steps, done * steps) as on_step:
         for (row,) in fit(training, range(done, until), on_step):
             recorder.epoch(prepared.trainee, row)
@@ -163,7 +194,11 @@ def _train_with_retries(cfg: Config, prepared: Prepared, recorder: Recorder, pro
     return prepared
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: BaseException) -> str:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return f"{error}\nThe memory is full: take a smaller train.batch_size"
-    return str(error)
+        return f"{_message(error)}\nThe memory is full: take a smaller train.batch_size"
+    return _message(error)
+
+
+def _message(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -20,13 +20,11 @@ from ablate.records.record import (
     Failure,
     Imported,
     Machine,
-    ModelFacts,
     Provenance,
     RunRecord,
-    Size,
     Start,
     Status,
-    config_of_others,
+    record_of_others,
 )
 from ablate.records.study_directory import StudyDirectory
 from ablate.sources.logged_run import LoggedRun
@@ -226,28 +224,20 @@ def _record(
     metric: str,
     baseline: str,
 ) -> RunRecord:
-    record = RunRecord(
+    record = record_of_others(
+        {"name": study, "baseline": baseline, "metric": metric, "claims": []},
+        variant,
+        seed,
+        settings,
+        precision="unknown",
+        epochs=len(rows),
         status=Status(run.status),
         id=identity,
         task=f"imported from {tool}",
         imported=Imported(tool=tool, run=run.name, at=datetime.now(UTC).isoformat(timespec="seconds")),
-        study=study,
-        variant=variant,
-        seed=seed,
-        config=config_of_others(
-            variant,
-            seed,
-            study={"name": study, "baseline": baseline, "metric": metric, "claims": []},
-            settings=settings,
-            precision="unknown",
-            epochs=len(rows),
-        ),
         overrides=tuple(f"settings.{name}={value}" for name, value in settings.items()),
         started=run.started,
         starts=(Start(started=run.started),),
-        model=ModelFacts(after=Size()),
-        data=None,
-        pairing=None,
         provenance=Provenance(code=Code(), packages={}, machine=Machine(cpu=None, cores=None)),
     )
     if record.is_complete:

@@ -57,7 +57,10 @@ class Layer(nn.Module):
         values = []
         for member in self.group:
             x = contiguous(part.of(member)) if part.members else part.values
-            values.append(self.own[member](x) if member in self.own else x)
+            if member in self.own:
+                # A layer that works in place must not change what other members take too.
+                x = self.own[member](x if part.members else x.clone())
+            values.append(x)
         return torch.cat(values, 1)
 
 
@@ -203,9 +206,9 @@ def _kind(module: nn.Module) -> type[Layer]:
         return Layer
     if not all(parameter.requires_grad for parameter in module.parameters()):
         return Layer
-    if type(module) in _CHANNELWISE or (isinstance(module, nn.Flatten) and module.start_dim == 1):
+    if type(module) in _CHANNELWISE or (type(module) is nn.Flatten and module.start_dim == 1):
         return _Channelwise
-    if isinstance(module, nn.LogSoftmax | nn.Softmax) and module.dim == 1:
+    if type(module) in (nn.LogSoftmax, nn.Softmax) and module.dim == 1:
         return _Classes
     if type(module) in _DROPOUT and not module.inplace:
         return _Dropout
@@ -213,41 +216,74 @@ def _kind(module: nn.Module) -> type[Layer]:
         return _Convolution
     if type(module) is nn.Linear:
         return _Linear
-    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and type(module).__module__ == "torch.nn.modules.batchnorm":
+    if type(module) in (nn.BatchNorm1d, nn.BatchNorm2d):
         fits = module.affine and module.track_running_stats and module.momentum is not None
         return _BatchNorm if fits else Layer
     return Layer
 
 
-def needs_all(module: nn.Module) -> bool:
-    """Whether members that were told apart come together again for a layer: it has weights, or is run one by one."""
-    return _kind(module) in (_Convolution, _Linear, Layer)
+@dataclass(frozen=True)
+class Slot:
+    """A member's layer at a step, and how it can be merged with its like in other members."""
+
+    module: nn.Module
+    kind: type[Layer]
+
+    @property
+    def is_meeting(self) -> bool:
+        """Whether members that were told apart come together again for it: it has weights, or is run one by one."""
+        return self.kind in (_Convolution, _Linear, Layer)
 
 
-def signature(module: nn.Module | None, by_dropout: bool) -> Hashable:
+def slots_of(model: nn.Module) -> dict[str, Slot]:
+    """Returns the layers of a sequence by name; any other model is one layer.
+
+    Layers that share weights are not merged: of a merged one the weights are its own.
+    """
+    hooked = model._forward_hooks or model._forward_pre_hooks or "forward" in vars(model)
+    if type(model).forward is not nn.Sequential.forward or hooked:
+        return {"": Slot(model, Layer)}
+    shared = _sharing_weights(model)
+    return {
+        name: Slot(module, Layer if shared.intersection(module.modules()) else _kind(module))
+        for name, module in model._modules.items()
+        if module is not None
+    }
+
+
+def _sharing_weights(model: nn.Module) -> set[nn.Module]:
+    """Returns the modules whose parameters or buffers lie in memory that another place of the model uses too."""
+    users: dict[int, list[nn.Module]] = {}
+    for _, module in model.named_modules(remove_duplicate=False):  # one in two places counts twice
+        for tensor in (*module._parameters.values(), *module._buffers.values()):
+            if tensor is not None and tensor.numel():
+                users.setdefault(tensor.untyped_storage().data_ptr(), []).append(module)
+    return {module for modules in users.values() if len(modules) > 1 for module in modules}
+
+
+def signature(slot: Slot | None, by_dropout: bool) -> Hashable:
     """Returns what is equal for layers that can be merged.
 
     Members with and without dropout stay together, whatever its rate, unless they are to be told apart by it.
     """
-    if module is None:
+    if slot is None:
         return None
-    kind = _kind(module)
-    if kind is _Dropout:
-        return kind if by_dropout else None
-    shapes = tuple((name, tuple(p.shape), p.requires_grad) for name, p in module.named_parameters())
-    return (kind, repr(module), shapes)
+    if slot.kind is _Dropout:
+        return slot.kind if by_dropout else None
+    shapes = tuple((name, tuple(p.shape), p.requires_grad) for name, p in slot.module.named_parameters())
+    return (slot.kind, repr(slot.module), shapes)
 
 
-def layer_of(modules: Mapping[int, nn.Module], group: Members) -> Layer | None:
+def layer_of(slots: Mapping[int, Slot], group: Members) -> Layer | None:
     """Returns the layer of a group; None where no member has one."""
-    there = [modules[member] for member in group if member in modules]
+    there = {member: slots[member] for member in group if member in slots}
     if not there:
         return None
-    kinds = {_kind(module) for module in there}
+    kinds = {slot.kind for slot in there.values()}
     kind = kinds.pop() if len(kinds) == 1 else Layer
     if len(there) < len(group) and kind is not _Dropout:
         kind = Layer
-    return kind(modules, group)
+    return kind({member: slot.module for member, slot in there.items()}, group)
 
 
 def contiguous(values: Tensor) -> Tensor:

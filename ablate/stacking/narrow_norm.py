@@ -31,8 +31,8 @@ def narrow_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Te
         bias: Shape (channels,).
         eps: Added to the variance.
     """
-    y, mean, variance = _NarrowNorm.apply(x, weight, bias, eps)
-    return y, mean, variance
+    rows, mean, variance = _NarrowNorm.apply(x, weight, bias, eps)
+    return _images(rows, x.shape), mean, variance  # a view made here, which a layer may change in place
 
 
 class _NarrowNorm(torch.autograd.Function):
@@ -45,28 +45,29 @@ class _NarrowNorm(torch.autograd.Function):
         variance = _sum(centred.square()) / count
         scale = torch.rsqrt(variance + eps)
         y = torch.addcmul(bias.repeat(_ROWS), centred, (scale * weight).repeat(_ROWS))
+        ctx.shape = x.shape
         ctx.save_for_backward(centred, scale, weight)
         ctx.mark_non_differentiable(mean, variance)
-        return _images(y, x), mean, variance
+        return y, mean, variance
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         # S. Ioffe and C. Szegedy, "Batch Normalization", 2015, section 3.
         centred, scale, weight = ctx.saved_tensors
-        rows = _rows(gradient)
+        rows = gradient.contiguous()
         count = rows.numel() // len(weight)
         of_bias, of_scale = _sum(rows), _sum(rows * centred)
         of_x = torch.addcmul(rows, centred, (-scale.square() * of_scale / count).repeat(_ROWS))
         of_x.sub_((of_bias / count).repeat(_ROWS)).mul_((scale * weight).repeat(_ROWS))
-        return _images(of_x, gradient), of_scale * scale, of_bias, None
+        return _images(of_x, ctx.shape), of_scale * scale, of_bias, None
 
 
 def _rows(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).reshape(-1, _ROWS * x.shape[1])
 
 
-def _images(rows: Tensor, like: Tensor) -> Tensor:
-    images, channels, height, width = like.shape
+def _images(rows: Tensor, shape: torch.Size) -> Tensor:
+    images, channels, height, width = shape
     return rows.view(images, height, width, channels).permute(0, 3, 1, 2)
 
 

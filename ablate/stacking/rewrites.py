@@ -11,6 +11,9 @@ def rewrite(model: nn.Module) -> list[str]:
     The largest of some values and the ReLU commute, and the gradient reaches the same value: of a window whose largest
     value is above 0 that one, of any other none. Names and parameters stay as they are.
 
+    Args:
+        model: Any module, whose sequences run their layers in order.
+
     Returns:
         What was done, in words.
     """

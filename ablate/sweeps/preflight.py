@@ -1,14 +1,18 @@
 """Jobs checked before the first one starts, and looked at after the last."""
 
 import json
+import logging
 import os
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from ablate.config.plain import plain
 from ablate.files import refuse_links
@@ -16,8 +20,10 @@ from ablate.messages import aligned, say
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import Store
 from ablate.records.study_directory import StudyDirectory
-from ablate.sweeps.jobs import Job, single, swept
+from ablate.sweeps.jobs import Job, differences, single, swept
 from ablate.sweeps.session import session
+
+log = logging.getLogger(__name__)
 
 
 class Refused(BaseException):
@@ -81,24 +87,53 @@ def check(jobs: Iterable[Job]) -> None:
             _check_folder(job.folder)
         but_seed = json.dumps({**plain(job.cfg), "seed": None})
         if but_seed not in fitting:  # what fits together with one seed does with all
-            prepare(job.cfg)
+            try:
+                prepare(job.cfg)
+            except (ValueError, OSError, HydraException, OmegaConfBaseException, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # of full memory, for example: the run itself fails and records it
+                log.warning("%s cannot be prepared: %s: %s", job.name, type(error).__name__, error)
             fitting.add(but_seed)
 
 
-def searched(study: Path, since: str) -> list[Path]:
-    """Returns the folders of the runs of a study that were started since: what a sweeper has asked for that searches.
+def searched(study: Path, command: str) -> list[Path]:
+    """Returns the folders of the runs of a study that a command has started: what its search has asked for.
 
     Args:
         study: The study's folder.
-        since: In ISO 8601 and UTC.
+        command: The command's identity.
     """
     started = []
     for directory in StudyDirectory(study).runs():
         with suppress(ValueError):
             record = directory.read_record()
-            if record is not None and (record.newest_start.started or "") >= since:
+            if record is not None and record.newest_start.command == command:
                 started.append(directory.folder)
     return started
+
+
+def means(jobs: Sequence[Job]) -> str:
+    """Returns a table of the study's metric by variant, of the runs that are complete; empty if none is."""
+    values: dict[str, list[float]] = {}
+    for job, told_apart in zip(jobs, differences([job.overrides for job in jobs]), strict=True):
+        with suppress(ValueError, KeyError):  # no usable record, or one without the metric
+            record = None if job.folder is None else RunDirectory(job.folder).read_record()
+            if record is not None and record.is_complete:
+                variant = " ".join([job.cfg.model.name, *told_apart])
+                values.setdefault(variant, []).append(record.value(job.cfg.study.metric))
+    if not values:
+        return ""
+    metric = jobs[0].cfg.study.metric
+    factor, unit = (100, " %") if metric.endswith("accuracy") else (1, "")
+    rows = [
+        (variant, f"{_mean_sd([factor * value for value in of])}{unit}", str(len(of))) for variant, of in values.items()
+    ]
+    return aligned([("variant", f"{metric}, mean ± SD", "seeds"), *rows])
+
+
+def _mean_sd(values: Sequence[float]) -> str:
+    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{spread}"
 
 
 def failures(folders: Sequence[Path]) -> str:

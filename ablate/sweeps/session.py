@@ -1,8 +1,8 @@
-"""One command: when it started, what it shows, and the sweep that it makes."""
+"""One command: its identity, what it shows, and the sweep that it makes."""
 
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ablate.runs.progress import Progress
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from ablate.sweeps.jobs import Job
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+def _new_id() -> str:
+    return uuid.uuid4().hex[:16]
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Session:
     """The command that this process works on, for its jobs, its launcher and its callback.
 
     Attributes:
-        started: When the command started; what has finished since is not run again, whatever `rerun` says.
+        id: The command's identity; a run that it has started itself is not restarted, whatever `rerun` says.
         progress: The bars on the terminal.
         trains: Whether the command trains ablate's own models; a task of the user's own does not.
         jobs: The jobs of the sweep, as far as they are known; empty without a sweep.
@@ -30,7 +30,7 @@ class Session:
         deferred: Those runs, each as a call that trains it.
     """
 
-    started: str = field(default_factory=_now)
+    id: str = field(default_factory=_new_id)
     progress: Progress = field(default_factory=Progress)
     trains: bool = False
     jobs: "Sequence[Job]" = ()
@@ -40,7 +40,7 @@ class Session:
 
     def begin(self) -> None:
         """Starts a training command in this process; an earlier one has ended."""
-        self.trains, self.jobs, self.folder, self.defers = True, (), None, False
+        self.id, self.trains, self.jobs, self.folder, self.defers = _new_id(), True, (), None, False
         self.deferred.clear()
 
 

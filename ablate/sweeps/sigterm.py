@@ -1,31 +1,113 @@
-"""SIGTERM, by which schedulers and shells ask a process to stop, as an exception like Ctrl-C's."""
+"""Commands that end before their runs do: SIGTERM as an exception like Ctrl-C's, and processes that end with theirs."""
 
+import multiprocessing
+import os
+import platform
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
+from ablate.records.record import Status
+from ablate.records.run_directory import RunDirectory
+from ablate.records.study_directory import StudyDirectory
+
 EXIT_CODE = 128 + signal.SIGTERM
+_SECONDS = 0.2  # between two looks at the parent
+_PATIENCE = 30.0  # seconds in which workers write that they were interrupted
 
 
-class Terminated(BaseException):
+class Terminated(KeyboardInterrupt):
     """The process was asked to stop."""
 
 
+class _Process:
+    """What this process knows of its end.
+
+    Attributes:
+        why: What its runs say of it.
+        stopped: Whether it was asked to stop: a worker of joblib would take its next job all the same.
+        watched: Whether a thread looks after its parent.
+    """
+
+    why, stopped, watched = "SIGTERM", False, False
+
+
 @contextmanager
-def terminable() -> Iterator[None]:
-    """Raises Terminated in the block where SIGTERM would end the process; another handler of it stays."""
+def terminable(stop_workers: Callable[[], object] | None = None) -> Iterator[None]:
+    """Raises Terminated in the block where SIGTERM would end the process; another handler of it stays.
+
+    A process that another one has started, such as a worker of joblib, gets a SIGTERM when that one is gone.
+
+    Args:
+        stop_workers: Called before the exception is raised, as it is for Ctrl-C then. What starts the workers may kill
+            them when it sees the exception.
+    """
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return
+    parent = multiprocessing.parent_process()
+    if parent is not None and not _Process.watched:
+        _Process.watched = True
+        threading.Thread(target=_end_with, args=(parent.pid,), daemon=True).start()
 
     def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would break off what the first one's end writes
-        raise Terminated("SIGTERM")
+        _Process.stopped = parent is not None
+        if stop_workers is not None:
+            stop_workers()
+        raise Terminated(_Process.why) if number == signal.SIGTERM else KeyboardInterrupt
 
+    before = signal.getsignal(signal.SIGINT)
     signal.signal(signal.SIGTERM, stop)
+    if stop_workers is not None:
+        signal.signal(signal.SIGINT, stop)
     try:
+        if _Process.stopped:
+            raise Terminated(_Process.why)
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if stop_workers is not None:
+            signal.signal(signal.SIGINT, before)
+
+
+def _end_with(parent: int | None) -> None:
+    """Ends this process with its parent: the first SIGTERM ends what it does, a later one the process itself."""
+    while os.getppid() == parent:
+        time.sleep(_SECONDS)
+    _Process.why = "the command that started this process is gone"
+    while True:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_SECONDS)
+
+
+def stop_workers(study: Path) -> None:
+    """Sends a SIGTERM to the workers of this process that train a study's runs, and waits until these are recorded."""
+    until = time.monotonic() + _PATIENCE
+    asked: set[int] = set()
+    while multiprocessing.active_children() and time.monotonic() < until:
+        children = {child.pid for child in multiprocessing.active_children() if child.pid is not None}
+        training = {
+            pid for run in StudyDirectory(study).runs() if (pid := _trained_by(run)) in children and pid is not None
+        }
+        for process in training - asked:
+            os.kill(process, signal.SIGTERM)
+        asked |= training
+        if not training:
+            break
+        time.sleep(_SECONDS / 4)
+
+
+def _trained_by(directory: RunDirectory) -> int | None:
+    """Returns the process of this machine that trains a run, or was killed as it did."""
+    try:
+        record = directory.read_record()
+    except ValueError:
+        return None
+    if record is None or record.status is not Status.RUNNING or record.newest_start.host != platform.node():
+        return None
+    return record.newest_start.pid

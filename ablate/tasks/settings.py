@@ -1,5 +1,6 @@
 """A task's configuration as plain data: what of it makes a run, and what a record says of it."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterable
@@ -8,14 +9,17 @@ from enum import Enum
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import InterpolationResolutionError, InterpolationToMissingValueError, MissingMandatoryValue
+from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
 from ablate.config.keys import Meaning, key, told
 from ablate.config.schema import StudyConfig
 from ablate.files import Plain
+from ablate.records.epochs import field_name
 
 _LEFT_OUT = object()
+# What Hydra knows of one start of a run: its folder, whose name is made of the identity, and its place in a sweep.
+_OF_ONE_START = ("runtime.output_dir", "run.dir", "sweep.subdir", "job.num", "job.id", "mode")
 
 
 @dataclass
@@ -35,28 +39,39 @@ _NO_RESULT = tuple(item.name for item in fields(TaskConfig) if not Meaning(**tol
 def identity(cfg: DictConfig) -> str:
     """Returns a hash of all that determines a task's result: the configuration but for the study and names.
 
-    Keys that are not set stay out, and those that Hydra sets: `${hydra:runtime.output_dir}` is made of the identity.
+    Keys that are not set stay out.
     """
     text = json.dumps(_part(cfg, lambda name: name not in _NO_RESULT, raw=False), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def settings(cfg: DictConfig) -> Plain:
-    """Returns what a record says of a task's own keys; of those that are no part of the identity, as they are written.
-
-    So `???` says that a key was not set.
-    """
+    """Returns what a record says of a task's own keys; that a key was not set is said by `???`, as Hydra writes it."""
     return _part(cfg, lambda name: name not in (*_NO_RESULT, "seed"), raw=True)
 
 
 def study(cfg: DictConfig) -> Plain:
-    """Returns the study as plain data."""
-    return dict(_part(cfg, lambda name: name == "study", raw=True)["study"])
+    """Returns the study as plain data, whose metrics are called as tables call them."""
+    found = {"metric": "test_accuracy", "claims": [], **_part(cfg, lambda name: name == "study", raw=True)["study"]}
+    claims = found["claims"]
+    return {**_renamed(found), "claims": list(map(_renamed, claims)) if isinstance(claims, list) else claims}
+
+
+def _renamed(node: Any) -> Any:
+    if not (isinstance(node, dict) and isinstance(node.get("metric"), str)):
+        return node  # the report says what is wrong with it
+    name, dot, statistic = node["metric"].partition(".")
+    return {**node, "metric": field_name(name) + dot + statistic}
 
 
 def _part(cfg: DictConfig, wanted: Callable[[object], bool], raw: bool) -> Plain:
     hydra_config = HydraConfig.instance()
-    known, hydra_config.cfg = hydra_config.cfg, None  # the same while Hydra composes as in the job
+    known = hydra_config.cfg
+    if known is not None:
+        hydra_config.cfg = copy.deepcopy(known)
+        with flag_override(hydra_config.cfg.hydra, ["struct", "readonly"], [False, False]):
+            for name in _OF_ONE_START:
+                OmegaConf.update(hydra_config.cfg, f"hydra.{name}", "???")
     try:
         return _values(cfg, filter(wanted, cfg), raw)
     finally:
@@ -72,10 +87,7 @@ def _value(parent: DictConfig | ListConfig, name: Any, raw: bool) -> Any:
     """Returns a value of a configuration as JSON holds it."""
     try:
         value = parent[name]
-    except (MissingMandatoryValue, InterpolationResolutionError) as error:
-        unset = isinstance(error, MissingMandatoryValue | InterpolationToMissingValueError)
-        if not unset and "HydraConfig was not set" not in str(error):
-            raise
+    except (MissingMandatoryValue, InterpolationToMissingValueError):
         node: Any = OmegaConf.to_container(parent, resolve=False)
         return node[name] if raw else _LEFT_OUT
     if isinstance(value, DictConfig):

@@ -23,7 +23,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
@@ -33,7 +32,7 @@ from ablate.config.hydra_node import worst_value
 from ablate.files import FOLDER_NAME
 from ablate.records import provenance
 from ablate.records.epochs import RESERVED, Epoch, field_name, summarise, total_times
-from ablate.records.record import ModelFacts, RunRecord, Size, Status, config_of_others, describe_error
+from ablate.records.record import ModelFacts, RunRecord, Status, describe_error, record_of_others
 from ablate.records.run_directory import RunDirectory
 from ablate.tasks.run import Run
 from ablate.tasks.settings import identity, settings, study
@@ -88,20 +87,20 @@ def _train(function: Task, cfg: DictConfig, folder: Path, overrides: list[str]) 
     name = f"{cfg.variant} seed {cfg.seed}"
     with directory.lock(lambda: log.info("%s is being run by another process; waiting for it", name)):
         earlier = _earlier(directory, identity(cfg))
-        metric = _metric(str(OmegaConf.select(cfg, "study.metric", default="test_accuracy")))
+        metric = study(cfg)["metric"]
         if earlier is not None and earlier.is_complete:
             log.info("%s is complete already: %s", name, folder)
             return earlier.value(metric)
         run = Run(cfg, directory)
-        record = _describe(function, cfg, overrides, run, earlier)
-        directory.write_record(record)
+        record = _describe(function, cfg, overrides, earlier)
+        directory.write_record(_noted(record, run))
         try:
             _epochs(function(cfg, run), run, name, metric)
         except BaseException as error:
             status = Status.FAILED if isinstance(error, Exception) else Status.INTERRUPTED
             status = Status.DIVERGED if isinstance(error, _Diverged) else status
             failure = describe_error(error, len(run.rows) + 1)
-            directory.write_record(replace(record, status=status, error=failure, ended=_now()))
+            directory.write_record(replace(_noted(record, run), status=status, error=failure, ended=_now()))
             raise
         record = replace(
             _noted(record, run),
@@ -127,14 +126,15 @@ def _epochs(rows: Iterator[Row], run: Run, name: str, metric: str) -> None:
         measured = _measured(values)
         row: Epoch = {"epoch": len(run.rows) + 1, **measured}
         row |= {"train_seconds": seconds, "eval_seconds": 0.0, "data_seconds": 0.0}
-        if run.rows and not measured.keys() & run.rows[-1].keys():  # of the epoch that has ended, such as a last test
-            run.add(row)
-        elif metric not in measured:
-            raise ValueError(f"study.metric={metric}: the task yields {', '.join(values)}, and not that")
-        elif len(run.rows) == run.planned:
+        over = len(run.rows) == run.planned
+        if metric in measured and over:
             raise ValueError(f"the task yields {metric} again after its {run.planned} epochs; give it another name")
-        else:
+        if metric in measured:
             run.end_epoch(row)
+        elif run.rows and (over or not measured.keys() & run.rows[-1].keys()):
+            run.add(row)  # to the epoch that has ended, as a test of the finished model is
+        else:
+            raise ValueError(f"study.metric={metric}: the task yields {', '.join(values)}, and not that")
         if not math.isfinite(run.rows[-1][metric]):
             raise _Diverged(f"{metric} is {run.rows[-1][metric]} after epoch {len(run.rows)}")
         shown = ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
@@ -154,18 +154,6 @@ def _measured(values: Row) -> dict[str, float]:
     return {named[str(name)]: float(value) for name, value in values.items()}
 
 
-def _renamed(claim: Any) -> Any:
-    """Returns a claim with its metric as tables call it."""
-    named = isinstance(claim, dict) and isinstance(claim.get("metric"), str)
-    return {**claim, "metric": _metric(claim["metric"])} if named else claim
-
-
-def _metric(text: str) -> str:
-    """Returns what tables call a metric; what follows a dot is the statistic over its epochs."""
-    name, dot, statistic = text.partition(".")
-    return field_name(name) + dot + statistic
-
-
 def _earlier(directory: RunDirectory, run_id: str) -> RunRecord | None:
     try:
         record = directory.read_record()
@@ -180,41 +168,29 @@ def _earlier(directory: RunDirectory, run_id: str) -> RunRecord | None:
     return record
 
 
-def _describe(function: Task, cfg: DictConfig, overrides: list[str], run: Run, earlier: RunRecord | None) -> RunRecord:
+def _describe(function: Task, cfg: DictConfig, overrides: list[str], earlier: RunRecord | None) -> RunRecord:
     """Returns the record of a task's run at its start."""
-    about = {"metric": "test_accuracy", "claims": [], **study(cfg)}
-    about["metric"] = _metric(str(about["metric"]))
-    about["claims"] = [_renamed(claim) for claim in about["claims"] or []]
     module = inspect.getmodule(inspect.unwrap(function))
     file = Path(getattr(module, "__file__", None) or sys.argv[0])
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else "unknown"
     came_from = provenance.collect()
     sources = {**came_from.code.sources, file.name: digest}
     started = _now()
-    record = RunRecord(
+    return record_of_others(
+        study(cfg),
+        str(cfg.variant),
+        int(cfg.seed),
+        settings(cfg),
+        precision="of the task",
         status=Status.RUNNING,
         id=identity(cfg),
         task=f"{file.stem}.{inspect.unwrap(function).__name__}",
-        study=str(cfg.study.name),
-        variant=str(cfg.variant),
-        seed=int(cfg.seed),
-        config=config_of_others(
-            str(cfg.variant),
-            int(cfg.seed),
-            study=about,
-            settings=settings(cfg),
-            precision="of the task",
-        ),
         # Labels are made of these: the settings are the task's own.
         overrides=tuple(f"settings.{text.lstrip('+')}" for text in overrides if "=" in text),
         started=started if earlier is None else earlier.started,
         starts=(*(earlier.starts if earlier is not None else ()), provenance.process(started)),
-        model=ModelFacts(after=Size()),
-        data=None,
-        pairing=None,
         provenance=replace(came_from, code=replace(came_from.code, sources=sources)),
     )
-    return _noted(record, run)
 
 
 def _noted(record: RunRecord, run: Run) -> RunRecord:

@@ -5,6 +5,7 @@ import logging
 import pickle
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from ablate.records.run_directory import RunDirectory
 from ablate.training.cohort import Trainee
 
 log = logging.getLogger(__name__)
+
+_DAMAGES = (OSError, EOFError, KeyError, TypeError, ValueError, RuntimeError, pickle.UnpicklingError)
 
 
 def snapshot(trainee: Trainee) -> Plain:
@@ -39,6 +42,15 @@ def save_checkpoint(state: PlainMapping, directory: RunDirectory, rows: Sequence
     directory.write_checkpoint(buffer.getbuffer())
 
 
+def saved_epochs(directory: RunDirectory) -> frozenset[int]:
+    """Returns after which epochs, counted from 1, a whole state is there."""
+    saved = set()
+    for file in (directory.checkpoint_file, directory.previous_checkpoint_file):
+        with suppress(*_DAMAGES):
+            saved.add(len(_load(file)["rows"]))
+    return frozenset(saved)
+
+
 def resume(trainee: Trainee, directory: RunDirectory) -> list[Epoch]:
     """Puts the newest whole checkpoint's state into a trainee, if there is one.
 
@@ -59,7 +71,7 @@ def resume(trainee: Trainee, directory: RunDirectory) -> list[Epoch]:
             if trainee.scheduler is not None:
                 trainee.scheduler.load_state_dict(state["scheduler"])
             return list(state["rows"])
-        except (OSError, EOFError, KeyError, TypeError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
+        except _DAMAGES as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             log.warning("%s is damaged (%s) and is not used", file, reason)
     return []

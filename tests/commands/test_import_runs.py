@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -180,6 +181,60 @@ def test_mlflow_runs_that_did_not_end_well_and_others(
     client.create_experiment("others")
     assert run_command(["import", *asked]) == 2
     assert "choose from" in capsys.readouterr().err
+
+
+Logs = Callable[[str, int, Sequence[dict[str, float]]], None]  # a variant, a seed, and what is logged step by step
+
+
+def log_to_mlflow(uri: str) -> Logs:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.create_experiment("tries")
+
+    def log(variant: str, seed: int, steps: Sequence[dict[str, float]]) -> None:
+        run = client.create_run(experiment).info.run_id
+        client.log_param(run, "arm", variant)
+        client.log_param(run, "s", seed)
+        for step, values in enumerate(steps):
+            for name, value in values.items():
+                client.log_metric(run, name, value, step=step)
+        client.set_terminated(run, "FINISHED")
+
+    return log
+
+
+def log_to_wandb(variant: str, seed: int, steps: Sequence[dict[str, float]]) -> None:
+    import wandb
+
+    with wandb.init(project="p", mode="offline", config={"arm": variant, "s": seed}) as run:
+        for values in steps:
+            run.log(values)
+
+
+@pytest.mark.parametrize("tool", ["mlflow", "wandb"])
+def test_metrics_as_lightning_names_and_trackers_store_them(
+    tool: str, offline: Path, outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names with a slash, one that is a column of ablate's, infinities, and a test row after the last epoch."""
+    address = f"sqlite:///{offline}/mlflow.db" if tool == "mlflow" else str(offline)
+    log = log_to_mlflow(address) if tool == "mlflow" else log_to_wandb
+    for variant, seed, last in (("plain", 0, 0.5), ("bn", 0, 0.6), ("bn", 1, math.inf), ("bn", 2, math.nan)):
+        epochs = [{"val/acc": 0.1, "seed": 7.0, "train/loss": math.inf}, {"val/acc": last, "seed": 7.0}]
+        log(variant, seed, [*epochs, {"test/acc": 0.4}])
+    asked = ["import", tool, address, "--study=mine", "--variant=arm", "--seed=s", "--metric=val/acc"]
+    assert run_command([*asked, "--metric=seed"]) == 2
+    assert "--metric seed: give it a name" in capsys.readouterr().err
+    asked += ["--metric=dice=seed", "--metric=test/acc", "--metric=train/loss"]
+    assert run_command(asked) == 0, capsys.readouterr().err
+    records = {cell: record_of(folder) for cell, folder in folders(outputs / "mine").items()}
+    assert {cell: record["status"] for cell, record in records.items()} == {
+        ("plain", 0): "complete", ("bn", 0): "complete", ("bn", 1): "failed", ("bn", 2): "failed"
+    }  # fmt: skip
+    final = {name: result["final"] for name, result in records["bn", 0]["results"].items()}
+    assert (final["val_acc"], final["dice"], final["test_acc"]) == (0.6, 7.0, 0.4)
+    rows = results_of(folders(outputs / "mine")["bn", 0])
+    assert len(rows) == 2 and not math.isfinite(rows[0]["train_loss"]) and math.isnan(rows[0]["test_acc"])
 
 
 @pytest.fixture

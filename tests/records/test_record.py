@@ -125,7 +125,7 @@ def test_what_is_read_off_a_record() -> None:
     record = RunRecord.from_json(complete())
     assert (record.run, record.planned_epochs, record.precision) == ("plain/seed0-0123abcd", 3, "fp32")
     assert record.value("test_accuracy") == 0.5 and record.value("total_seconds") == 4.0
-    assert record.is_complete and record.base == {} and record.loggers == {} and record.cause == ""
+    assert record.is_complete and record.base == {} and record.cause == ""
     failed = example_record(status="failed", error={"type": "OSError", "message": "no space\nleft"})
     assert failed.status is Status.FAILED and failed.cause == "no space"
     assert not failed.is_complete and failed.newest_start.host is None

@@ -1,6 +1,7 @@
 """Cohorts against runs trained alone, and the launcher as Hydra and its users meet it."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -19,6 +21,8 @@ from packaging.version import Version
 from reading_runs import equal, record_of, results_of, weights_of
 from warm import Server
 
+from ablate.__main__ import run_command
+from ablate.config.identity import run_id
 from ablate.config.schema import Config
 from ablate.records.run_directory import RunDirectory
 from ablate.report.study.collect import collect
@@ -30,7 +34,7 @@ from ablate.sweeps.jobs import Job
 from ablate.training.checkpoint import save_checkpoint
 
 Compose = Callable[..., Config]
-LONG_AGO, NEVER = "1", "9"  # when the command started: all that is there is its own, or nothing is
+COMMAND, ANOTHER = "1", "2"  # identities of commands
 VARIANTS = ("plain", "dropout", "bn_dropout")
 
 
@@ -39,9 +43,9 @@ def members(quick: Compose, folder: Path, *overrides: str, variants: Sequence[st
     return [Job(cfg, folder / f"{cfg.model.name}{number}", ()) for number, cfg in enumerate(cfgs)]
 
 
-def train(cohort: Sequence[Job], since: str = NEVER) -> list[float]:
+def train(cohort: Sequence[Job], command: str = COMMAND) -> list[float]:
     shares: list[float] = []
-    train_cohort(cohort, since, shares.append)
+    train_cohort(cohort, command, shares.append)
     return shares
 
 
@@ -71,33 +75,191 @@ def test_a_job_finds_its_finished_record(quick: Compose, tmp_path: Path, caplog:
     cohort = members(quick, tmp_path, "rerun=all")
     train(cohort)
     before = RunDirectory(cohort[0].folder).record_file.read_bytes()
-    run(cohort[0].cfg, cohort[0].folder, Progress(), since=LONG_AGO)
+    run(cohort[0].cfg, cohort[0].folder, Progress(), command=COMMAND)
     assert RunDirectory(cohort[0].folder).record_file.read_bytes() == before
 
 
-def test_a_cohort_that_was_stopped_catches_up_and_goes_on(
-    quick: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    options = ("train.epochs=3",)
-    whole = members(quick, tmp_path / "whole", *options)
-    train(whole)
-    cohort = members(quick, tmp_path / "stopped", *options)
+def stop(cohort: Sequence[Job], member: int, epoch: int, patch: pytest.MonkeyPatch) -> None:
+    """Trains a cohort until the epoch of a member, counted from 0, would be saved."""
 
     def save_some(state: dict[str, Any], directory: RunDirectory, rows: list[dict[str, float]]) -> None:
-        if len(rows) == 2 and directory.folder == cohort[1].folder:
+        if len(rows) == epoch and directory.folder == cohort[member].folder:
             raise KeyboardInterrupt
         save_checkpoint(state, directory, rows)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(recorder, "save_checkpoint", save_some)
+    with patch.context() as context:
+        context.setattr(recorder, "save_checkpoint", save_some)
         with pytest.raises(KeyboardInterrupt):
             train(cohort)
-    assert [len(results_of(member.folder)) for member in cohort] == [2, 1, 1]
-    assert [record_of(member.folder)["status"] for member in cohort] == ["interrupted"] * 3
+    assert {record_of(job.folder)["status"] for job in cohort} == {"interrupted"}
+
+
+def assert_same(cohort: Sequence[Job], expected: Sequence[Job]) -> None:
+    for one, other in zip(cohort, expected, strict=True):
+        assert record_of(one.folder)["status"] == "complete"
+        assert results_of(one.folder) == results_of(other.folder)
+        assert equal(weights_of(one.folder), weights_of(other.folder))
+        assert not changed_company(one)
+
+
+def changed_company(job: Job) -> bool:
+    record = job.directory.read_record()
+    assert record is not None
+    return record.changed_company
+
+
+@pytest.fixture
+def whole(quick: Compose, tmp_path: Path) -> list[Job]:
+    """An undisturbed cohort of three epochs."""
+    cohort = members(quick, tmp_path / "whole", *THREE)
     train(cohort)
-    for member, expected in zip(cohort, whole, strict=True):
-        assert record_of(member.folder)["status"] == "complete"
-        assert_close(member.folder, expected.folder)
+    return cohort
+
+
+THREE = ("train.epochs=3",)
+
+
+def test_a_cohort_that_was_stopped_ends_with_the_same_numbers(
+    whole: list[Job], quick: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it is stopped: also before all have an epoch, twice, and with some at an epoch that others lack."""
+    for number, stops in enumerate([[(1, 1)], [(1, 2), (2, 2), (1, 2)], [(0, 2), (2, 3)], [(1, 3), (0, 3)]]):
+        cohort = members(quick, tmp_path / str(number), *THREE)
+        for member, epoch in stops:
+            stop(cohort, member, epoch, monkeypatch)
+        train(cohort, ANOTHER)
+        assert_same(cohort, whole)
+
+
+def test_a_cohort_that_was_stopped_as_it_ended_is_complete(
+    whole: list[Job], quick: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One run is complete, of the others all epochs are there: nothing is left to train, by their own jobs either."""
+    cohort = members(quick, tmp_path / "stopped", *THREE)
+    with monkeypatch.context() as patch:
+        complete = recorder.Recorder.complete
+
+        def complete_one(self: recorder.Recorder, trainee: Any) -> None:
+            if self.name != "plain seed 0":
+                raise KeyboardInterrupt
+            complete(self, trainee)
+
+        patch.setattr(recorder.Recorder, "complete", complete_one)
+        with pytest.raises(KeyboardInterrupt):
+            train(cohort)
+    run(cohort[1].cfg, cohort[1].folder, Progress())
+    train(cohort, ANOTHER)
+    assert_same(cohort, whole)
+    assert [record_of(job.folder)["cohort"] for job in cohort] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("file", ["checkpoint_file", "record_file"])
+def test_a_damaged_file_costs_a_cohort_epochs_and_no_number(
+    file: str, whole: list[Job], quick: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = members(quick, tmp_path / "stopped", *THREE)
+    stop(cohort, 1, 3, monkeypatch)
+    damaged = getattr(cohort[2].directory, file)
+    damaged.write_bytes(damaged.read_bytes()[:1000])
+    train(cohort, ANOTHER)
+    assert_same(cohort, whole)
+
+
+def test_a_member_that_diverged_is_part_of_the_company_it_left(
+    quick: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in the epoch in which it diverges, and in the one after; the others end as if it had not been stopped."""
+
+    def cohort_in(folder: str) -> list[Job]:
+        cohort = members(quick, tmp_path / folder, *THREE, "optimizer=sgd", "optimizer.lr=0.01")
+        cohort[1].cfg.optimizer.lr = 1e30
+        return cohort
+
+    expected = cohort_in("whole")
+    train(expected)
+    for stopped_in in (1, 2):
+        cohort = cohort_in(str(stopped_in))
+        with monkeypatch.context() as patch:
+
+            def save_some(state: dict[str, Any], directory: RunDirectory, rows: list[dict[str, float]]) -> None:
+                if len(rows) == stopped_in and directory.folder == cohort[2].folder:  # noqa: B023
+                    raise KeyboardInterrupt
+                save_checkpoint(state, directory, rows)
+
+            patch.setattr(recorder, "save_checkpoint", save_some)
+            with pytest.raises(KeyboardInterrupt):
+                train(cohort)
+        assert record_of(cohort[1].folder)["status"] == "diverged"
+        train(cohort, ANOTHER)
+        assert_same([cohort[0], cohort[2]], [expected[0], expected[2]])
+        assert record_of(cohort[1].folder)["status"] == "diverged"
+
+
+def test_who_was_not_in_the_company_does_not_join_it(
+    quick: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variant that is added, and one that was begun alone, are trained as they would have been."""
+    pair, alone = ("plain", "dropout"), ("bn_dropout", "bn")
+    expected = members(quick, tmp_path / "whole", *THREE, variants=pair)
+    train(expected)
+    for each in members(quick, tmp_path / "whole_alone", *THREE, variants=alone):
+        each.folder.mkdir(parents=True)
+        run(each.cfg, each.folder, Progress())
+        expected.append(each)
+    cohort = members(quick, tmp_path / "stopped", *THREE, variants=(*pair, *alone))
+    stop(cohort[:2], 0, 3, monkeypatch)
+    stop(cohort[2:3], 0, 2, monkeypatch)
+    train(cohort, ANOTHER)
+    assert record_of(cohort[2].folder)["status"] == "interrupted", "its own job resumes it"
+    run(cohort[2].cfg, cohort[2].folder, Progress(), command=ANOTHER)
+    assert_same(cohort, expected)
+
+
+def test_a_run_that_was_begun_in_a_cohort_and_finished_alone_says_so(
+    quick: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    study = tmp_path / "demo"
+    cohort = [
+        replace(member, folder=study / member.cfg.model.name / f"seed0-{run_id(member.cfg)}")
+        for member in members(quick, tmp_path, *THREE)
+    ]
+    stop(cohort, 0, 3, monkeypatch)
+    run(cohort[0].cfg, cohort[0].folder, Progress())  # alone
+    assert "plain seed 0 resumes after epoch 2, alone; it was begun in a cohort" in caplog.text
+    train(cohort)  # what is left of the company
+    assert [changed_company(job) for job in cohort] == [True, True, True]
+    assert [record_of(job.folder)["cohort"] for job in cohort] == [3, 2, 2]
+    assert run_command(["report", str(study)]) == 0
+    page = (study / "report" / "report.md").read_text()
+    assert "3 runs were begun in a cohort and finished alone or in another" in page
+
+
+@pytest.mark.parametrize("years", [-1, 1])
+def test_no_clock_tells_what_a_command_has_trained(
+    years: int, quick: Compose, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`rerun=all` restarts what another command has ended, whatever its clock, and keeps what it has ended itself."""
+    cohort = members(quick, tmp_path, "rerun=all")
+
+    def trained() -> list[int]:
+        return [len(record_of(job.folder)["starts"]) for job in cohort]
+
+    train(cohort)
+    for job in cohort:
+        record = record_of(job.folder)
+        shifted = str(int(record["ended"][:4]) + years) + record["ended"][4:]
+        record["starts"][-1]["ended"] = shifted
+        RunDirectory(job.folder).record_file.write_text(json.dumps({**record, "ended": shifted}))
+    before = [RunDirectory(job.folder).record_file.read_bytes() for job in cohort]
+    train(cohort)
+    run(cohort[0].cfg, cohort[0].folder, Progress(), command=COMMAND)
+    assert [RunDirectory(job.folder).record_file.read_bytes() for job in cohort] == before
+    train(cohort, ANOTHER)
+    assert all(record_of(job.folder)["starts"][0]["command"] == ANOTHER for job in cohort)
+    run(cohort[0].cfg, cohort[0].folder, Progress(), command="3")
+    assert [record_of(job.folder)["starts"][0]["command"] for job in cohort] == ["3", ANOTHER, ANOTHER]
+    assert trained() == [1, 1, 1]
 
 
 def test_epochs_saved_while_the_next_goes_on_are_the_same(
@@ -121,11 +283,9 @@ def test_epochs_saved_while_the_next_goes_on_are_the_same(
 
         patch.setattr(recorder, "save_checkpoint", fail_once)
         train(stopped)
-    assert [len(results_of(member.folder)) for member in stopped] == [3, 1, 2]
+    assert [len(results_of(member.folder)) for member in stopped] == [2, 1, 2], "no two an epoch more apart"
     train(stopped)
-    for member, other in zip(stopped, expected, strict=True):
-        assert record_of(member.folder)["status"] == "complete"
-        assert_close(member.folder, other.folder)
+    assert_same(stopped, expected)
 
 
 def test_a_cohort_repeats_bit_for_bit(quick: Compose, tmp_path: Path) -> None:
@@ -164,7 +324,7 @@ def test_a_cohort_that_fails_leaves_its_runs_to_the_jobs(
     assert (
         "a cohort failed; its runs are trained alone (plain seed 0, dropout seed 0, bn_dropout seed 0)" in caplog.text
     )
-    assert run(cohort[0].cfg, cohort[0].folder, Progress(), since=LONG_AGO) > 0
+    assert run(cohort[0].cfg, cohort[0].folder, Progress(), command=COMMAND) > 0
     assert record_of(cohort[0].folder)["status"] == "complete"
 
 

@@ -47,6 +47,27 @@ def test_a_search_trains_its_batches_in_cohorts_and_can_be_repeated(ablate: Abla
     assert again.stdout.count("is complete already") == 4
 
 
+@pytest.mark.parametrize("launcher", ["cohort", "basic"])
+def test_a_trial_that_diverges_is_a_bad_one(ablate: Ablate, tmp_path: Path, launcher: str) -> None:
+    """The search goes on, says at its end which trials diverged, and does the same when it is repeated."""
+    search = (*SEARCH, f"hydra/launcher={launcher}", "optimizer.lr=choice(0.001,1e30)")
+    search = tuple(text for text in search if launcher == "cohort" or "processes" not in text)
+    for _ in range(2):
+        done = ablate(*search)
+        assert done.returncode == 1, done.stdout + done.stderr
+        study = tmp_path / "outputs" / "dropout_search"
+        found = records(study)
+        assert {(record["config"]["optimizer"]["lr"], record["status"]) for record in found} == {
+            (0.001, "complete"), (1e30, "diverged")
+        }  # fmt: skip
+        assert "runs did not end well" in done.stderr and done.stderr.count(" diverged ") == sum(
+            record["status"] == "diverged" for record in found
+        )
+        best = yaml.safe_load((study / "optimization_results.yaml").read_text())
+        good = [record for record in found if record["status"] == "complete"]
+        assert best["best_value"] == max(record["results"]["validation_accuracy"]["final"] for record in good)
+
+
 def test_what_a_search_starts_from_is_checked_first(ablate: Ablate, tmp_path: Path) -> None:
     done = ablate(*SEARCH, "data.validation=0")
     assert done.returncode == 1

@@ -16,6 +16,7 @@ from warm import Server
 
 from ablate import load_runs
 from ablate.__main__ import run_command
+from ablate.commands.status import look
 from ablate.records.run_directory import RunDirectory
 from ablate.seeding import stream_seed
 
@@ -133,6 +134,7 @@ def test_settings_are_variants_of_one_name(task: Call, tmp_path: Path) -> None:
         ("yield {'test_accuracy': 0.5, 'a/b': 1, 'a.b': 2}", CONFIG, "another metric that would be called a_b too"),
         ("for _ in run.epochs(1):\n        yield {'test_accuracy': 0.5}\n    yield {'test_accuracy': 1}", CONFIG,
          "yields test_accuracy again after its 1 epochs"),
+        ("yield {'test_accuracy': 0.5, 'f1': 1}\n    yield {'f1': 1}", CONFIG, "yields f1, and not that"),
         ("run.keep({'f': print})\n    yield {'test_accuracy': 0.5}", CONFIG, "run.keep: what it is given could not be"),
         ("raise OSError('disk')\n    yield {}", CONFIG, "OSError: disk"),
         ("yield {'test_accuracy': 1}", CONFIG.replace("seed: 3\n", "seed: null\n"), "seed is not set: a task"),
@@ -199,10 +201,24 @@ def test_metrics_have_names_that_tables_can_have(task: Call, tmp_path: Path) -> 
     assert [claim["metric"] for claim in results["claims"]] == ["val_acc"]
 
 
+def test_a_run_that_stops_after_its_last_epoch_is_tested_again(task: Call, tmp_path: Path) -> None:
+    body = """for epoch in run.epochs(2):
+        run.keep(epoch)
+        yield {'test_accuracy': 0.1 * (epoch + 1)}
+    yield {'calibration': 0.5}
+    if run.state is None:
+        raise KeyboardInterrupt"""
+    assert task(body).returncode != 0
+    assert task(body).returncode == 0
+    (folder,) = runs(tmp_path)
+    assert [row["test_accuracy"] for row in RunDirectory(folder).read_epochs()] == [0.1, 0.2]
+    assert record_of(folder)["results"]["calibration"]["final"] == 0.5
+
+
 SETTINGS = (
     CONFIG
     + """
-out: {folder: "${hydra:runtime.output_dir}", files: "${out.folder}/files"}
+out: {folder: "${hydra:runtime.output_dir}", files: "${out.folder}/files", choice: "${hydra:runtime.choices.typed}"}
 tags: ["${variant}", "${study.name}"]
 data:
   path: ???
@@ -239,7 +255,7 @@ def test_a_configuration_holds_what_hydra_allows(task: Call, tmp_path: Path) -> 
     settings = record_of(folders[0])["config"]["settings"]
     assert settings == {
         "lr": 1,
-        "out": {"folder": "${hydra:runtime.output_dir}", "files": "${out.folder}/files"},
+        "out": {"folder": None, "files": "None/files", "choice": "typed"},  # the folder is named by all this
         "tags": ["a", "mine"],
         "data": {"path": "???", "also": "${data.path}"},
         "typed": {"colour": settings["typed"]["colour"], "folder": "a/b"},
@@ -258,8 +274,13 @@ def test_what_a_later_epoch_does_not_keep_is_trained_again(task: Call, tmp_path:
             run.keep(epoch)
         yield {'test_accuracy': 0.1 * epoch, 'from': -1 if run.state is None else run.state}"""
     assert task(body).returncode != 0
+    (state,) = look(tmp_path / "outputs" / "mine")
+    assert (state.status, state.done, state.epochs) == ("interrupted", 3, 4)
     assert task(body).returncode == 0
     (folder,) = runs(tmp_path)
+    assert record_of(folder)["config"]["train"]["epochs"] == 4
+    (state,) = look(tmp_path / "outputs" / "mine")
+    assert (state.status, state.done, state.epochs) == ("complete", 4, 4)
     assert [row["from"] for row in RunDirectory(folder).read_epochs()] == [-1, -1, 1, 1]
 
 

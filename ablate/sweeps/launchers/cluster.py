@@ -48,7 +48,7 @@ class Work:
         self.hydra_context: HydraContext = launcher.hydra_context
         self.task_function: TaskFunction = launcher.task_function
         self.config, self.jobs, self.threads, self.code = launcher.config, list(jobs), threads, code
-        self.started, self.folder = session.started, Path.cwd()
+        self.command, self.folder = session.id, Path.cwd()
         self.singletons = Singleton.get_state()
 
     def __call__(self) -> None:
@@ -68,7 +68,7 @@ class Work:
         from ablate.records.run_directory import RunFailed
 
         register()  # configurations are composed with it
-        session.started = self.started
+        session.id = self.command
         if self.folder.is_dir():  # else the machines share no file system, and what is relative is relative to here
             os.chdir(self.folder)
         code = provenance.code_digest()
@@ -126,7 +126,10 @@ class ClusterLauncher(CohortLauncher):
         numbers = {job.folder: number for number, job in enumerate(jobs)}
         todo = [job for job in jobs if not self._is_complete(job)]
         session.progress.advance(len(jobs) - len(todo))
-        cohorts = plan(todo, self.members or 8, across_seeds=bool(self.gpus()))
+        # Planned of all, so that those that are left stay together as they were.
+        planned = plan(jobs, self.members or 8, across_seeds=bool(self.gpus()))
+        folders = {job.folder for job in todo}
+        cohorts = [left for cohort in planned if (left := [job for job in cohort if job.folder in folders])]
         works = [
             Work(
                 self,

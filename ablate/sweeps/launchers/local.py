@@ -70,7 +70,7 @@ class CohortLauncher(BasicLauncher):
         if processes == 1:
             cohorts = [cohort for cohort in cohorts if len(cohort) > 1]  # the others are run as jobs
         if cohorts:
-            train_cohorts(cohorts, min(processes, len(cohorts)), session.started, session.progress.advance)
+            train_cohorts(cohorts, min(processes, len(cohorts)), session.id, session.progress.advance)
 
     def run(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Runs every job, one after another, as Hydra's basic launcher does."""

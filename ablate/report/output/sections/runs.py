@@ -32,6 +32,13 @@ def times(analysis: Analysis, tables: Mapping[str, pd.DataFrame], drawn: Mapping
             f"{words.count(together, 'run')} of {len(analysis.study.records)} were trained together with others, in "
             "lock-step. Their times are shares of the cohort's, and are not compared."
         )
+    changed = sum(record.changed_company for record in analysis.study.records.values())
+    if changed:
+        yield Text(
+            f"{words.count(changed, 'run')} were begun in a cohort and finished alone or in another, as after a "
+            "failure. Their sums were rounded otherwise from then on: repeated together, they end with slightly other "
+            "numbers."
+        )
     predicted = analysis.study.prediction
     if predicted is not None:
         error = predicted.predicted / predicted.taken - 1

@@ -1,0 +1,116 @@
+"""Proves a cohort before its first step: its runs compute in lock-step what each computes alone."""
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.optim import SGD
+
+from ablate.seeding import CPU, generator
+from ablate.training.cohort import Cohort, Trainee
+
+_TOLERANCE = {torch.float64: 1e-6, torch.float32: 2e-3}  # share of the largest value that rounding explains
+_SPREAD = 0.05  # of noise on the weights: layers that start at zero would hide what is before them
+_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, AttributeError, AssertionError)
+
+Results = dict[str, Tensor | None]  # by what they are, in words
+
+
+def disproved(trainees: Sequence[Trainee], seeds: Sequence[int], images: Tensor, rewrite: bool = True) -> list[str]:
+    """Returns for each trainee in what it differs in lock-step from itself alone, in words; empty if in nothing.
+
+    Outputs in training and in evaluation, gradients, buffers, and outputs after a step are compared, on copies on the
+    CPU and in double precision, so that rounding hides no difference.
+
+    Args:
+        trainees: What is to be trained in lock-step; they stay as they are.
+        seeds: Of each.
+        images: A few training images as models take them, shape (images, channels, height, width).
+        rewrite: As of the cohort.
+    """
+    for kind, tolerance in _TOLERANCE.items():
+        batches = {
+            seed: images[torch.arange(len(images)).roll(place)].to(CPU, kind, memory_format=_memory_format(images))
+            for place, seed in enumerate(dict.fromkeys(seeds))
+        }
+        members = list(range(len(trainees)))
+        try:
+            alone = [_step(trainees, seeds, [member], batches, kind, rewrite)[0] for member in members]
+        except RuntimeError:
+            if kind is torch.float64:  # a layer that computes in single precision only
+                continue
+            raise
+        try:
+            together = _step(trainees, seeds, members, batches, kind, rewrite)
+        except _ERRORS as error:
+            return [f"cannot run beside the others: {str(error).partition(chr(10))[0]}"] * len(trainees)
+        return [_difference(one, other, tolerance) for one, other in zip(together, alone, strict=True)]
+    return [""] * len(trainees)
+
+
+def _memory_format(images: Tensor) -> torch.memory_format:
+    """Returns how images lie in memory, by which dropout draws its noise."""
+    last = images.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def _step(
+    trainees: Sequence[Trainee],
+    seeds: Sequence[int],
+    members: Sequence[int],
+    batches: Mapping[int, Tensor],
+    kind: torch.dtype,
+    rewrite: bool,
+) -> list[Results]:
+    """Trains copies of some members on a batch of each seed, and returns what came of each."""
+    trainees = [_copy(trainees[member], member, kind) for member in members]
+    cohort = Cohort(trainees, [seeds[member] for member in members], CPU, rewrite)
+    cohort.train(True)
+    with cohort.noise(0):
+        trained = cohort.forward([batches[seed].clone() for seed in cohort.sources])
+    weights = torch.randn(trained[:, :1].shape, generator=generator(0, "proof"), dtype=torch.float64).to(kind)
+    cohort.zero_gradients()
+    (trained * weights).sum().backward()
+    results: list[Results] = []
+    for number, trainee in enumerate(trainees):
+        result: Results = {"output in training": trained[:, number].detach().clone()}
+        for name, parameter in trainee.model.named_parameters():
+            result[f"gradient of {name}"] = None if parameter.grad is None else parameter.grad.clone()
+        result |= {f"buffer {name}": buffer.clone() for name, buffer in trainee.model.named_buffers()}
+        results.append(result)
+        trainee.optimizer.step()
+    cohort.train(False)
+    with torch.inference_mode():
+        evaluated = cohort.forward([batches[seed].clone() for seed in cohort.sources])
+    for number, result in enumerate(results):
+        result["output in evaluation"] = evaluated[:, number].clone()
+    return results
+
+
+def _copy(trainee: Trainee, member: int, kind: torch.dtype) -> Trainee:
+    """Returns a copy on the CPU, with weights that no other member has and an optimizer of its own."""
+    model, layers = copy.deepcopy((trainee.model, dict(trainee.layers)))
+    model.to(CPU, kind)
+    noise = generator(member, "proof")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=noise).to(kind), alpha=_SPREAD)
+    return Trainee(model, layers, SGD(model.parameters(), lr=0.01), None)
+
+
+def _difference(together: Results, alone: Results, tolerance: float) -> str:
+    """Returns what differs by more than rounding, in words."""
+    for name, expected in alone.items():
+        value = together[name]
+        if value is None or expected is None:  # no gradient, which is a gradient of zero
+            there = expected if value is None else value
+            differs = there is not None and bool(there.any())
+        elif value.shape != expected.shape:
+            differs = True
+        else:
+            bound = tolerance * max(1.0, float(expected.abs().max()) if expected.numel() else 0.0)
+            differs = bool(((value - expected).abs() > bound).any())
+        if differs:
+            return f"its {name} would be another beside the others"
+    return ""
