@@ -18,7 +18,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -162,8 +161,8 @@ def _new_layer(key: str, edit: Edit, anchor: nn.Module) -> nn.Module:
     return layer
 
 
-def _attribute(key: str, module: nn.Module, name: str) -> Any:
-    value = getattr(module, name, None)
+def _attribute(key: str, module: nn.Module, name: str) -> object:
+    value: object = getattr(module, name, None)
     if value is None:
         public = [other for other in vars(module) if not other.startswith("_")]
         raise ValueError(f"{key}=@{name}: {type(module).__name__} has no {name}; {nearest(name, public)}")
@@ -396,6 +395,6 @@ def _keep_weights(old: nn.Module, new: nn.Module) -> None:
             setattr(new.get_submodule(part), leaf, before)
     with torch.no_grad():
         for name, values in new.named_buffers():
-            before = buffers.get(name)
-            if before is not None and not is_lazy(before) and not is_lazy(values) and before.shape == values.shape:
-                values.copy_(before)
+            kept = buffers.get(name)
+            if kept is not None and not is_lazy(kept) and not is_lazy(values) and kept.shape == values.shape:
+                values.copy_(kept)

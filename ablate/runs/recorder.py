@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -113,7 +114,7 @@ class Recorder:
             self._note_start(epochs=len(self.rows))
             self._directory.write_record(self.record)
 
-    def _note_start(self, **values: object) -> None:
+    def _note_start(self, **values: Any) -> None:
         *before, start = self.record.starts
         self.record = replace(self.record, starts=(*before, replace(start, **values)))
 
