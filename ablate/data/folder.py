@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from platformdirs import user_cache_path
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
@@ -133,7 +135,7 @@ class Files(StreamedSplit):
         """(channels, height, width)."""
         return (3, self.size, self.size)
 
-    def batches(self, order: Tensor | None, batch_size: int) -> Any:
+    def batches(self, order: Tensor | None, batch_size: int) -> Iterator[Tensor]:
         """Yields the images in an order, as uint8 of shape (images, channels, height, width)."""
         # With a generator of its own: else the loader draws from the global one, which is a run's noise.
         loader = DataLoader(
@@ -190,7 +192,6 @@ def read_image(path: Path) -> Tensor:
     Raises:
         Exception: The file is no image, or its pixels are not of a kind whose black and white are known.
     """
-    from PIL import Image
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # an image of more pixels than are safe to open
@@ -207,7 +208,7 @@ def read_image(path: Path) -> Tensor:
             return _rgb(file)
 
 
-def _rgb(image: Any) -> Tensor:
+def _rgb(image: Image.Image) -> Tensor:
     pixels: Tensor = pil_to_tensor(image.convert("RGB"))
     return pixels
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ class Trace:
         state: Of a pass in training: gradients and buffers.
     """
 
-    output: object = None
+    output: Any = None
     calls: Counter[str] = field(default_factory=Counter)
     gives: dict[str, type] = field(default_factory=dict)
     state: list[Tensor] = field(default_factory=list)

@@ -53,7 +53,7 @@ def _on_event(event: str, arguments: tuple[object, ...]) -> None:
     if event != "open" or (opened := getattr(_watch, "opened", None)) is None:
         return
     path, mode = arguments[0], arguments[1]
-    reads = mode is None or not any(sign in mode for sign in "wax")
+    reads = mode is None or not any(sign in str(mode) for sign in "wax")
     if isinstance(path, str | os.PathLike) and reads:
         name = os.fsdecode(path)
         if not name.endswith(_CODE):
