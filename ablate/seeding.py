@@ -98,11 +98,11 @@ class _StateSwap:
     def start(self, seed: int) -> None:
         self._state = torch.Generator(self._device).manual_seed(seed).get_state()
 
-    def enter(self, *_: Any) -> None:
+    def enter(self, *_: object) -> None:
         self._outer = self._global.get_state()
         self._global.set_state(self._state)
 
-    def leave(self, *_: Any) -> None:
+    def leave(self, *_: object) -> None:
         self._state = self._global.get_state()
         self._global.set_state(self._outer)
 
@@ -117,9 +117,9 @@ class _GeneratorSwap:
     def start(self, seed: int) -> None:
         self.own.manual_seed(seed)
 
-    def enter(self, *_: Any) -> None:
+    def enter(self, *_: object) -> None:
         self._outer = self._global.graphsafe_get_state()
         self._global.graphsafe_set_state(self.own)
 
-    def leave(self, *_: Any) -> None:
+    def leave(self, *_: object) -> None:
         self._global.graphsafe_set_state(self._outer)

@@ -1,10 +1,10 @@
 """`ablate tree model=dropout`: the layers that edits can name, and what a variant's edits change."""
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ablate.config.compose import compose
 from ablate.config.plain import plain
@@ -39,7 +39,7 @@ def outline(model: "nn.Module", sample: "Tensor") -> list[Row]:
     """Returns a row for each part of a model, in the order of `named_modules()`.
 
     Args:
-        model: Any module.
+        model: A module.
         sample: Images, shape (images, channels, height, width).
     """
     import torch
@@ -50,7 +50,7 @@ def outline(model: "nn.Module", sample: "Tensor") -> list[Row]:
 
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def note(name: str) -> Any:
+    def note(name: str) -> "Callable[[object, object, object], None]":
         def hook(_module: object, _args: object, output: object) -> None:
             if isinstance(output, Tensor):
                 shapes[name] = tuple(output.shape[1:])

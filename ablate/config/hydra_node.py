@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_automatic_config_search_path, get_args_parser
@@ -136,7 +135,7 @@ def _unchosen(overrides: Sequence[str]) -> list[str]:
     return [text for text in overrides if "/" not in text.partition("=")[0]]
 
 
-def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(node: object, prefix: str = "") -> Iterator[tuple[str, object]]:
     plain = OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
     if isinstance(plain, dict) and plain:
         for key, value in plain.items():
@@ -148,20 +147,20 @@ def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix.removesuffix("."), plain
 
 
-def _harmless(key: str, value: Any) -> bool:
+def _harmless(key: str, value: object) -> bool:
     if _ANYBODYS.fullmatch(key):
         return key.startswith("sweeper.params") or not re.search(r"(^|\.)_\w+_($|\.)", key)
     return key.startswith(("launcher.", "sweeper.")) and isinstance(value, int | float)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return OmegaConf.to_container(value, resolve=False) if OmegaConf.is_config(value) else value
 
 
 def _resolve_typed_variables_only(typed: str) -> None:
     """Has ${oc.env:NAME} give the variables that the command line asks for and no other: a run records its values."""
 
-    def variable(name: str, *default: Any) -> Any:
+    def variable(name: str, *default: object) -> object:
         if not re.search(rf"oc\.env:\s*{re.escape(name)}\b", typed):
             raise ValueError(
                 f"${{oc.env:{name}}}: a file cannot read the environment, which may hold secrets; "

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Any
 
 from ablate.config.keys import Meaning
 from ablate.config.plain import plain, select
@@ -49,7 +48,7 @@ def _part(config: PlainMapping, wanted: Callable[[Meaning], bool]) -> Plain:
     return {key: _canonical(value) for key, value in chosen.items() if value is not None}
 
 
-def _canonical(value: object) -> Any:
+def _canonical(value: object) -> object:
     if isinstance(value, dict):
         return {key: _canonical(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):

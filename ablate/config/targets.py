@@ -48,7 +48,7 @@ def check_targets(config: PlainMapping, allow: Sequence[str] = ()) -> None:
                 )
 
 
-def _may_run(target: Any, packages: Mapping[str, str], allow: Sequence[str]) -> bool:
+def _may_run(target: object, packages: Mapping[str, str], allow: Sequence[str]) -> bool:
     # What stands at an allowed name may come from elsewhere: a module imports others.
     module = str(getattr(target, "__module__", ""))
     if _within(module, allow):
@@ -68,7 +68,7 @@ def _may_run(target: Any, packages: Mapping[str, str], allow: Sequence[str]) -> 
     return module.startswith("ablate.") and inspect.isclass(made) and issubclass(made, base)
 
 
-def _targets(key: str, node: Any) -> Iterator[tuple[str, str]]:
+def _targets(key: str, node: object) -> Iterator[tuple[str, str]]:
     if isinstance(node, Mapping):
         for name, value in node.items():
             if value is not None and (name == "_target_" or (name == "type" and _EDIT.fullmatch(key))):
@@ -80,7 +80,7 @@ def _targets(key: str, node: Any) -> Iterator[tuple[str, str]]:
             yield from _targets(key, value)
 
 
-def _within(name: Any, packages: Iterable[str]) -> bool:
+def _within(name: object, packages: Iterable[str]) -> bool:
     return isinstance(name, str) and any(name == package or name.startswith(f"{package}.") for package in packages)
 
 

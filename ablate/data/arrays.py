@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -97,7 +96,7 @@ def of_counts(counts: Tensor, where: str) -> tuple[tuple[float, ...], tuple[floa
     return tuple(mean.tolist()), tuple(torch.where(std > 1e-6, std, 1.0).tolist())
 
 
-def _images(where: str, raw: Any) -> Tensor:
+def _images(where: str, raw: object) -> Tensor:
     images = _tensor(where, raw)
     if images.dtype != torch.uint8:
         raise ValueError(f"{where}: must be uint8, 0 to 255; it is {str(images.dtype).removeprefix('torch.')}")
@@ -110,14 +109,14 @@ def _images(where: str, raw: Any) -> Tensor:
     return images.contiguous()
 
 
-def _tensor(where: str, raw: Any) -> Tensor:
+def _tensor(where: str, raw: object) -> Tensor:
     try:
         return torch.as_tensor(raw)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{where}: is not an array of numbers: {error}") from error
 
 
-def _labels(where: str, raw: Any, images: int) -> Tensor:
+def _labels(where: str, raw: object, images: int) -> Tensor:
     labels = _tensor(where, raw).squeeze()
     labels = labels.unsqueeze(0) if images == 1 and labels.ndim == 0 else labels
     if labels.is_floating_point() or labels.is_complex() or labels.shape != (images,):
@@ -130,7 +129,7 @@ def _labels(where: str, raw: Any, images: int) -> Tensor:
     return labels
 
 
-def _classes(where: str, given: Sequence[Any] | None, labels: int) -> tuple[str, ...]:
+def _classes(where: str, given: Sequence[object] | None, labels: int) -> tuple[str, ...]:
     if given is None:
         return tuple(map(str, range(labels)))
     classes = tuple(str(item) for item in given)

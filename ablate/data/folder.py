@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from platformdirs import user_cache_path
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
@@ -92,7 +94,7 @@ class _Folder(ImageFolder):  # type: ignore[misc]  # torchvision has no types
         return names, {name: number for number, name in enumerate(names)}
 
     @staticmethod
-    def make_dataset(directory: str, *args: Any, **kwargs: Any) -> list[tuple[str, int]]:
+    def make_dataset(directory: str, *args: object, **kwargs: object) -> list[tuple[str, int]]:
         samples = ImageFolder.make_dataset(directory, *args, **kwargs)
         return [(path, label) for path, label in samples if all(map(_is_data, Path(path).relative_to(directory).parts))]
 
@@ -133,7 +135,7 @@ class Files(StreamedSplit):
         """(channels, height, width)."""
         return (3, self.size, self.size)
 
-    def batches(self, order: Tensor | None, batch_size: int) -> Any:
+    def batches(self, order: Tensor | None, batch_size: int) -> Iterator[Tensor]:
         """Yields the images in an order, as uint8 of shape (images, channels, height, width)."""
         # With a generator of its own: else the loader draws from the global one, which is a run's noise.
         loader = DataLoader(
@@ -179,7 +181,7 @@ class _Images(Dataset[Tensor | ValueError]):
         return image
 
 
-def _collate(images: list[Tensor | ValueError]) -> Any:
+def _collate(images: list[Tensor | ValueError]) -> object:
     errors = [image for image in images if isinstance(image, ValueError)]
     return errors[0] if errors else default_collate(images)
 
@@ -190,7 +192,6 @@ def read_image(path: Path) -> Tensor:
     Raises:
         Exception: The file is no image, or its pixels are not of a kind whose black and white are known.
     """
-    from PIL import Image
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # an image of more pixels than are safe to open
@@ -207,7 +208,7 @@ def read_image(path: Path) -> Tensor:
             return _rgb(file)
 
 
-def _rgb(image: Any) -> Tensor:
+def _rgb(image: Image.Image) -> Tensor:
     pixels: Tensor = pil_to_tensor(image.convert("RGB"))
     return pixels
 

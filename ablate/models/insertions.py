@@ -1,7 +1,5 @@
 """Layers that run through hooks on their anchors, beside which no sequence has a place for them."""
 
-from typing import Any
-
 from torch import nn
 
 
@@ -47,7 +45,7 @@ class After:
     def add(self, layer: nn.Module) -> None:
         self.layers.insert(0, layer)
 
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
+    def __call__(self, module: nn.Module, args: object, output: object) -> object:
         for layer in self.layers:
             output = layer(output)
         return output
@@ -62,7 +60,7 @@ class Before:
     def add(self, layer: nn.Module) -> None:
         self.layers.append(layer)
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    def __call__(self, module: nn.Module, args: tuple[object, ...]) -> tuple[object, ...]:
         if not args:
             raise TypeError(f"{type(module).__name__} is given its input by name, where no layer can be inserted")
         x = args[0]

@@ -42,7 +42,7 @@ def run_batch(
     """Runs a copy of a model on some images, in training with the backward pass, and notes which modules ran.
 
     Args:
-        model: Any module.
+        model: A module.
         layers: Those that draw from streams of their own.
         seed: Of the streams.
         images: Shape (images, channels, height, width).
@@ -88,7 +88,7 @@ def traced(model: nn.Module, images: Tensor, key: str) -> Trace:
     names = {module: name for name, module in model.named_modules()}
     trace, entered = Trace(), ["the first layer"]
 
-    def enter(module: nn.Module, args: tuple[Any, ...]) -> None:
+    def enter(module: nn.Module, args: tuple[object, ...]) -> None:
         if (name := names.get(module)) is None:
             return
         trace.calls[name] += 1
@@ -96,7 +96,7 @@ def traced(model: nn.Module, images: Tensor, key: str) -> Trace:
             shapes = " and ".join(str(tuple(arg.shape)) for arg in args if isinstance(arg, Tensor))
             entered.append(f"{name} ({type(module).__name__}), given {shapes}")
 
-    def leave(module: nn.Module, _: Any, output: Any) -> None:
+    def leave(module: nn.Module, _: object, output: object) -> None:
         if (name := names.get(module)) is not None:
             trace.gives[name] = type(output)
 
@@ -111,7 +111,7 @@ def traced(model: nn.Module, images: Tensor, key: str) -> Trace:
     return trace
 
 
-def _one_tensor(output: Any, key: str, training: bool) -> Tensor:
+def _one_tensor(output: object, key: str, training: bool) -> Tensor:
     if isinstance(output, Tensor):
         return output
     mode = " in training" if training else ""

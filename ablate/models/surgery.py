@@ -18,7 +18,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +58,7 @@ def edit_model(
     """Makes the edits in place, in their order.
 
     Args:
-        model: Any module.
+        model: A module.
         edits: By name; the name of an insertion is that of its layer, beside its anchor. Of an insertion by a pattern,
             the name of the anchor stands after it: `drop_relu1`.
         stream: Makes the stream of a name, such as `drop3`, the source of random numbers.
@@ -107,7 +106,7 @@ def matches(model: nn.Module, key: str, edit: Edit) -> list[str]:
     """Returns all names of the layers that an edit is about, in the model's order; none within another.
 
     Args:
-        model: Any module.
+        model: A module.
         key: Of the edit, for messages.
         edit: What to do.
 
@@ -162,8 +161,8 @@ def _new_layer(key: str, edit: Edit, anchor: nn.Module) -> nn.Module:
     return layer
 
 
-def _attribute(key: str, module: nn.Module, name: str) -> Any:
-    value = getattr(module, name, None)
+def _attribute(key: str, module: nn.Module, name: str) -> object:
+    value: object = getattr(module, name, None)
     if value is None:
         public = [other for other in vars(module) if not other.startswith("_")]
         raise ValueError(f"{key}=@{name}: {type(module).__name__} has no {name}; {nearest(name, public)}")
@@ -189,8 +188,8 @@ def _units(model: nn.Module, key: str, edit: Edit) -> Iterator[list[str]]:
     yield from _by(lambda path: model.get_submodule(path), chosen)
 
 
-def _by(key: Callable[[str], Any], paths: Sequence[str]) -> list[list[str]]:
-    groups: dict[Any, list[str]] = {}
+def _by(key: Callable[[str], object], paths: Sequence[str]) -> list[list[str]]:
+    groups: dict[object, list[str]] = {}
     for path in paths:
         groups.setdefault(key(path), []).append(path)
     return list(groups.values())
@@ -269,7 +268,7 @@ def _make(model: nn.Module, key: str, name: str, edit: Edit, paths: Sequence[str
     return new
 
 
-def _first(x: Tensor, *_: Any, **__: Any) -> Tensor:
+def _first(x: Tensor, *_: object, **__: object) -> Tensor:
     return x
 
 
@@ -363,7 +362,7 @@ def _rebuilt(key: str, path: str, module: nn.Module, changes: PlainMapping) -> n
     return new.train(module.training)
 
 
-def _form(module: nn.Module, in_detail: bool) -> list[Any]:
+def _form(module: nn.Module, in_detail: bool) -> list[object]:
     """Returns what tells whether a layer is as its class makes it; in detail, of the same arguments."""
     return [
         (

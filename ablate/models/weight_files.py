@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from ablate.files import file_digest
 
@@ -50,11 +49,11 @@ def _add_hook() -> None:
     sys.addaudithook(_on_event)  # it stays: Python has no way to take one away
 
 
-def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
+def _on_event(event: str, arguments: tuple[object, ...]) -> None:
     if event != "open" or (opened := getattr(_watch, "opened", None)) is None:
         return
     path, mode = arguments[0], arguments[1]
-    reads = mode is None or not any(sign in mode for sign in "wax")
+    reads = mode is None or not any(sign in str(mode) for sign in "wax")
     if isinstance(path, str | os.PathLike) and reads:
         name = os.fsdecode(path)
         if not name.endswith(_CODE):

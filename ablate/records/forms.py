@@ -59,18 +59,16 @@ def _with_key(kind: type, value: object, path: str, message: str) -> str:
 def plain(value: object) -> Any:
     """Returns a value, in which there may be dataclasses, as what `json.dump` takes.
 
-    A field that need not be given is left out where it is empty or its default, unless it is marked as `WRITTEN`.
+    A field whose value is its default is left out, but for those that are marked as `WRITTEN`.
     """
     if is_dataclass(value):
-        optional = {
-            item.name: item.default
-            for item in fields(value)
-            if item.metadata != WRITTEN and not (item.default is MISSING and item.default_factory is MISSING)
-        }
-        given = {item.name: plain(getattr(value, item.name)) for item in fields(value)}
-        return {
-            key: item for key, item in given.items() if key not in optional or item not in (None, [], {}, optional[key])
-        }
+        written = {}
+        for item in fields(value):
+            given = getattr(value, item.name)
+            default = item.default if item.default_factory is MISSING else item.default_factory()
+            if item.metadata == WRITTEN or given != default:
+                written[item.name] = plain(given)
+        return written
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, tuple | list) else value

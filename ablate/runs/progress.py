@@ -5,7 +5,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -40,7 +40,7 @@ class Progress:
     """The bars of a process: one for its sweep, if there is one, and one for the run that goes on."""
 
     def __init__(self) -> None:
-        self._sweep: tqdm[Any] | None = None
+        self._sweep: tqdm[NoReturn] | None = None
 
     def start_sweep(self, runs: int) -> None:
         """Shows a bar of so many runs."""

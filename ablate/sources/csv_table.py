@@ -1,7 +1,7 @@
 """Runs from a CSV or TSV file: a row a run, or, with a column of epochs, a row an epoch.
 
 Labels are read as text, as they stand: `None`, `0.10`, `001` and `true` are names. Numbers are plain decimals; an
-empty cell, or `nan`, is a value that was not logged. Anything else in a column of numbers is refused.
+empty cell, or `nan`, is a value that was not logged. Other texts in a column of numbers are refused.
 """
 
 import csv

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ablate.files import PlainMapping
 
@@ -26,7 +25,7 @@ class LoggedRun:
     history: Sequence[Mapping[str, float]]
 
 
-def flatten(node: PlainMapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(node: PlainMapping, prefix: str = "") -> Iterator[tuple[str, object]]:
     """Yields the leaves of nested settings by dotted name."""
     for key, value in node.items():
         if isinstance(value, Mapping):

@@ -34,7 +34,7 @@ class _Remembering:
 
     def __init__(self, loader: Any, keep: bool) -> None:
         self._loader, self._keep = loader, keep
-        self._composed: dict[Any, DictConfig] = {}
+        self._composed: dict[tuple[object, ...], DictConfig] = {}
 
     def __getstate__(self) -> Plain:
         return {**vars(self), "_composed": {}}  # what goes to another process

@@ -40,10 +40,10 @@ class Preflight(Callback):
     The methods are those of Hydra's callbacks.
     """
 
-    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+    def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
         _checked(lambda: single(config))
 
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         session.jobs = _checked(lambda: swept(config))
         session.folder = config.hydra.sweep.dir
         in_turn = str(config.hydra.launcher._target_).endswith((".BasicLauncher", ".CohortLauncher"))

@@ -52,7 +52,7 @@ class Run:
         self.planned = number
         return range(len(self.rows), number)
 
-    def keep(self, state: Any) -> None:
+    def keep(self, state: object) -> None:
         """Keeps what the task needs to go on after this epoch, as it is now.
 
         Args:

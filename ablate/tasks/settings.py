@@ -68,10 +68,11 @@ def _part(cfg: DictConfig, wanted: Callable[[object], bool], raw: bool) -> Plain
     hydra_config: Any = HydraConfig.instance()
     known = hydra_config.cfg
     if known is not None:
-        hydra_config.cfg = copy.deepcopy(known)
-        with flag_override(hydra_config.cfg.hydra, ["struct", "readonly"], [False, False]):
+        hydra_config.cfg = copied = copy.deepcopy(known)
+        assert isinstance(copied, DictConfig)
+        with flag_override(copied.hydra, ["struct", "readonly"], [False, False]):
             for name in _OF_ONE_START:
-                OmegaConf.update(hydra_config.cfg, f"hydra.{name}", "???")
+                OmegaConf.update(copied, f"hydra.{name}", "???")
     try:
         return _values(cfg, filter(wanted, cfg), raw)
     finally:

@@ -131,7 +131,7 @@ def totals(record: RunRecord) -> dict[str, float]:
     return {"parameters": float(size.parameters or 0), "flops": float(size.flops or 0), **record.times, **results}
 
 
-def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, object]]:
     for key, value in node.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{key}.")

@@ -1,13 +1,13 @@
 """The time of each layer of a model, by torch's profiler."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
 _MARK = "ablate layer "
@@ -66,18 +66,18 @@ class _Mark:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def enter(self, *_: Any) -> None:
+    def enter(self, *_: object) -> None:
         self.mark = record_function(self.name)
         self.mark.__enter__()
 
-    def leave(self, *_: Any) -> None:
+    def leave(self, *_: object) -> None:
         self.mark.__exit__(None, None, None)
 
 
-def _attribute(events: list[Any], cuda: bool) -> tuple[dict[str, float], dict[str, float]]:
+def _attribute(events: Iterable[FunctionEvent], cuda: bool) -> tuple[dict[str, float], dict[str, float]]:
     """Returns the seconds of each layer's forward and backward passes."""
 
-    def seconds(event: Any) -> float:
+    def seconds(event: FunctionEvent) -> float:
         return float(event.device_time_total if cuda else event.cpu_time_total) / 1e6
 
     forward: dict[str, float] = {}
@@ -101,7 +101,7 @@ def _attribute(events: list[Any], cuda: bool) -> tuple[dict[str, float], dict[st
     return forward, backward
 
 
-def _layer(event: Any) -> str:
+def _layer(event: FunctionEvent | None) -> str:
     """Returns the layer in which an operation ran; empty if in none."""
     while event is not None:
         if event.name.startswith(_MARK):

@@ -3,7 +3,6 @@
 import importlib.util
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -62,7 +61,7 @@ class Energy(Meter):
     """
 
     def prepare(self, device: torch.device) -> None:
-        self._gpu: Any = None
+        self._gpu: object = None
         self._packages: list[Path] = []
         if device.type == "cuda":
             if importlib.util.find_spec("pynvml") is None:

@@ -18,7 +18,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ablate.messages import nearest
 from ablate.report.analysis.comparisons import Question
@@ -57,7 +56,7 @@ class Claim:
     source: str
 
 
-def read_claims(raw: Sequence[Any], study: Study, known_models: Iterable[str]) -> list[Claim]:
+def read_claims(raw: Sequence[object], study: Study, known_models: Iterable[str]) -> list[Claim]:
     """Reads a study's claims.
 
     Args:
@@ -75,7 +74,7 @@ def read_claims(raw: Sequence[Any], study: Study, known_models: Iterable[str]) -
     return claims
 
 
-def _read(where: str, raw: Any, study: Study, models: Sequence[str]) -> Claim:
+def _read(where: str, raw: object, study: Study, models: Sequence[str]) -> Claim:
     if not isinstance(raw, Mapping):
         raise ValueError(f"{where}: a claim is a mapping with id, statement and expect")
     for key in raw:

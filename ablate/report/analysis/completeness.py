@@ -4,7 +4,6 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ablate.config.options import config_dir, load
 from ablate.report.study.overrides import Command, choices, key_of, seeds, split
@@ -184,7 +183,7 @@ def _is_set(settings: Mapping[str, str], key: str, value: str) -> bool:
     return key not in settings or _plain(settings[key]) == _plain(value)
 
 
-def _plain(value: str) -> Any:
+def _plain(value: str) -> object:
     """Returns what a value says, however it is written: 0.10 as 0.1, [a, b] as [a,b]."""
     text = value.strip()
     if text.startswith("[") and text.endswith("]"):

@@ -2,7 +2,6 @@
 
 import json
 import math
-from typing import Any
 
 import pandas as pd
 
@@ -73,7 +72,7 @@ def _rows(table: pd.DataFrame) -> list[Plain]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

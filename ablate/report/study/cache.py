@@ -150,9 +150,9 @@ def _pack(run: RunRecord, kept: set[str], connection: sqlite3.Connection) -> tup
 def _load(connection: sqlite3.Connection) -> Iterator[tuple[RunRecord, Epochs]]:
     parts: Plain = {digest: json.loads(content) for digest, content in _all(connection, "digest, content FROM parts")}
     of_columns: dict[str, tuple[str, ...]] = {}
-    of_digests: dict[tuple[str, ...], Any] = {}
+    of_digests: dict[tuple[str, ...], object] = {}
 
-    def part(key: str, digests: Mapping[str, str]) -> Any:
+    def part(key: str, digests: Mapping[str, str]) -> object:
         """Returns a part of a record, one object for all the runs that have it."""
         known = (key, *digests.values())
         if known not in of_digests:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from ablate.config.options import load, options
 from ablate.files import PlainMapping
@@ -35,7 +34,7 @@ class Definition:
     source: str = ""
     published_epochs: int | None = None
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    claims: Sequence[Any] = ()
+    claims: Sequence[object] = ()
     sweep: Mapping[str, str] = field(default_factory=dict)
     option: str | None = None
 
@@ -111,13 +110,13 @@ def define(name: str, content: PlainMapping, option: str | None) -> Definition:
     )
 
 
-def _require(where: str, value: Any, kind: type) -> None:
+def _require(where: str, value: object, kind: type) -> None:
     if not isinstance(value, kind):
         names = {str: "a text", int: "a whole number"}
         raise ValueError(f"{where}={value}: must be {names.get(kind, 'a mapping')}")
 
 
-def _figures(where: str, figures: Any) -> Iterable[tuple[str, float]]:
+def _figures(where: str, figures: object) -> Iterable[tuple[str, float]]:
     """Yields metric and value of {metric: {statistic: value}}."""
     if not isinstance(figures, Mapping):
         raise ValueError(f"{where}: must be a mapping such as test_accuracy: {{final: 0.63}}")

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +79,7 @@ def _read(path: Path, labels: Mapping[str, str]) -> Timing:
     )
 
 
-def _times(values: Sequence[Any]) -> NDArray[np.float64]:
+def _times(values: Sequence[str | float]) -> NDArray[np.float64]:
     times = np.array([float(value) for value in values])
     if len(times) < 2 or not all(math.isfinite(value) and value > 0 for value in times):
         raise ValueError("a time is not a number above 0, or there are fewer than two")

@@ -6,7 +6,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ablate.config.edits import Edit, read_edits
 from ablate.config.identity import fingerprint
@@ -118,7 +117,7 @@ def parse_label(label: str) -> tuple[str, dict[str, str]]:
     return match[1], dict(part.split("=", 1) for part in split(match[2]) if "=" in part)
 
 
-def flatten(node: PlainMapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(node: PlainMapping, prefix: str = "") -> Iterator[tuple[str, object]]:
     """Yields the leaves of a configuration by dotted key, and before those of an edit the edit itself."""
     for key, value in node.items():
         if isinstance(value, Mapping):

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
@@ -99,7 +99,7 @@ class Work:
         if refusals:
             raise refusals[0]
 
-    def checkpoint(self) -> Any:
+    def checkpoint(self) -> object:
         """Has submitit send the work again if a task is stopped before its end: its runs then resume."""
         import submitit
 
@@ -109,7 +109,7 @@ class Work:
 class ClusterLauncher(CohortLauncher):
     """What launchers of clusters have in common."""
 
-    def __init__(self, members: int | None = None, **options: Any) -> None:
+    def __init__(self, members: int | None = None, **options: object) -> None:
         super().__init__(processes=None, members=members)
         self.options: Plain = {
             key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
