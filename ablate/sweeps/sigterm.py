@@ -77,12 +77,23 @@ def terminable(stop_workers: Callable[[], object] | None = None) -> Iterator[Non
 
 def _end_with(parent: int | None) -> None:
     """Ends this process with its parent: the first SIGTERM ends what it does, a later one the process itself."""
-    while os.getppid() == parent:
+    first = os.getppid()  # a server that forks for the parent, or what takes the processes of a parent that is gone
+    while os.getppid() == first and (first == parent or _is_there(parent)):
         time.sleep(_SECONDS)
     _Process.why = "the command that started this process is gone"
     while True:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(_SECONDS)
+
+
+def _is_there(process: int | None) -> bool:
+    try:
+        os.kill(process or 0, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def stop_workers(study: Path) -> None:
