@@ -33,7 +33,7 @@ def collect(code_of: Iterable[str] = ()) -> Provenance:
 
 
 def stale(
-    record: RunRecord, data_digest: str, code_of: Iterable[str] = (), normalisation: Sequence[float] = ()
+    record: RunRecord, data_digest: str, code_of: Iterable[str] = (), normalisation: Sequence[float] | None = None
 ) -> list[str]:
     """Returns in words in what a run differs from one that starts now: code, packages, data, files; empty if in none.
 
@@ -41,7 +41,7 @@ def stale(
         record: The run's record.
         data_digest: Of the data as it is now.
         code_of: As for `collect`.
-        normalisation: Of the data as it is now, as it is recorded.
+        normalisation: Of the data as it is now, as it is recorded; None if that is not known.
     """
     then, now = record.provenance, collect(code_of)
     changed = [
@@ -55,7 +55,7 @@ def stale(
             changed.append(f"{name} {before}, now {after}")
     if record.data is None or record.data.sha256 != data_digest:
         changed.append("other data")
-    elif record.data.normalisation and record.data.normalisation != tuple(normalisation):
+    elif normalisation is not None and record.data.normalisation not in ((), tuple(normalisation)):
         changed.append("other means and deviations of the data")
     return changed + [f"other content of {path}" for path, digest in record.model.files.items() if _now(path) != digest]
 

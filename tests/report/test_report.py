@@ -255,7 +255,7 @@ def test_a_study_file_takes_the_place_of_what_was_recorded(
 
 
 def test_two_factorials_of_the_same_names_have_two_tables(make_run: Make, study: Path) -> None:
-    kinds = {"": {"drop3": {"at": "relu3"}}, "_other": {"drop3": {"at": "c1"}}}
+    kinds = {"": {"drop3": {"remove": "relu3"}}, "_other": {"drop3": {"remove": "c1"}}}
     for seed in range(2):
         make_run("plain", seed, (0.6,) * 3)
         make_run("bn", seed, (0.61 + seed / 99,) * 3, edits={"bn1": {}})
