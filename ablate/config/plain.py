@@ -106,7 +106,8 @@ def loader_arguments(data: DataConfig) -> Plain:
     """Returns the keys of a data option that are its loader's own, not common to all data sets."""
     common = _names(DataConfig)
     own = {key: value for key, value in plain(data).items() if key not in common}
-    return {**own, **own.pop("arguments", {})}
+    arguments = own.pop("arguments", {})
+    return {**own, **arguments}
 
 
 @functools.cache

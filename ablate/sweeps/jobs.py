@@ -10,7 +10,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, flag_override, open_dict
+from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from ablate.config.compose import register, search_path, to_config, to_plain
@@ -101,7 +101,8 @@ def add_design(config: DictConfig) -> None:
     swept = {text.partition("=")[0] for text in config.hydra.overrides.task}
     if "model" in (config.hydra.sweeper.params or {}) and "model" not in swept:
         raise ValueError(f"study.design={design}: makes its variants of one model; name it with model=…")
-    known = components(to_plain(config))  # which checks the design's name
+    to_plain(config)  # checks the names
+    known = components({part: OmegaConf.to_container(config[part], resolve=True) for part in ("model", "study")})
     variants = ",".join(f"[{','.join(used)}]" for used in variants_of_design(design, known))
     with flag_override(config, ["struct", "readonly"], [False, False]):
         config.hydra.sweeper.params = {**(config.hydra.sweeper.params or {}), "model.components": variants}

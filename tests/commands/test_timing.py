@@ -26,6 +26,14 @@ def test_the_variants_are_the_studys_own_or_those_that_are_typed() -> None:
     assert {cfg.optimizer.lr for cfg in typed.values()} == {1e-4}
 
 
+def test_a_design_has_the_components_that_are_named() -> None:
+    variants, _ = variants_of(["model=bn_dropout", "study.design=leave_one_out", "study.components=[bn1]"])
+    assert {name: list(cfg.model.edits) for name, cfg in variants.items()} == {
+        "bn_dropout": ["drop3", "bn1"],
+        "bn_dropout-bn1": ["drop3"],
+    }
+
+
 def test_a_timing_is_written_and_preferred_by_the_report(ablate: Run, tmp_path: Path) -> None:
     study = tmp_path / "outputs" / "demo"
     sweep = ablate("-m", *QUICK, "model=plain,dropout", "seed=0,1", "train.epochs=1", "train.batch_size=64")
