@@ -24,9 +24,10 @@ def run_command(arguments: list[str]) -> int:
         arguments: What was typed after `ablate`.
     """
     from ablate.commands.errors import exit_code
+    from ablate.messages import say
 
     if arguments[:1] == ["--version"]:
-        print(f"ablate {importlib.import_module('ablate').__version__}")
+        say(f"ablate {importlib.import_module('ablate').__version__}")
         return 0
     name = arguments[0] if arguments else ""
     module, _, function = COMMANDS.get(name, "ablate.commands.train:main").partition(":")

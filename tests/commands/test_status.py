@@ -29,7 +29,9 @@ def make(study: Path, name: str, done: int, status: str = "running", quiet: floa
     config = {**example_json()["config"], "train": {"epochs": 10}}
     if status == "complete":
         ends = dict.fromkeys(("final", "maximum", "minimum"), 0.5)
-        record["results"] = {"test_accuracy": {**ends, "maximum_epoch": 10, "minimum_epoch": 1}}
+        record["results"] = {
+            name: {**ends, "maximum_epoch": 10, "minimum_epoch": 1} for name in ("test_accuracy", "test_loss")
+        }
         record["times"] = {"train_seconds": 15.0, "eval_seconds": 4.0, "data_seconds": 1.0, "total_seconds": 20.0}
     content = example_json(status=status, config=config, starts=[start], **record)
     directory.record_file.write_text(json.dumps(content))

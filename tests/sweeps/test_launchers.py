@@ -73,7 +73,9 @@ def test_data_that_a_machine_lacks_is_said_here(sweep: Sweep, tmp_path: Path) ->
     assert done.returncode == 1
     assert "plain seed 0 not started: ValueError: data.path=mine.npz: cannot be read as .npz: " in done.stdout
     assert not runs(tmp_path / "outputs")
+    there = [record_of(file.parent) for file in (tmp_path / "machine").rglob("run.json")]
+    assert {record["status"] for record in there} == {"failed"} and len(there) == 2
     np.savez(tmp_path / "machine" / "mine.npz", **arrays)
-    assert len(runs(tmp_path / "machine")) == 0
     sweep("data=npz", "data.path=mine.npz", "data.subset=null")
-    assert len(runs(tmp_path / "machine")) == 2
+    there = [record_of(file.parent) for file in (tmp_path / "machine").rglob("run.json")]
+    assert {record["status"] for record in there} == {"complete"} and len(there) == 2

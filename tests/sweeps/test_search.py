@@ -70,7 +70,7 @@ def test_a_trial_that_diverges_is_a_bad_one(ablate: Ablate, tmp_path: Path, laun
 
 def test_what_a_search_starts_from_is_checked_first(ablate: Ablate, tmp_path: Path) -> None:
     done = ablate(*SEARCH, "data.validation=0")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "study.metric=validation_accuracy" in done.stderr
     assert not (tmp_path / "outputs").exists() or not records(tmp_path / "outputs" / "dropout_search")
 
