@@ -90,11 +90,9 @@ def test_energy_is_that_of_all_epochs(train_one: Callable[..., Path], rapl: Path
     rows = [
         {**row, "energy": joules} for row, joules in zip(RunDirectory(folder).read_epochs(), (2.0, 3.0), strict=True)
     ]
-    from ablate.records.epochs import summarise
+    from ablate.records.epochs import Result, summarise
 
-    assert summarise(rows)["energy"] == {
-        "final": 5.0, "maximum": 3.0, "maximum_epoch": 2, "minimum": 2.0, "minimum_epoch": 1
-    }  # fmt: skip
+    assert summarise(rows)["energy"] == Result(final=5.0, maximum=3.0, maximum_epoch=2, minimum=2.0, minimum_epoch=1)
 
 
 def test_what_is_not_reported_is_said(train_one: Callable[..., Path], tmp_path: Path, rapl: Path) -> None:
@@ -127,4 +125,4 @@ study:
     assert "**Supported:** It has nearly as many. (bn = plain within 20: +12)" in page
     assert "bn > plain: +0" in page and "**Refuted:** It computes more." in page
     assert "Peak memory over seeds." in page and "MiB" in page
-    assert "Difference to the baseline in peak memory." in page
+    assert "Difference to the baseline in peak memory" in page
