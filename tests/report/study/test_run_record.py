@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from ablate.config.identity import run_id
-from ablate.records.record import config_of_others
 from ablate.records.run_directory import MOST_BYTES, RunDirectory
 from ablate.report.study.collect import collect
 from ablate.report.study.run_record import read_run
@@ -56,7 +55,15 @@ def test_what_disagrees_is_named_and_left_out(
 
 
 def test_runs_of_other_programs_have_identities_of_their_own(make_run: Make, study: Path) -> None:
-    config = config_of_others("plain", 0, {"name": "trial", "baseline": "plain"}, {}, "unknown", 3)
+    config = {
+        "seed": 0,
+        "study": {"name": "trial", "baseline": "plain"},
+        "model": {"name": "plain", "base": {}, "edits": {}},
+        "hardware": {"precision": "unknown"},
+        "data": {},
+        "train": {"epochs": 3},
+        "settings": {},
+    }
     make_run("plain", 0, record={"task": "train.train", "id": "12345678", "config": config})
     assert run_id(config) != "12345678"
     assert len(collect(study).records) == 1
