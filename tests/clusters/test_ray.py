@@ -164,7 +164,7 @@ def test_a_cluster_that_does_not_answer_is_said(command: Command, tmp_path: Path
         check=False,
         timeout=180,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "hydra/launcher=ray: no cluster answers at hydra.launcher.address=127.0.0.1:" in done.stderr
     assert "`ray start --head` starts one; one that has a token takes RAY_AUTH_MODE=token" in done.stderr
     assert not records(tmp_path / "study")

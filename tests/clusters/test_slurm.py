@@ -138,7 +138,7 @@ def test_the_loss_of_a_node_costs_no_result(slurm: Slurm, under_way: "subprocess
 
 def test_what_slurm_refuses_is_said(slurm: Slurm, command: Command, tmp_path: Path) -> None:
     code, said = end(start(slurm, command(*SLURM, "hydra.launcher.partition=hgih"), tmp_path))
-    assert code == 1
+    assert code == 2
     assert "Slurm refuses the job: " in said and "invalid partition" in said
     assert "`sinfo -s` lists the partitions" in said
     assert "Traceback" not in said
@@ -178,6 +178,6 @@ def test_without_a_cluster_the_way_out_is_said(command: Command, tmp_path: Path,
         text=True,
         check=False,
     )
-    assert process.returncode == 1
+    assert process.returncode == 2
     assert "there is no Slurm on this machine (no `sinfo`)" in process.stderr
     assert "hydra/launcher=cohort" in process.stderr
