@@ -4,7 +4,8 @@ import csv
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -238,12 +239,14 @@ def test_metrics_as_lightning_names_and_trackers_store_them(
 
 
 @pytest.fixture
-def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for runs of W&B's offline mode."""
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for runs of W&B's offline mode, whose process keeps the folder that it was started with."""
     for name in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    return tmp_path
+    yield tmp_path
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].teardown()
 
 
 def test_wandbs_offline_runs(offline: Path, outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
