@@ -102,7 +102,7 @@ def test_the_rooms_are_those_of_the_folders() -> None:
     for room in ROOMS:
         assert any(within(module, room) for module in FILES), room
     loose = {name for name, path in FILES.items() if path.parent == ROOT / "ablate" and path.stem != "__init__"}
-    assert loose == {f"ablate.{name}" for name in ("__main__", "stats", "seeding", "files", "messages")}
+    assert loose == {f"ablate.{name}" for name in ("__main__", "seeding", "files", "messages")}
 
 
 def test_only_the_training_command_knows_hydra_main() -> None:

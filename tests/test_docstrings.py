@@ -14,10 +14,14 @@ EXAMPLES = {
     "ablate.models.surgery": ["edit_model"],
     "ablate.report": [""],
     "ablate.report.analysis.effects": ["effects"],
-    "ablate.stats": [
-        "compare", "equivalence_test", "holm", "mean_interval", "paired_differences", "prediction_interval", "ratio",
-        "seeds_needed", "sign_flip_test",
+    "ablate.stats.anytime": [
+        "anytime", "confidence_sequence", "e_value", "fewest_to_decide", "half_width", "sign_flip_e_value",
     ],
+    "ablate.stats.paired": [
+        "compare", "equivalence_test", "holm", "mean_interval", "paired_differences", "pairing", "prediction_interval",
+        "ratio", "sign_flip_test", "welch",
+    ],
+    "ablate.stats.planning": ["seeds_needed", "seeds_range", "smallest_difference"],
 }  # fmt: skip
 
 

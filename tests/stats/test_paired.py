@@ -6,22 +6,23 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import ttost_paired
 
 from ablate.stats import (
+    Interval,
     compare,
     equivalence_test,
     holm,
     mean_interval,
     paired_differences,
+    pairing,
     prediction_interval,
-    seeds_needed,
     sign_flip_test,
+    welch,
 )
 
 ONE = [0.62, 0.66, 0.64, 0.61, 0.67]
@@ -122,27 +123,63 @@ def test_two_pairs() -> None:
     assert found.interval.high == pytest.approx(2 + 12.7062, rel=1e-5)  # t(0.975, 1), a standard error of 1
 
 
+def test_equal_differences_are_equal_whatever_rounding_leaves() -> None:
+    comparison = compare([0.9, 0.8, 0.7], [0.8, 0.7, 0.6])
+    assert comparison.p_t == comparison.p_sign_flip == 0.25
+    assert math.isnan(comparison.interval.low) and comparison.wins == 3
+    assert compare([0.3, 0.3, 0.1 + 0.2], [0.2, 0.2, 0.2]).p_t == 0.25
+    assert compare([1e9, 2e9 + 1, 3e9], [1e9, 2e9, 3e9]).wins == 1  # an image in a billion is a difference
+
+
+def test_equal_differences_outside_a_margin_are_as_sure_as_their_number() -> None:
+    inside, outside = equivalence_test([0.25, 0.25], 0.1)
+    assert inside == 1 and outside == 0.5
+    assert equivalence_test([-0.25] * 7, 0.1)[1] == 2 * 0.5**7
+
+
+def test_a_sampled_test_says_its_resolution() -> None:
+    exact, sampled = (compare(np.arange(1.0, n + 1), np.zeros(n)) for n in (20, 21))
+    assert not exact.is_sampled and exact.p_smallest == 2**-19
+    assert sampled.is_sampled and sampled.p_sign_flip == sampled.p_smallest == 1 / 20_001
+
+
+@given(st.lists(st.tuples(values, values), min_size=4, max_size=12))
+@settings(deadline=None)
+def test_pairing_equals_numpy(pairs: list[tuple[float, float]]) -> None:
+    first, second = np.array(pairs).T
+    assume(min(np.ptp(first), np.ptp(second), np.ptp(first - second)) > 1e-3)
+    found = pairing(first, second)
+    assert found.correlation == pytest.approx(np.corrcoef(first, second)[0, 1], abs=1e-9)
+    expected = (first.var(ddof=1) + second.var(ddof=1)) / (first - second).var(ddof=1)
+    assert found.gain == pytest.approx(expected)
+    # Fisher's transformation, by hand.
+    if abs(found.correlation) < 0.999:
+        z, half = np.arctanh(found.correlation), stats.norm.ppf(0.975) / np.sqrt(len(first) - 3)
+        assert found.interval.low == pytest.approx(np.tanh(z - half), abs=1e-6)
+        assert found.interval.high == pytest.approx(np.tanh(z + half), abs=1e-6)
+
+
+def test_pairing_of_too_few_and_of_equal_values() -> None:
+    assert math.isnan(pairing([1.0, 2.0], [1.0, 3.0]).correlation)
+    assert math.isnan(pairing([1.0, 2.0, 3.0], [1.0, 1.0, 1.0]).gain)
+    assert pairing([1.0, 2.0, 4.0], [0.0, 1.0, 3.0]).gain == math.inf
+    assert math.isnan(pairing([1.0, 2.0, 4.0], [0.0, 1.0, 2.0]).interval.low)
+
+
+def test_welch_equals_scipy_and_leaves_out_what_is_missing() -> None:
+    first, second = [1.0, 2.5, 3.0, math.nan], [4.0, 4.5]
+    p, interval = welch(first, second)
+    expected = stats.ttest_ind(first[:3], second, equal_var=False)
+    assert p == expected.pvalue
+    assert interval == Interval(*expected.confidence_interval())
+    assert math.isnan(welch([1.0, 1.0], [2.0, 2.0])[0])
+    assert math.isnan(welch([1.0], [2.0, 3.0])[0])
+
+
 def test_missing_runs_leave_their_pairs_out() -> None:
     assert compare([1, np.nan, 3, 4], [0, 0, np.nan, 1]) == compare([1, 4], [0, 1])
     with pytest.raises(ValueError, match=r"shapes \(2,\) and \(3,\)"):
         paired_differences([1, 2], [1, 2, 3])
-
-
-@pytest.mark.parametrize("effect", [0.4, 0.8, 1.5, 3.0])
-def test_the_seeds_needed_equal_statsmodels(effect: float) -> None:
-    spread = np.array([-1.0, 0.0, 1.0])  # standard deviation 1
-    needed = seeds_needed(spread + effect)
-    power = TTestPower().power
-    assert needed is not None
-    assert power(effect, needed, 0.05) >= 0.8
-    assert needed == 2 or power(effect, needed - 1, 0.05) < 0.8
-
-
-def test_seeds_that_settle_nothing() -> None:
-    assert seeds_needed([0.1]) is None
-    assert seeds_needed([1, 1, 1]) is None
-    assert seeds_needed([-1, 1]) is None
-    assert seeds_needed([-1, 1.0001]) is None
 
 
 def _binomial_bounds(trials: int, probability: float) -> tuple[float, float]:

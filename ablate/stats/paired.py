@@ -1,8 +1,4 @@
-"""Statistics of paired runs: pure functions from arrays to numbers.
-
-Runs are paired by seed: `differences[i]` is the difference between two variants trained from seed i. NaN stands for a
-missing run; a pair with one is left out.
-"""
+"""Statistics of paired runs for one look at them: intervals, tests, families, and how many seeds they need."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,11 +9,10 @@ from scipy import stats
 
 LEVEL = 0.95  # of every interval
 ALPHA = 0.05
-POWER = 0.8
 _EXACT = 20  # pairs up to which all sign patterns are counted: 2**20 of them
 _SAMPLED = 20_000  # sign patterns beyond that
 _BLOCK = 2**15  # sign patterns held in memory at a time
-_MOST_SEEDS = 10_000  # nobody trains more
+_DIGITS = 12  # of a value, beyond which a difference is rounding
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,8 @@ class Comparison:
         interval: 95 % t-interval of the mean difference.
         p_t: Two-sided p-value of the paired t-test.
         p_sign_flip: Two-sided p-value of the exact sign-flip test.
-        p_smallest: The smallest p-value that the sign-flip test can give for this number of pairs.
+        p_smallest: The smallest p-value that the sign-flip test can give for this number of pairs; beyond 20 pairs
+            its sign patterns are a sample, whose resolution this is.
         superiority: Share of pairs in which the first is higher; ties count half.
         wins: Number of pairs in which the first is higher.
         ties: Number of pairs that are equal.
@@ -58,6 +54,11 @@ class Comparison:
     wins: int
     ties: int
     standardised: float
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether the sign-flip test rests on a sample of the sign patterns, as beyond 20 pairs."""
+        return self.pairs > _EXACT
 
     def reversed(self) -> "Comparison":
         """Returns the comparison of the second variant with the first."""
@@ -96,7 +97,7 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
     differences = paired_differences(first, second)
     pairs = len(differences)
     mean = float(differences.mean()) if pairs else np.nan
-    deviation = float(differences.std(ddof=1)) if pairs > 1 else np.nan
+    deviation = np.nan if pairs < 2 else 0.0 if are_equal(differences) else float(differences.std(ddof=1))
     wins, ties = int((differences > 0).sum()), int((differences == 0).sum())
     with np.errstate(divide="ignore", invalid="ignore"):
         standardised = float(np.divide(mean, deviation))
@@ -106,7 +107,7 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
         interval=mean_interval(differences),
         p_t=_p_t(differences),
         p_sign_flip=sign_flip_test(differences),
-        p_smallest=2.0 ** (1 - pairs) if pairs else np.nan,
+        p_smallest=2.0 ** (1 - pairs) if 0 < pairs <= _EXACT else 1 / (_SAMPLED + 1) if pairs else np.nan,
         superiority=(wins + ties / 2) / pairs if pairs else np.nan,
         wins=wins,
         ties=ties,
@@ -115,7 +116,7 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
 
 
 def paired_differences(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
-    """Returns first minus second for the pairs that are complete.
+    """Returns first minus second for the pairs that are complete, without the rounding of the subtraction.
 
     Args:
         first: Shape (seeds,), NaN for a missing run.
@@ -133,7 +134,71 @@ def paired_differences(first: ArrayLike, second: ArrayLike) -> NDArray[np.float6
         raise ValueError(f"paired values have shapes {one.shape} and {other.shape}; give one value for each seed")
     both = ~(np.isnan(one) | np.isnan(other))
     differences: NDArray[np.float64] = one[both] - other[both]
-    return differences
+    size = max(np.abs(one[both]).max(initial=0), np.abs(other[both]).max(initial=0))
+    # 0.9 - 0.8 and 0.8 - 0.7 are equal on paper; the spread that rounding leaves would make any difference certain.
+    return differences if size == 0 else np.round(differences, _DIGITS - int(np.ceil(np.log10(size))))
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """What pairing two variants by seed did.
+
+    Attributes:
+        correlation: Of their values over the seeds; NaN for fewer than three pairs or without a spread.
+        interval: Its 95 % interval, by Fisher's transformation; NaN for fewer than four pairs.
+        gain: The variance of the difference of two unpaired runs over that of paired ones: so many seeds, unpaired,
+            are worth one that is paired.
+    """
+
+    correlation: float
+    interval: Interval
+    gain: float
+
+
+def pairing(first: ArrayLike, second: ArrayLike) -> Pairing:
+    """Measures what pairing gains.
+
+    Args:
+        first: Shape (seeds,), NaN for a missing run.
+        second: The same for the other variant, in the same order of seeds.
+
+    Example:
+        >>> found = pairing([1.0, 2.0, 3.0, 4.0], [1.5, 2.0, 3.5, 4.0])
+        >>> round(found.correlation, 3), round(found.gain, 1)
+        (0.976, 37.0)
+    """
+    one, other = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    differences = paired_differences(one, other)
+    both = ~(np.isnan(one) | np.isnan(other))
+    one, other = one[both], other[both]
+    if len(one) < 3 or are_equal(one) or are_equal(other):
+        return Pairing(np.nan, Interval(np.nan, np.nan), np.nan)
+    gain = np.inf if are_equal(differences) else (one.var(ddof=1) + other.var(ddof=1)) / differences.var(ddof=1)
+    found = stats.pearsonr(one, other)
+    bounds = found.confidence_interval(LEVEL) if len(one) > 3 else (np.nan, np.nan)
+    return Pairing(float(found.statistic), Interval(float(bounds[0]), float(bounds[1])), float(gain))
+
+
+def welch(first: ArrayLike, second: ArrayLike) -> tuple[float, Interval]:
+    """Returns the p-value of Welch's test, which knows no pairs, and its 95 % interval of the difference of means.
+
+    Source: B. Welch, Biometrika 34 (1947) 28.
+
+    Args:
+        first: Shape (n,), NaN for a missing run.
+        second: Shape (m,), of the other variant.
+
+    Example:
+        >>> p, interval = welch([3.0, 4.0, 5.0], [1.0, 2.0, 3.0])
+        >>> round(p, 3), round(interval.low, 2), round(interval.high, 2)
+        (0.07, -0.27, 4.27)
+    """
+    one, other = (values[~np.isnan(values)] for values in (np.asarray(first, float), np.asarray(second, float)))
+    if min(len(one), len(other)) < 2 or (are_equal(one) and are_equal(other)):
+        return np.nan, Interval(np.nan, np.nan)
+    found = stats.ttest_ind(one, other, equal_var=False)
+    bounds = found.confidence_interval(LEVEL)
+    return float(found.pvalue), Interval(float(bounds.low), float(bounds.high))
 
 
 def mean_interval(values: ArrayLike) -> Interval:
@@ -217,9 +282,9 @@ def equivalence_test(differences: ArrayLike, margin: float) -> tuple[float, floa
     values = np.asarray(differences, dtype=float)
     if len(values) < 2:
         return np.nan, np.nan
-    above = _p_greater(values + margin)  # that the mean is above -margin
-    below = _p_greater(margin - values)
-    return max(above, below), min(1.0, 2 * min(1 - above, 1 - below))
+    inside = max(_p_greater(values + margin), _p_greater(margin - values))
+    outside = 2 * min(_p_greater(values - margin), _p_greater(-margin - values))
+    return inside, min(1.0, outside)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -241,46 +306,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def seeds_needed(differences: ArrayLike, alpha: float = ALPHA, power: float = POWER) -> int | None:
-    """Returns how many pairs a two-sided paired t-test would need if mean and spread are those of these differences.
-
-    Args:
-        differences: Shape (n,), from the seeds so far.
-        alpha: The level of the test; divide it by the size of the family.
-        power: The probability to find the difference.
-
-    Returns:
-        The number of pairs, at least 2; None if the differences have no spread or a mean of 0, or if more than 10,000
-        pairs would be needed.
-
-    Example:
-        >>> seeds_needed([1.0, 2.0, 3.0])
-        5
-    """
-    values = np.asarray(differences, dtype=float)
-    deviation = values.std(ddof=1) if len(values) > 1 else 0.0
-    if deviation == 0 or values.mean() == 0:
-        return None
-    effect = abs(values.mean()) / deviation
-
-    def reached(pairs: int) -> float:
-        critical = stats.t.ppf(1 - alpha / 2, pairs - 1)
-        # The probability of a significant difference in the wrong direction is negligible.
-        return float(stats.nct.sf(critical, pairs - 1, effect * np.sqrt(pairs)))
-
-    low, high = 2, 2
-    while reached(high) < power:
-        low, high = high, 2 * high
-        if high > _MOST_SEEDS:
-            return None
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if reached(middle) >= power else (middle + 1, high)
-    return high
+def are_equal(values: NDArray[np.float64]) -> bool:
+    """Whether values, shape (n,) with n of 1 or more, differ by no more than rounding does."""
+    return bool(np.ptp(values) <= 10.0**-_DIGITS * np.abs(values).max())
 
 
 def _p_greater(values: NDArray[np.float64]) -> float:
-    if np.ptp(values) == 0:  # the p-value of the exact test
+    if are_equal(values):  # the p-value of the exact test
         return 0.5 ** len(values) if values[0] > 0 else 1.0
     return float(stats.ttest_1samp(values, 0, alternative="greater").pvalue)
 
@@ -288,7 +320,7 @@ def _p_greater(values: NDArray[np.float64]) -> float:
 def _p_t(differences: NDArray[np.float64]) -> float:
     if len(differences) < 2:
         return np.nan
-    if np.ptp(differences) == 0:
+    if are_equal(differences):
         return sign_flip_test(differences)
     return float(stats.ttest_1samp(differences, 0).pvalue)
 
@@ -296,7 +328,7 @@ def _p_t(differences: NDArray[np.float64]) -> float:
 def _t_interval(values: ArrayLike, spread: Callable[[int], float]) -> Interval:
     array = np.asarray(values, dtype=float)
     n = len(array)
-    if n < 2 or np.ptp(array) == 0:
+    if n < 2 or are_equal(array):
         return Interval(np.nan, np.nan)
     half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * array.std(ddof=1) * np.sqrt(spread(n))
     return Interval(float(array.mean() - half), float(array.mean() + half))
