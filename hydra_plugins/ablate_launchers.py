@@ -1,5 +1,6 @@
-"""ablate's launchers for Hydra, which takes plugins from this package alone and imports this file at every start."""
+"""ablate's launchers and sweeper; Hydra takes plugins from this package alone, and imports this file at every start."""
 
+from ablate.sweeps import settle
 from ablate.sweeps.launchers import local, ray, slurm
 
 
@@ -17,3 +18,7 @@ class SlurmLauncher(slurm.SlurmLauncher):
 
 class RayLauncher(ray.RayLauncher):
     """hydra/launcher=ray."""
+
+
+class SettleSweeper(settle.SettleSweeper):
+    """hydra/sweeper=settle."""

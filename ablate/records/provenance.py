@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import importlib.util
+import json
 import os
 import platform
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 
 from ablate.files import file_digest
 from ablate.messages import distribution
-from ablate.records.record import Code, Machine, Provenance, RunRecord, Start
+from ablate.records.forms import plain, read
+from ablate.records.record import Code, Machine, Plan, Provenance, RunRecord, Start
 
 _OF_RESULTS = ("python", "torch", "torchvision", "numpy", "scikit-learn")  # another version may mean other results
 PACKAGES = ("ablate", *_OF_RESULTS[1:], "hydra-core", "omegaconf")
@@ -135,6 +137,23 @@ def machine() -> Machine:
     return Machine(host=platform.node(), system=platform.platform(), cpu=_cpu(), cores=os.cpu_count())
 
 
+_PLAN = "ABLATE_PLAN"  # in the environment, which the processes that a command starts have too
+
+
+def set_plan(plan: Plan | None) -> None:
+    """Sets what the runs of this process, and of those that it starts, are made under."""
+    if plan is None:
+        os.environ.pop(_PLAN, None)
+    else:
+        os.environ[_PLAN] = json.dumps(plain(plan))
+
+
+def plan() -> Plan | None:
+    """Returns what the runs of this process are made under; None if that was not said."""
+    text = os.environ.get(_PLAN)
+    return None if text is None else read(Plan, json.loads(text))
+
+
 def process(started: str | None = None, other_runs: int | None = None, command: str | None = None) -> Start:
     """Returns the start of a run in this process, with how busy the machine was over the last minute.
 
@@ -145,8 +164,9 @@ def process(started: str | None = None, other_runs: int | None = None, command: 
     """
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return Start(
-        started=started, host=platform.node(), pid=os.getpid(), load=load, other_runs=other_runs, command=command
-    )
+        started=started, host=platform.node(), pid=os.getpid(), load=load, other_runs=other_runs, command=command,
+        plan=plan(),
+    )  # fmt: skip
 
 
 def _cpu() -> str:

@@ -116,12 +116,21 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run was made under: the seeds of its sweep, and whether more are added until claims are settled."""
+
+    seeds: tuple[int, ...]
+    settles: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
     """One start of a run: when it began and ended, in which process, and what else the machine did.
 
     `load` is the mean number of processes that ran or waited in the minute before; `other_runs` counts ablate's.
     `command` is the identity of the command that made it; `cohort` has the identities of the runs that it was trained
-    with, its own among them, and none if it was trained alone; `epochs` were complete before it.
+    with, its own among them, and none if it was trained alone; `epochs` were complete before it; `plan` is what it was
+    made under, where that is known.
     """
 
     started: str | None = None
@@ -134,14 +143,7 @@ class Start:
     command: str | None = None
     cohort: tuple[str, ...] = ()
     epochs: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a run was started under: the seeds of its sweep, and whether more are added until claims are settled."""
-
-    seeds: tuple[int, ...]
-    settles: bool = False
+    plan: Plan | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +189,6 @@ class RunRecord:
         pairing: What it shares with the other runs of its seed; None if unknown.
         provenance: Code, packages and machine.
         overrides: What was typed to get the configuration.
-        plan: What it was started under first; None if that is not known.
         started: When it was started first, in ISO 8601 and UTC.
         starts: Each of its starts.
         cohort: With how many runs, itself among them, it was trained in lock-step, in all its epochs or some; None if
@@ -216,7 +217,6 @@ class RunRecord:
     pairing: Pairing | None
     provenance: Provenance
     overrides: tuple[str, ...] = field(default=(), metadata=WRITTEN)
-    plan: Plan | None = None
     started: str
     starts: tuple[Start, ...] = field(default=(), metadata=WRITTEN)
     cohort: int | None = None
@@ -279,6 +279,11 @@ class RunRecord:
     def newest_start(self) -> Start:
         """The newest start; an empty one if none is recorded."""
         return self.starts[-1] if self.starts else Start()
+
+    @property
+    def plan(self) -> Plan | None:
+        """What its first epoch was started under; None if that is not known."""
+        return next((start.plan for start in reversed(self.starts) if not start.epochs), None)
 
     @property
     def changed_company(self) -> bool:

@@ -9,7 +9,8 @@ from ablate.files import Plain, PlainMapping, atomic_write, refuse_links
 from ablate.records.record import FORMAT, RECORD_FILE
 from ablate.records.run_directory import RunDirectory, read_json
 
-TIMING, PLAN, REPORT = "timing", "plan", "report"  # folders in a study's, beside those of its variants
+# Folders in a study's, beside those of its variants.
+TIMING, PLAN, LOOKS, REPORT = "timing", "plan", "looks", "report"
 
 
 class StudyDirectory:
@@ -48,18 +49,18 @@ class StudyDirectory:
         return [RunDirectory(path) for path in self.folder.glob(f"{variant}/seed*-{identity}")]
 
     def files(self, kind: str) -> list[Path]:
-        """Returns its timings or plans, the newest first.
+        """Returns its timings, plans or looks, the newest first.
 
         Args:
-            kind: `TIMING` or `PLAN`.
+            kind: `TIMING`, `PLAN` or `LOOKS`.
         """
         return sorted((self.folder / kind).glob("*.json"), reverse=True)
 
     def write(self, kind: str, started: str, content: PlainMapping) -> Path:
-        """Writes a timing of variants, or the plan of a sweep, and returns its file.
+        """Writes a timing of variants, the plan of a sweep or a look at one, and returns its file.
 
         Args:
-            kind: `TIMING` or `PLAN`.
+            kind: `TIMING`, `PLAN` or `LOOKS`.
             started: When, in ISO 8601 and UTC: it is the file's name.
             content: What JSON can hold.
         """

@@ -62,26 +62,37 @@ def single(config: DictConfig) -> list[Job]:
 
 
 def swept(config: DictConfig) -> list[Job]:
-    """Returns the jobs that Hydra's basic sweeper will make; of another sweeper's, the one it starts from.
+    """Returns the jobs that Hydra's basic sweeper will make, or ours at first; of another's, the one it starts from.
 
     Raises:
         ValueError: The study's design cannot be made.
     """
     add_design(config)
     loader = GlobalHydra.instance().config_loader()
-    in_turn = str(config.hydra.sweeper._target_).endswith(".BasicSweeper")
-    remember(loader, keep=in_turn)
-    if not in_turn:
+    keep = expands(config)
+    remember(loader, keep=keep)
+    if not keep:
         return [Job(to_config(config), None)]
-    jobs = []
-    for overrides in expand(config, config.hydra.overrides.task):
-        composed = loader.load_sweep_config(config, overrides)
+    return composed(config, expand(config, config.hydra.overrides.task))
+
+
+def composed(config: DictConfig, jobs: Sequence[Sequence[str]]) -> list[Job]:
+    """Returns jobs of a sweep by their overrides."""
+    loader = GlobalHydra.instance().config_loader()
+    made = []
+    for overrides in jobs:
+        job = loader.load_sweep_config(config, list(overrides))
         try:
-            folder = Path(config.hydra.sweep.dir, composed.hydra.sweep.subdir)
+            folder = Path(config.hydra.sweep.dir, job.hydra.sweep.subdir)
         except OmegaConfBaseException:
             folder = None  # named by what Hydra knows only as it starts the job
-        jobs.append(Job(to_config(composed), folder, overrides))
-    return jobs
+        made.append(Job(to_config(job), folder, overrides))
+    return made
+
+
+def expands(config: DictConfig) -> bool:
+    """Whether the sweeper makes all combinations of what is typed: Hydra's basic one, and ours, which adds seeds."""
+    return str(config.hydra.sweeper._target_).endswith((".BasicSweeper", ".SettleSweeper"))
 
 
 def add_design(config: DictConfig) -> None:
@@ -96,8 +107,8 @@ def add_design(config: DictConfig) -> None:
     design = config.study.design
     if design is None or config.model.components is not None:
         return
-    if not str(config.hydra.sweeper._target_).endswith(".BasicSweeper"):
-        raise ValueError(f"study.design={design}: goes with hydra/sweeper=basic only")
+    if not expands(config):
+        raise ValueError(f"study.design={design}: goes with hydra/sweeper=basic and settle only")
     swept = {text.partition("=")[0] for text in config.hydra.overrides.task}
     if "model" in (config.hydra.sweeper.params or {}) and "model" not in swept:
         raise ValueError(f"study.design={design}: makes its variants of one model; name it with model=…")

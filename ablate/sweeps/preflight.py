@@ -17,6 +17,8 @@ from omegaconf.errors import OmegaConfBaseException
 from ablate.config.plain import plain
 from ablate.files import refuse_links
 from ablate.messages import aligned, say
+from ablate.records import provenance
+from ablate.records.record import Plan
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import Store
 from ablate.records.study_directory import StudyDirectory
@@ -41,11 +43,13 @@ class Preflight(Callback):
     """
 
     def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
-        _checked(lambda: single(config))
+        (job,) = _checked(lambda: single(config))
+        provenance.set_plan(Plan(seeds=(job.cfg.seed,)))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         session.jobs = _checked(lambda: swept(config))
         session.folder = config.hydra.sweep.dir
+        provenance.set_plan(Plan(seeds=tuple(sorted({job.cfg.seed for job in session.jobs}))))
         in_turn = str(config.hydra.launcher._target_).endswith((".BasicLauncher", ".CohortLauncher"))
         session.defers = in_turn and str(config.hydra.sweeper._target_).endswith(".BasicSweeper")
         session.progress.start_sweep(len(session.jobs))

@@ -188,6 +188,9 @@ def _find(
     needed = stats.seeds_range(
         answer.differences, stats.ALPHA / family, answer.margin, is_anytime, question.is_equality
     )
+    if needed is not None:  # more than there are
+        fewest = max(needed[0], answer.evidence.pairs + 1)
+        needed = (fewest, None if needed[1] is None else max(fewest, needed[1]))
     return Finding(part, Verdict.INCONCLUSIVE, answer, "", p, min(1.0, p * family), needed)
 
 

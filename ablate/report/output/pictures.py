@@ -108,7 +108,9 @@ def _effects(analysis: Analysis) -> tuple[Picture, Draw] | None:
             metric(found.metric).label + ("" if found.factorial.is_only else f", {found.factorial.full}"),
             _scale(metric(found.metric)),
             [
-                _estimate(" × ".join(effect.factors), effect.estimate, effect.interval, metric(found.metric))
+                _estimate(
+                    " × ".join(effect.factors), effect.evidence.mean, effect.evidence.interval, metric(found.metric)
+                )
                 for effect in found.effects
             ],
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from ablate.report.analysis.comparisons import Answer
 from ablate.report.analysis.verdicts import Finding, Judgement, Verdict
 from ablate.report.study.metrics import Metric
-from ablate.stats import ALPHA, Comparison, Interval
+from ablate.stats import ALPHA, Comparison, Interval, Test
 
 # The fewest pairs whose smallest sign-flip p-value, 2/2**n, is below 0.05.
 _ENOUGH_SEEDS = 6
@@ -48,27 +48,43 @@ def pairs(answer: Answer) -> str:
     return count(answer.comparison.pairs, answer.pairs)
 
 
-def needed(found: Finding) -> str:
+def needed(finding: Finding) -> str:
     """Returns how many would settle an inconclusive part."""
-    if found.answer is None or found.seeds_needed is None:
+    return "unknown" if finding.answer is None else _range(finding.seeds_needed, finding.answer.pairs)
+
+
+def _range(seeds: tuple[int, int | None] | None, noun: str) -> str:
+    if seeds is None:
         return "unknown"
-    return count(found.seeds_needed, found.answer.pairs)
+    fewest, most = seeds
+    if most is None:
+        return f"{fewest:,} {noun}s or more"
+    return count(fewest, noun) if fewest == most else f"{fewest:,} to {most:,} {noun}s"
 
 
 def evidence(answer: Answer) -> str:
     """Returns a test's figures in words."""
-    comparison = answer.comparison
-    difference = answer.metric.show_difference(comparison.mean)
-    if answer.metric.is_exact:
+    found = answer.evidence
+    difference = answer.metric.show_difference(found.mean)
+    if answer.is_exact:
         return f"{difference}, in every run"
-    bounds = interval(comparison.interval, answer.metric)
-    shown = "no interval" if bounds == "–" else f"95 % interval {bounds}"
     if math.isnan(answer.p):
-        return f"{difference} ({shown}), {pairs(answer)}, no test"
+        return f"{difference} ({_bounds(answer)}), {pairs(answer)}, no test"
     p = f"p {_related(answer.p)}"
     if answer.family > 1:
         p += f", adjusted for {answer.family} tests {_related(answer.p_adjusted)}"
-    return f"{difference} ({shown}), {pairs(answer)}, {p}"
+    return f"{difference} ({_bounds(answer)}), {pairs(answer)}, {p}"
+
+
+def _bounds(answer: Answer) -> str:
+    """Returns the interval of the test that decides, in words."""
+    bounds = answer.evidence.interval
+    if math.isinf(bounds.low):
+        return "no bounds yet"
+    if math.isnan(bounds.low):
+        return "no interval"
+    kind = "confidence sequence" if answer.test is Test.ANYTIME else "interval"
+    return f"95 % {kind} {interval(bounds, answer.metric)}"
 
 
 def _related(p: float) -> str:
@@ -78,17 +94,38 @@ def _related(p: float) -> str:
 
 def finding(found: Finding) -> str:
     """Returns what the runs say of a claim's part."""
-    if found.answer is None or found.verdict is Verdict.UNTESTED:
+    answer = found.answer
+    if answer is None or found.verdict is Verdict.UNTESTED:
         return f"{found.part.text}: {found.verdict}; {found.missing}"
-    text = f"{found.part.text}: {found.verdict}; {evidence(found.answer)}"
+    text = f"{found.part.text}: {found.verdict}"
+    if answer.is_exact:
+        return f"{text}; {evidence(answer)}"
+    text += f"; {answer.metric.show_difference(answer.evidence.mean)} ({_bounds(answer)}), {pairs(answer)}"
+    if not math.isnan(found.p):
+        text += f", p {_related(found.p)}"
+        text += "" if math.isnan(found.p_adjusted) else f", adjusted {_related(found.p_adjusted)}"
     if found.verdict is Verdict.INCONCLUSIVE:
-        if found.seeds_needed is None:
-            text += "; these runs give no hint how many seeds would settle it"
-        else:
-            more = found.seeds_needed - found.answer.comparison.pairs
-            text += f"; about {needed(found)} would settle it at 80 % power"
-            text += f", {more} more" if more > 0 else ""
+        text += f"; {waits_for(found)}"
     return text
+
+
+def waits_for(found: Finding) -> str:
+    """Returns what would settle a part that is not settled; empty if it is."""
+    if found.verdict is not Verdict.INCONCLUSIVE:
+        return found.missing
+    if found.seeds_needed is None:
+        return found.missing or "these runs give no hint how many seeds would settle it"
+    return f"about {needed(found)} would settle it"
+
+
+def verdict(judged: Judgement) -> str:
+    """Returns a claim's verdict in words, with how few seeds it rests on and what would confirm it."""
+    said = "equal within its margin" if judged.verdict is Verdict.EQUAL else str(judged.verdict)
+    answers = [found.answer for found in judged.findings if found.answer is not None]
+    once = any(answer.test is Test.FIXED and not answer.timing for answer in answers)
+    if not judged.verdict.is_settled or not once or not 0 < judged.pairs < _ENOUGH_SEEDS:
+        return said
+    return f"{said} on {judged.pairs} seeds (rests on normality; {_ENOUGH_SEEDS} could confirm it exactly)"
 
 
 def judgement(judged: Judgement) -> str:
@@ -97,18 +134,13 @@ def judgement(judged: Judgement) -> str:
         why = listed(dict.fromkeys(found.missing for found in judged.findings if found.missing))
     else:
         why = "; ".join(
-            f"{found.part.text}: {found.answer.metric.show_difference(found.answer.comparison.mean)}"
-            + (
-                ""
-                if found.answer.metric.is_exact
-                else f", 95 % interval {interval(found.answer.comparison.interval, found.answer.metric)}"
-            )
+            f"{found.part.text}: {found.answer.metric.show_difference(found.answer.evidence.mean)}"
+            + ("" if found.answer.is_exact else f", {_bounds(found.answer)}")
             for found in judged.findings
             if found.answer is not None
         )
     if judged.verdict is Verdict.INCONCLUSIVE and judged.seeds_needed is not None:
-        most = next(found for found in judged.findings if found.seeds_needed == judged.seeds_needed)
-        why += f"; about {needed(most)} would settle it"
+        why += f"; about {_range(judged.seeds_needed, 'seed')} would settle it"
     return f"{judged.claim.statement} ({why})"
 
 

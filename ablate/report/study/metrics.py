@@ -101,6 +101,8 @@ class Metric:
         """Returns the bounds of a difference, or of the ratio of times."""
         if math.isnan(low):
             return "–"
+        if math.isinf(low):
+            return "unbounded"
         if self.kind == "share":
             return f"{_signed(100 * low, 2)} to {_signed(100 * high, 2)} pp"
         if self.is_cost:

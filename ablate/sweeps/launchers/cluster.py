@@ -44,11 +44,13 @@ class Work:
     ) -> None:
         from hydra.core.singleton import Singleton
 
+        from ablate.records import provenance
+
         assert launcher.hydra_context is not None and launcher.task_function is not None
         self.hydra_context: HydraContext = launcher.hydra_context
         self.task_function: TaskFunction = launcher.task_function
         self.config, self.jobs, self.threads, self.code = launcher.config, list(jobs), threads, code
-        self.command, self.folder = session.id, Path.cwd()
+        self.command, self.folder, self.plan = session.id, Path.cwd(), provenance.plan()
         self.singletons = Singleton.get_state()
 
     def __call__(self) -> None:
@@ -69,6 +71,7 @@ class Work:
 
         register()  # configurations are composed with it
         session.id = self.command
+        provenance.set_plan(self.plan)
         if self.folder.is_dir():  # else the machines share no file system, and what is relative is relative to here
             os.chdir(self.folder)
         code = provenance.code_digest()

@@ -1,6 +1,5 @@
 """Claims and their verdicts."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from ablate.report.analysis.analyse import Analysis
@@ -48,9 +47,7 @@ def _evidence(claim: str, finding: Finding) -> list[Cell]:
     if finding.answer is None or finding.verdict is Verdict.UNTESTED:
         return [*start, Cell("–"), Cell(finding.missing), *[Cell("–")] * 5]
     answer, comparison = finding.answer, finding.answer.comparison
-    against_equality = finding.part.sign == 0 and finding.verdict is Verdict.REFUTED
-    # What speaks against equality is known adjusted only.
-    alone, p = (math.nan, answer.p_outside) if against_equality else (answer.p, answer.p_adjusted)
+    alone, p = finding.p, finding.p_adjusted
     needed = "–" if finding.verdict is not Verdict.INCONCLUSIVE else words.needed(finding)
     return [
         *start,
@@ -60,7 +57,7 @@ def _evidence(claim: str, finding: Finding) -> list[Cell]:
         Cell(words.p_value(alone), alone),
         Cell(words.p_value(p), p),
         Cell(words.p_value(comparison.p_sign_flip), comparison.p_sign_flip),
-        Cell(needed, finding.seeds_needed),
+        Cell(needed),
     ]
 
 

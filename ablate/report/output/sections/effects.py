@@ -47,9 +47,9 @@ def _effects_table(each: FactorialEffects) -> Table:
         [
             Cell(" × ".join(effect.factors)),
             Cell("main effect" if len(effect.factors) == 1 else "interaction"),
-            Cell(kind.show_difference(effect.estimate), effect.estimate),
-            Cell(words.interval(effect.interval, kind)),
-            Cell(words.p_value(effect.p), effect.p),
+            Cell(kind.show_difference(effect.evidence.mean), effect.evidence.mean),
+            Cell(words.interval(effect.evidence.interval, kind)),
+            Cell(words.p_value(effect.evidence.p), effect.evidence.p),
             Cell(words.p_value(p), p),
         ]
         for effect, p in zip(each.effects, each.adjusted, strict=True)
