@@ -31,7 +31,7 @@ STAKES = (0.5, 1.0, 2.0, 8.0)
 BATCH = 1000  # studies held in memory at a time
 PATHS = 400_000  # simulated without a difference for the boundaries
 NEVER = -1.0  # a boundary that no p-value reaches
-FLOOR = 1 / 6  # of a resolution's square, as in ablate.stats
+FLOOR = 1 / 4  # of a resolution's square, as in ablate.stats
 
 
 @dataclass(frozen=True)
