@@ -13,14 +13,17 @@ EXAMPLES = {
     "ablate": ["load_runs"],
     "ablate.models.surgery": ["edit_model"],
     "ablate.report": [""],
-    "ablate.report.analysis.effects": ["effects"],
+    "ablate.report.analysis.effects": ["effects", "shares"],
     "ablate.stats.anytime": [
-        "anytime", "confidence_sequence", "e_value", "fewest_to_decide", "half_width", "sign_flip_e_value",
+        "anytime", "anytime_equivalence", "confidence_sequence", "e_value", "fewest_to_decide", "half_width",
+        "sign_flip_e_value",
     ],
     "ablate.stats.paired": [
-        "compare", "equivalence_test", "holm", "mean_interval", "paired_differences", "pairing", "prediction_interval",
-        "ratio", "sign_flip_test", "welch",
+        "adjust", "compare", "equivalence_test", "holm", "mean_interval", "paired_differences", "prediction_interval",
+        "ratio", "sign_flip_test",
     ],
+    "ablate.stats.pairing": ["pairing", "welch", "welch_equivalence"],
+    "ablate.stats.evidence": ["weigh", "weigh_unpaired"],
     "ablate.stats.planning": ["seeds_needed", "seeds_range", "smallest_difference"],
 }  # fmt: skip
 

@@ -16,6 +16,8 @@ from ablate.files import Plain
 # What `rerun` can be, each doing what the ones before it do as well. Runs that were interrupted are always resumed.
 RERUN = ("never", "failed", "stale", "all")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+TESTS = ("auto", "fixed", "anytime")
+PAIRINGS = ("paired", "unpaired")
 PRECISIONS = ("fp32", "tf32", "bf16")
 
 
@@ -151,6 +153,9 @@ class StudyConfig:
                              choices=DESIGNS)  # fmt: skip
     components: Any = key("names of edits, or whether each is in at first by name; all edits if not set", None)
     metric: str = key("what a run returns to Hydra's sweeper: its value after the last epoch", "test_accuracy")
+    margin: float | None = key("the smallest difference in it that matters", None, above=0)
+    test: str = key("for one look at the runs, for any number of looks, or by how the runs came", "auto", choices=TESTS)
+    pairing: str = key("whether runs of one seed are compared as pairs", "paired", choices=PAIRINGS)
     claims: list[Any] = key("what the report judges; see ablate/report/analysis/claims.py", make=list)
     published: PublishedConfig = field(default_factory=PublishedConfig)
 

@@ -137,6 +137,14 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run was started under: the seeds of its sweep, and whether more are added until claims are settled."""
+
+    seeds: tuple[int, ...]
+    settles: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """An error that ended a run, or after which it was tried again, and the epoch in which it came."""
 
@@ -179,6 +187,7 @@ class RunRecord:
         pairing: What it shares with the other runs of its seed; None if unknown.
         provenance: Code, packages and machine.
         overrides: What was typed to get the configuration.
+        plan: What it was started under first; None if that is not known.
         started: When it was started first, in ISO 8601 and UTC.
         starts: Each of its starts.
         cohort: With how many runs, itself among them, it was trained in lock-step, in all its epochs or some; None if
@@ -207,6 +216,7 @@ class RunRecord:
     pairing: Pairing | None
     provenance: Provenance
     overrides: tuple[str, ...] = field(default=(), metadata=WRITTEN)
+    plan: Plan | None = None
     started: str
     starts: tuple[Start, ...] = field(default=(), metadata=WRITTEN)
     cohort: int | None = None

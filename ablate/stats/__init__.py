@@ -8,30 +8,31 @@ from ablate.stats.anytime import (
     PRIOR_VARIANCE,
     Anytime,
     anytime,
+    anytime_equivalence,
     confidence_sequence,
     e_value,
     fewest_to_decide,
     half_width,
     sign_flip_e_value,
 )
+from ablate.stats.evidence import Evidence, Test, weigh, weigh_unpaired
 from ablate.stats.paired import (
     ALPHA,
     LEVEL,
     Comparison,
     Interval,
-    Pairing,
     Ratio,
+    adjust,
     compare,
     equivalence_test,
     holm,
     mean_interval,
     paired_differences,
-    pairing,
     prediction_interval,
     ratio,
     sign_flip_test,
-    welch,
 )
+from ablate.stats.pairing import Pairing, pairing, welch, welch_equivalence
 from ablate.stats.planning import POWER, seeds_needed, seeds_range, smallest_difference
 
 __all__ = [
@@ -41,10 +42,14 @@ __all__ = [
     "PRIOR_VARIANCE",
     "Anytime",
     "Comparison",
+    "Evidence",
     "Interval",
     "Pairing",
     "Ratio",
+    "Test",
+    "adjust",
     "anytime",
+    "anytime_equivalence",
     "compare",
     "confidence_sequence",
     "e_value",
@@ -62,5 +67,8 @@ __all__ = [
     "sign_flip_e_value",
     "sign_flip_test",
     "smallest_difference",
+    "weigh",
+    "weigh_unpaired",
     "welch",
+    "welch_equivalence",
 ]

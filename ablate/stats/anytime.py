@@ -107,6 +107,34 @@ def confidence_sequence(differences: ArrayLike, resolution: float = 0.0, alpha: 
     return Interval(float(values.mean() - half), float(values.mean() + half))
 
 
+def anytime_equivalence(differences: ArrayLike, margin: float, resolution: float = 0.0) -> tuple[float, float]:
+    """Tests at any number of looks whether the mean of differences lies within a margin around 0.
+
+    It does where the confidence sequence lies inside the margin, and does not where it lies outside: the p-values are
+    the smallest alpha for which it does.
+
+    Args:
+        differences: Shape (n,); their order does not matter.
+        margin: Above 0, in the unit of the differences.
+        resolution: As for `anytime`.
+
+    Returns:
+        Two p-values, as of `equivalence_test`: a small first one speaks for a mean inside the margin, a small second
+        one for a mean outside.
+
+    Example:
+        >>> inside, outside = anytime_equivalence([0.1, -0.1, 0.05, -0.05, 0.0], margin=0.5)
+        >>> round(inside, 4), outside
+        (0.0052, 1.0)
+    """
+    values = np.asarray(differences, dtype=float)
+    if len(values) < 2:
+        return np.nan, np.nan
+    against = min(e_value(values - margin, resolution), e_value(values + margin, resolution))
+    p = min(1.0, 1 / against)
+    return (p, 1.0) if abs(values.mean()) < margin else (1.0, p)
+
+
 def half_width(n: int, alpha: float = ALPHA) -> float:
     """Returns the half-width of the confidence sequence in standard deviations of the differences; inf if unbounded.
 

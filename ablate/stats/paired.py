@@ -139,68 +139,6 @@ def paired_differences(first: ArrayLike, second: ArrayLike) -> NDArray[np.float6
     return differences if size == 0 else np.round(differences, _DIGITS - int(np.ceil(np.log10(size))))
 
 
-@dataclass(frozen=True)
-class Pairing:
-    """What pairing two variants by seed did.
-
-    Attributes:
-        correlation: Of their values over the seeds; NaN for fewer than three pairs or without a spread.
-        interval: Its 95 % interval, by Fisher's transformation; NaN for fewer than four pairs.
-        gain: The variance of the difference of two unpaired runs over that of paired ones: so many seeds, unpaired,
-            are worth one that is paired.
-    """
-
-    correlation: float
-    interval: Interval
-    gain: float
-
-
-def pairing(first: ArrayLike, second: ArrayLike) -> Pairing:
-    """Measures what pairing gains.
-
-    Args:
-        first: Shape (seeds,), NaN for a missing run.
-        second: The same for the other variant, in the same order of seeds.
-
-    Example:
-        >>> found = pairing([1.0, 2.0, 3.0, 4.0], [1.5, 2.0, 3.5, 4.0])
-        >>> round(found.correlation, 3), round(found.gain, 1)
-        (0.976, 37.0)
-    """
-    one, other = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
-    differences = paired_differences(one, other)
-    both = ~(np.isnan(one) | np.isnan(other))
-    one, other = one[both], other[both]
-    if len(one) < 3 or are_equal(one) or are_equal(other):
-        return Pairing(np.nan, Interval(np.nan, np.nan), np.nan)
-    gain = np.inf if are_equal(differences) else (one.var(ddof=1) + other.var(ddof=1)) / differences.var(ddof=1)
-    found = stats.pearsonr(one, other)
-    bounds = found.confidence_interval(LEVEL) if len(one) > 3 else (np.nan, np.nan)
-    return Pairing(float(found.statistic), Interval(float(bounds[0]), float(bounds[1])), float(gain))
-
-
-def welch(first: ArrayLike, second: ArrayLike) -> tuple[float, Interval]:
-    """Returns the p-value of Welch's test, which knows no pairs, and its 95 % interval of the difference of means.
-
-    Source: B. Welch, Biometrika 34 (1947) 28.
-
-    Args:
-        first: Shape (n,), NaN for a missing run.
-        second: Shape (m,), of the other variant.
-
-    Example:
-        >>> p, interval = welch([3.0, 4.0, 5.0], [1.0, 2.0, 3.0])
-        >>> round(p, 3), round(interval.low, 2), round(interval.high, 2)
-        (0.07, -0.27, 4.27)
-    """
-    one, other = (values[~np.isnan(values)] for values in (np.asarray(first, float), np.asarray(second, float)))
-    if min(len(one), len(other)) < 2 or (are_equal(one) and are_equal(other)):
-        return np.nan, Interval(np.nan, np.nan)
-    found = stats.ttest_ind(one, other, equal_var=False)
-    bounds = found.confidence_interval(LEVEL)
-    return float(found.pvalue), Interval(float(bounds.low), float(bounds.high))
-
-
 def mean_interval(values: ArrayLike) -> Interval:
     """Returns the 95 % t-interval of the mean of values, shape (n,).
 
@@ -309,6 +247,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def are_equal(values: NDArray[np.float64]) -> bool:
     """Whether values, shape (n,) with n of 1 or more, differ by no more than rounding does."""
     return bool(np.ptp(values) <= 10.0**-_DIGITS * np.abs(values).max())
+
+
+def adjust(p_values: Sequence[float]) -> tuple[list[float], int]:
+    """Returns p-values adjusted by `holm`, and the size of their family: how many are p-values, and not NaN.
+
+    Example:
+        >>> adjust([0.01, float("nan"), 0.04])[1]
+        2
+    """
+    return holm(p_values), int(np.count_nonzero(~np.isnan(np.asarray(p_values, dtype=float))))
 
 
 def _p_greater(values: NDArray[np.float64]) -> float:

@@ -15,7 +15,11 @@ _SPREAD_OF_EFFECT = float(stats.norm.ppf(0.9))  # of an 80 % interval
 
 
 def seeds_needed(
-    differences: ArrayLike, alpha: float = ALPHA, margin: float | None = None, is_anytime: bool = False
+    differences: ArrayLike,
+    alpha: float = ALPHA,
+    margin: float | None = None,
+    is_anytime: bool = False,
+    is_equality: bool = False,
 ) -> int | None:
     """Returns how many pairs would decide, if mean and spread are those of these differences.
 
@@ -27,6 +31,7 @@ def seeds_needed(
         alpha: The level of the test; divide it by the size of the family.
         margin: Above 0, in the unit of the differences.
         is_anytime: Whether the test is the anytime-valid one.
+        is_equality: Whether only the margin is asked about: decided is a mean inside it or outside.
 
     Returns:
         The number of pairs, at least 2; None if the differences have no spread, or if more than 10,000 would be needed.
@@ -38,11 +43,15 @@ def seeds_needed(
     effect = _effect(differences)
     if effect is None:
         return None
-    return _pairs(effect, alpha, _standardised(differences, margin), is_anytime)
+    return _pairs(effect, alpha, _standardised(differences, margin), is_anytime, is_equality)
 
 
 def seeds_range(
-    differences: ArrayLike, alpha: float = ALPHA, margin: float | None = None, is_anytime: bool = False
+    differences: ArrayLike,
+    alpha: float = ALPHA,
+    margin: float | None = None,
+    is_anytime: bool = False,
+    is_equality: bool = False,
 ) -> tuple[int, int | None] | None:
     """Returns the range of `seeds_needed` over the effects that the differences leave possible.
 
@@ -66,9 +75,8 @@ def seeds_range(
     n = len(np.asarray(differences))
     half = _SPREAD_OF_EFFECT * np.sqrt(1 / n + effect**2 / (2 * n))
     within = _standardised(differences, margin)
-    needed = [_pairs(value, alpha, within, is_anytime) for value in np.linspace(effect - half, effect + half, 21)]
-    if effect < half:  # 0 is possible
-        needed.append(_pairs(0.0, alpha, within, is_anytime))
+    effects = [*np.linspace(effect - half, effect + half, 21), *([0.0] if effect < half else [])]
+    needed = [_pairs(value, alpha, within, is_anytime, is_equality) for value in effects]
     known = [pairs for pairs in needed if pairs is not None]
     return (min(known), None if None in needed else max(known)) if known else None
 
@@ -112,9 +120,9 @@ def _standardised(differences: ArrayLike, margin: float | None) -> float | None:
     return None if margin is None else float(margin / np.std(np.asarray(differences, dtype=float), ddof=1))
 
 
-def _pairs(effect: float, alpha: float, margin: float | None, is_anytime: bool) -> int | None:
+def _pairs(effect: float, alpha: float, margin: float | None, is_anytime: bool, is_equality: bool) -> int | None:
     """Returns the fewest pairs that decide, by whichever decides first."""
-    distances = [(abs(effect), alpha)]
+    distances = [(abs(effect) - (margin or 0.0) * is_equality, alpha)]
     if margin is not None:  # the nearer bound decides, by a test that is one-sided where it is for one look
         distances.append((margin - abs(effect), alpha if is_anytime else 2 * alpha))
     needed = [_fewest(distance, (_anytime if is_anytime else _one_look)(level)) for distance, level in distances]

@@ -13,7 +13,6 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
 from ablate.stats import (
-    Interval,
     compare,
     equivalence_test,
     holm,
@@ -23,6 +22,7 @@ from ablate.stats import (
     prediction_interval,
     sign_flip_test,
     welch,
+    welch_equivalence,
 )
 
 ONE = [0.62, 0.66, 0.64, 0.61, 0.67]
@@ -170,10 +170,29 @@ def test_welch_equals_scipy_and_leaves_out_what_is_missing() -> None:
     first, second = [1.0, 2.5, 3.0, math.nan], [4.0, 4.5]
     p, interval = welch(first, second)
     expected = stats.ttest_ind(first[:3], second, equal_var=False)
-    assert p == expected.pvalue
-    assert interval == Interval(*expected.confidence_interval())
+    assert p == pytest.approx(expected.pvalue)
+    bounds = expected.confidence_interval()
+    assert (interval.low, interval.high) == pytest.approx((bounds.low, bounds.high))
+    one = stats.ttest_1samp(first[:3], 4.0)  # of equal values on one side, a test of one sample
+    assert welch(first, [4.0, 4.0])[0] == pytest.approx(one.pvalue)
     assert math.isnan(welch([1.0, 1.0], [2.0, 2.0])[0])
     assert math.isnan(welch([1.0], [2.0, 3.0])[0])
+
+
+@given(st.lists(values, min_size=3, max_size=8), st.lists(values, min_size=3, max_size=8), st.floats(0.1, 50))
+@settings(deadline=None)
+def test_equivalence_without_pairs_is_two_one_sided_tests(
+    first: list[float], second: list[float], margin: float
+) -> None:
+    assume(min(np.ptp(first), np.ptp(second)) > 1e-2)
+    inside, outside = welch_equivalence(first, second, margin)
+
+    def p_greater(shift: float, sign: int) -> float:
+        shifted = sign * np.array(first) + shift
+        return stats.ttest_ind(shifted, sign * np.array(second), equal_var=False, alternative="greater").pvalue
+
+    assert inside == pytest.approx(max(p_greater(margin, 1), p_greater(margin, -1)), abs=1e-9)
+    assert outside == pytest.approx(min(1, 2 * min(p_greater(-margin, 1), p_greater(-margin, -1))), abs=1e-9)
 
 
 def test_missing_runs_leave_their_pairs_out() -> None:

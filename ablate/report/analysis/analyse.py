@@ -11,10 +11,12 @@ from ablate.records.epochs import COSTS
 from ablate.report.analysis import claims, comparability, comparisons, effects
 from ablate.report.analysis.comparisons import Answer, Question
 from ablate.report.analysis.completeness import Cell, completeness
+from ablate.report.analysis.effects import Effect
+from ablate.report.analysis.looks import Looks, looks
 from ablate.report.analysis.verdicts import Judgement, judge
 from ablate.report.study.metrics import Metric, check_metric, metric
 from ablate.report.study.study import Study
-from ablate.stats import holm
+from ablate.stats import Test, holm
 
 # Compared with the baseline beside the study's own metric, where the runs have them.
 _COMPARED = ("test_loss", "train_seconds", "total_seconds", *COSTS)
@@ -32,6 +34,7 @@ class FactorialEffects:
         timing: That timing's file; empty without one.
         effects: Main effects and interactions; of a time, on natural logarithms. Empty if a cell is missing.
         adjusted: Their p-values after Holm's method.
+        shares: Of what all factors do together, the share of each; likewise.
         left_out: Why there are none, if so.
     """
 
@@ -39,9 +42,10 @@ class FactorialEffects:
     metric: str
     pairs: tuple[int, ...]
     timing: str
-    effects: tuple[effects.Effect, ...]
+    effects: tuple[Effect, ...]
     adjusted: tuple[float, ...]
     left_out: str
+    shares: tuple[Effect, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,10 @@ class Analysis:
     Attributes:
         study: The study.
         metric: The study's metric.
+        looks: Which test decides, and why.
         questions: The comparisons with the baseline, by metric, in the order they are shown.
-        answers: All tests, those of claims and contributions included.
-        judgements: The claims with their verdicts.
+        answers: What is explored beside the claims: the comparisons with the baseline, of classes and contributions.
+        judgements: The claims with their verdicts, a family of their own.
         factorials: The effects of each factorial on the study's metric and on the training time.
         contributions: Of each part of the full model.
         by_class: The comparisons with the baseline on the images of each class, where that was measured.
@@ -64,6 +69,7 @@ class Analysis:
 
     study: Study
     metric: str
+    looks: Looks
     questions: Mapping[str, Sequence[Question]]
     answers: Mapping[Question, Answer]
     judgements: Sequence[Judgement]
@@ -95,20 +101,25 @@ def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
     parts = effects.contributions(with_runs, start)
     asked = [
         *itertools.chain.from_iterable(questions.values()),
-        *(part.question for claim in read for part in claim.parts if set(_sides(part.question)) <= set(with_runs)),
         *by_class,
         *(Question(main, *pair) for part in parts for pair in (part.added, part.left_out) if pair is not None),
     ]
-    answers = comparisons.families(study, asked)
+    found = looks(study.definition, study.records.values())
+    answers = comparisons.families(study, asked, found.test)
+    judgements = judge(read, study, found.test)
     on = [main, *(name for name in _EFFECTS_ON if name in study.metrics and name != main)]
-    touched = comparability.touched(study.records, answers.values())
+    of_claims = [each.answer for judged in judgements for each in judged.findings if each.answer is not None]
+    touched = comparability.touched(study.records, [*answers.values(), *of_claims])
     return Analysis(
         study=study,
         metric=main,
+        looks=found,
         questions=questions,
         answers=answers,
-        judgements=[judge(claim, study, answers) for claim in read],
-        factorials=[_effects(study, factorial, name) for factorial in effects.factorials(with_runs) for name in on],
+        judgements=judgements,
+        factorials=[
+            _effects(study, factorial, name, found.test) for factorial in effects.factorials(with_runs) for name in on
+        ],
         contributions=parts,
         by_class=by_class,
         cells=completeness(study),
@@ -137,11 +148,7 @@ def _is_accuracy_of_class(kind: Metric) -> bool:
     return kind.quantity == "accuracy" and bool(kind.of_class)
 
 
-def _sides(question: Question) -> list[str]:
-    return [side for side in (question.first, question.second) if isinstance(side, str)]
-
-
-def _effects(study: Study, factorial: effects.Factorial, name: str) -> FactorialEffects:
+def _effects(study: Study, factorial: effects.Factorial, name: str, test: Test) -> FactorialEffects:
     def without(why: str) -> FactorialEffects:
         return FactorialEffects(factorial, name, (), "", (), (), why)
 
@@ -153,9 +160,13 @@ def _effects(study: Study, factorial: effects.Factorial, name: str) -> Factorial
         return without("its cells have no seed in common" + (" with comparable times" if metric(name).is_cost else ""))
     if metric(name).is_cost:
         values = np.log(values)
-    estimated = effects.effects(values, factorial.factors)
-    adjusted = holm([effect.p for effect in estimated])
-    return FactorialEffects(factorial, name, tuple(pairs), timing, tuple(estimated), tuple(adjusted), "")
+    how = (Test.FIXED, 0.0) if timing else (test, comparisons.resolution(study, metric(name)))
+    estimated = effects.effects(values, factorial.factors, *how)
+    adjusted = holm([effect.evidence.p for effect in estimated])
+    return FactorialEffects(
+        factorial, name, tuple(pairs), timing, tuple(estimated), tuple(adjusted), "",
+        shares=tuple(effects.shares(values, factorial.factors, *how)),
+    )  # fmt: skip
 
 
 def _cells(study: Study, labels: Sequence[str], name: str) -> tuple[list[int], NDArray[np.float64]]:

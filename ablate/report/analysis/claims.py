@@ -8,7 +8,9 @@ A claim is a mapping with
     expect     one expectation or a list of them, all of which have to hold:
                an ordering `plain > bn_dropout > dropout`, a bound `plain > 0.6`, or an equality within a margin
                `dropout = plain within 0.01` (of a time, within that share of it); a number is one unless a variant has
-               it as its name
+               it as its name. An ordering of three says something of each two of them
+    margin     the smallest difference that matters; the study's own, of its metric, if left out. An ordering is settled
+               as equal where the difference is found to be smaller
     published  figures of the source, by variant
     source     where in the source they stand
 """
@@ -25,7 +27,7 @@ from ablate.report.study.metrics import check_metric, metric
 from ablate.report.study.study import Study
 from ablate.report.study.variants import parse_label
 
-_KEYS = ("id", "statement", "metric", "expect", "published", "source")
+_KEYS = ("id", "statement", "metric", "expect", "margin", "published", "source")
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,9 @@ def _read(where: str, raw: object, study: Study, models: Sequence[str]) -> Claim
     name = check_metric(str(raw.get("metric") or study.definition.metric), study.metrics, f"{where}: metric")
     expect = raw["expect"] if isinstance(raw["expect"], list) else [raw["expect"]]
     known = (*study.variants, *models)
-    parts = [part for text in expect for part in _parts(f"{where}: expect", str(text), name, known)]
+    margin = _claim_margin(raw.get("margin"), f"{where}: margin", name, study)
+    parts = [part for text in expect for part in _parts(f"{where}: expect", str(text), name, known, margin)]
+    _check_units(where, [str(text) for text in (*expect, raw.get("margin") or "")], parts, study, name)
     published = raw.get("published") or {}
     if not isinstance(published, Mapping):
         raise ValueError(f"{where}: published must be a mapping from variants to numbers")
@@ -111,8 +115,48 @@ def _read(where: str, raw: object, study: Study, models: Sequence[str]) -> Claim
     )
 
 
-def _parts(where: str, text: str, name: str, known: Sequence[str]) -> Iterable[Part]:
-    """Yields the comparisons between neighbours of an ordering, or the one of an equality."""
+def _claim_margin(raw: object, where: str, name: str, study: Study) -> float | None:
+    """Returns a claim's margin: its own, or the study's if it is of the study's metric."""
+    if raw is None:
+        of_study = metric(study.definition.metric)
+        kind = metric(name)
+        is_same = (kind.split, kind.quantity, kind.column) == (of_study.split, of_study.quantity, of_study.column)
+        return study.definition.margin if is_same else None
+    margin = _number(str(raw))
+    if isinstance(raw, bool) or margin is None or not 0 < margin < math.inf:
+        raise ValueError(f"{where}={raw}: must be a number above 0, the smallest difference that matters")
+    return margin
+
+
+def _check_units(where: str, texts: Iterable[str], parts: Iterable[Part], study: Study, name: str) -> None:
+    """Raises ValueError where a number and the metric's values are not in one unit."""
+    kind, values = metric(name), study.runs[name]
+    within_one = not (values.abs() > 1).any()
+    bounds = [part.question.second for part in parts if not isinstance(part.question.second, str)]
+    margins = [part.question.margin for part in parts if part.question.margin is not None]
+    if kind.is_cost:
+        too_large = [margin for margin in margins if margin >= 1]
+        if too_large:
+            raise ValueError(
+                f"{where}: a margin of {too_large[0]:g} on {name}, where variants are compared by their ratio: give "
+                "the share, such as 0.05 or 5 %"
+            )
+    elif kind.kind == "share" and within_one:
+        too_large = [number for number in (*bounds, *margins) if abs(number) > 1]
+        if too_large:
+            raise ValueError(
+                f"{where}: {name} is a share between 0 and 1, and {too_large[0]:g} is not: a percentage? Write "
+                f"{too_large[0]:g} % or {too_large[0] / 100:g}"
+            )
+    elif not (kind.kind == "number" and within_one) and any(re.search(r"\d\s*%", text) for text in texts):
+        raise ValueError(
+            f"{where}: {name} has values from {values.min():g} to {values.max():g}, which are no shares: write the "
+            "number in their unit, without %"
+        )
+
+
+def _parts(where: str, text: str, name: str, known: Sequence[str], margin: float | None) -> Iterable[Part]:
+    """Yields the comparisons of each two of an ordering, neighbours first, or the one of an equality."""
     tokens = re.split(r"\s+(>|<|=)\s+", text.strip())
     sides, signs = tokens[::2], tokens[1::2]
     if not signs or not all(sides) or len(set(signs)) > 1 or ("=" in signs and len(signs) > 1):
@@ -123,13 +167,17 @@ def _parts(where: str, text: str, name: str, known: Sequence[str]) -> Iterable[P
     if "=" in signs:
         first, second = sides
         match = re.fullmatch(r"(.+?)\s+within\s+(.+)", second)
-        margin = _number(match[2]) if match else None
-        if match is None or margin is None or not 0 < margin < math.inf:
+        within = _number(match[2]) if match else None
+        if match is None or within is None or not 0 < within < math.inf:
             raise ValueError(f"{where}: {text!r} has no margin above 0; say `{first} = … within 0.01`")
-        yield _part(where, text, name, _side(first, known), _side(match[1], known), "=", margin)
+        yield _part(where, text, name, _side(first, known), _side(match[1], known), "=", within)
         return
-    for one, other in itertools.pairwise(sides):
-        yield _part(where, f"{one} {signs[0]} {other}", name, _side(one, known), _side(other, known), signs[0], None)
+    pairs = sorted(itertools.combinations(range(len(sides)), 2), key=lambda pair: pair[1] - pair[0])
+    for one, other in pairs:
+        ends = _side(sides[one], known), _side(sides[other], known)
+        if other > one + 1 and not any(isinstance(end, str) for end in ends):
+            continue  # of `0.7 > plain > 0.6`
+        yield _part(where, f"{sides[one]} {signs[0]} {sides[other]}", name, *ends, signs[0], margin)
 
 
 def _side(text: str, known: Sequence[str]) -> str | float:
@@ -147,7 +195,7 @@ def _part(
         raise ValueError(f"{where}: {text!r} compares nothing; name two variants, or a variant and a number")
     if not isinstance(second, str) and metric(name).is_cost and not second > 0:
         raise ValueError(f"{where}: {text!r}: a time is above 0")
-    return Part(text, Question(name, first, second, margin), {">": 1, "<": -1, "=": 0}[sign])
+    return Part(text, Question(name, first, second, margin, sign == "="), {">": 1, "<": -1, "=": 0}[sign])
 
 
 def _number(text: str) -> float | None:

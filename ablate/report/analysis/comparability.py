@@ -39,7 +39,7 @@ def touched(records: Mapping[str, RunRecord], answers: Iterable[Answer]) -> dict
     """
     found: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for answer in answers:
-        if answer.metric.is_exact:
+        if answer.is_exact:
             continue
         for pair in answer.runs:
             if len(pair) == 2 and all(run in records for run in pair):

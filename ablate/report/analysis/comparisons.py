@@ -1,6 +1,6 @@
-"""Paired comparisons of variants, one family for each metric."""
+"""Comparisons of variants: the evidence on a question, and families of questions."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -17,31 +17,37 @@ from ablate.report.study.variants import Variant
 class Question:
     """What a test is about: the first variant against the second, or against a bound.
 
-    With a margin, whether the two are equal within it (of a time: within that share).
+    With a margin, also whether the two are equal within it (of a time: within that share), or only that.
     """
 
     metric: str
     first: str
     second: str | float
     margin: float | None = None
+    is_equality: bool = False
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A paired comparison and its tests.
+    """A comparison and its tests.
 
     Attributes:
         question: What was asked.
         seeds: The seeds that count: those that both variants have, for times on comparable clocks.
         runs: The runs of each seed, the first variant's before the second's.
         differences: Shape (pairs,), first minus second; of times, the difference of their natural logarithms.
-        comparison: What the differences say.
-        p: The two-sided p-value of the paired t-test; with a margin, the one that speaks for equality.
-        p_adjusted: After Holm's method over the metric's family.
-        p_outside: With a margin, the adjusted p-value that speaks for a difference larger than it; else NaN.
+        comparison: What the differences say if they are looked at once.
+        evidence: What they say by the test that decides.
+        test: That test.
+        pairing: What pairing by seed did; None against a bound.
+        welch: The 95 % interval that knows no pairs; NaN against a bound.
+        p_adjusted: The evidence's p-value after Holm's method over its family.
+        family: The number of tests that it is adjusted for, itself among them.
         left_out: Why seeds that both variants have do not count; empty if all do.
+        lost: Seeds of which a run gave no number: it diverged, or is complete without a value.
         timing: The file of the timing that was preferred to the runs' clocks, whose rounds are then the pairs.
-        family: The number of tests that `p_adjusted` is adjusted for, itself among them.
+        is_exact: Whether it is no matter of chance: the same in all runs of a variant.
+        resolution: The step in which the metric's values come; 0 where that is not known.
     """
 
     question: Question
@@ -49,12 +55,17 @@ class Answer:
     runs: tuple[tuple[str, ...], ...]
     differences: NDArray[np.float64]
     comparison: stats.Comparison
-    p: float
+    evidence: stats.Evidence
+    test: stats.Test
+    pairing: stats.Pairing | None
+    welch: stats.Interval
     p_adjusted: float
-    p_outside: float
-    left_out: str
-    timing: str = ""
     family: int = 1
+    left_out: str = ""
+    lost: tuple[int, ...] = ()
+    timing: str = ""
+    is_exact: bool = False
+    resolution: float = 0.0
 
     @property
     def metric(self) -> Metric:
@@ -66,25 +77,56 @@ class Answer:
         """What the values are paired by."""
         return "round" if self.timing else "seed"
 
+    @property
+    def p(self) -> float:
+        """The two-sided p-value of the test that decides."""
+        return self.evidence.p
 
-def families(study: Study, questions: Iterable[Question]) -> dict[Question, Answer]:
-    """Answers questions, and adjusts the p-values of each metric's questions for being a family.
+    @property
+    def margin(self) -> float | None:
+        """The question's margin, in the unit of the differences."""
+        margin = self.question.margin
+        return float(np.log1p(margin)) if margin is not None and self.metric.is_cost else margin
+
+    def reversed(self) -> "Answer":
+        """Returns the answer to the same question with the variants swapped."""
+        return replace(
+            self,
+            question=swapped(self.question),
+            runs=tuple(pair[::-1] for pair in self.runs),
+            differences=-self.differences,
+            comparison=self.comparison.reversed(),
+            evidence=self.evidence.reversed(),
+            welch=stats.Interval(-self.welch.high, -self.welch.low),
+        )
+
+
+def answers(study: Study, questions: Iterable[Question], test: stats.Test = stats.Test.FIXED) -> dict[Question, Answer]:
+    """Answers questions, each as if it were the only one.
 
     Args:
         study: The runs.
         questions: What to test; a repeated one counts once, and so does one with its variants swapped.
+        test: The test that decides between runs; timings, whose rounds are all of one plan, are always one look.
     """
-    answers: dict[Question, Answer] = {}
+    found: dict[Question, Answer] = {}
     for question in questions:
-        if question not in answers and _swapped(question) not in answers:
-            answers[question] = _answer(study, question)
-    for name in dict.fromkeys(question.metric for question in answers):
-        family = [question for question in answers if question.metric == name]
-        p_values = [answers[question].p for question in family] + [answers[question].p_outside for question in family]
-        adjusted, size = stats.holm(p_values), int(np.count_nonzero(~np.isnan(p_values)))
-        for question, p, outside in zip(family, adjusted, adjusted[len(family) :], strict=False):
-            answers[question] = replace(answers[question], p_adjusted=p, p_outside=outside, family=size)
-    return answers
+        if question not in found and swapped(question) not in found:
+            found[question] = timed(study, question) or _by_runs(study, question, test)
+    return found
+
+
+def families(
+    study: Study, questions: Iterable[Question], test: stats.Test = stats.Test.FIXED
+) -> dict[Question, Answer]:
+    """Answers questions, and adjusts the p-values of each metric's questions for being a family."""
+    found = answers(study, questions, test)
+    for name in dict.fromkeys(question.metric for question in found):
+        family = [question for question in found if question.metric == name]
+        adjusted, size = stats.adjust([found[question].p for question in family])
+        for question, p in zip(family, adjusted, strict=True):
+            found[question] = replace(found[question], p_adjusted=p, family=size)
+    return found
 
 
 def to_baselines(study: Study, metrics: Iterable[str]) -> list[Question]:
@@ -118,26 +160,14 @@ def also_different(first: Variant, second: Variant) -> list[str]:
 
 def find(answers: Mapping[Question, Answer], question: Question) -> Answer:
     """Returns the answer to a question, turned round if it was asked with the variants swapped."""
-    if question in answers:
-        return answers[question]
-    answer = answers[_swapped(question)]
-    return replace(
-        answer,
-        question=question,
-        runs=tuple(pair[::-1] for pair in answer.runs),
-        differences=-answer.differences,
-        comparison=answer.comparison.reversed(),
-    )
+    return answers[question] if question in answers else answers[swapped(question)].reversed()
 
 
-def _swapped(question: Question) -> Question:
+def swapped(question: Question) -> Question:
+    """Returns a question with its variants swapped; one against a bound as it is."""
     if isinstance(question.second, str):
         return replace(question, first=question.second, second=question.first)
     return question
-
-
-def _answer(study: Study, question: Question) -> Answer:
-    return timed(study, question) or _by_runs(study, question)
 
 
 def timed(study: Study, question: Question) -> Answer | None:
@@ -148,11 +178,11 @@ def timed(study: Study, question: Question) -> Answer | None:
         pair = timing.pair(question.first, question.second, question.metric)
         if pair is not None:
             first, second = np.log(pair)
-            return _tested(question, (), (), first, second, "", timing.file)
+            return replace(_answer(question, first, second, stats.Test.FIXED), timing=timing.file)
     return None
 
 
-def _by_runs(study: Study, question: Question) -> Answer:
+def _by_runs(study: Study, question: Question, test: stats.Test) -> Answer:
     kind = metric(question.metric)
     sides = [question.first, question.second] if isinstance(question.second, str) else [question.first]
     runs = [_by_seed(study, label, question.metric) for label in sides]
@@ -168,12 +198,39 @@ def _by_runs(study: Study, question: Question) -> Answer:
             of = [by_seed[seed].run for by_seed in runs for seed in apart]
             left_out = f"{_what(kind)} of {len(apart)} of {len(seeds)} seeds were {_why_apart(study, kind, of)}"
         seeds = [seed for seed in seeds if seed not in apart]
-    values = np.array([[by_seed[seed].value for seed in seeds] for by_seed in runs], dtype=float)
+    values = [np.array([by_seed[seed].value for seed in seeds], dtype=float) for by_seed in runs]
+    is_exact = kind.is_exact and all(len(set(side)) == 1 for side in values)
     if not isinstance(question.second, str):
-        values = np.vstack([values, np.full(len(seeds), question.second)])
+        values.append(np.full(len(seeds), question.second))
     first, second = np.log(values) if kind.is_cost else values
-    runs_of = tuple(tuple(by_seed[seed].run for by_seed in runs) for seed in seeds)
-    return _tested(question, tuple(seeds), runs_of, first, second, left_out)
+    apart_values = None
+    if study.definition.pairing == "unpaired" and len(runs) == 2 and not kind.is_cost:
+        apart_values = [np.array([each.value for each in by_seed.values()], dtype=float) for by_seed in runs]
+    return replace(
+        _answer(question, first, second, test, resolution(study, kind), apart_values),
+        seeds=tuple(seeds),
+        runs=tuple(tuple(by_seed[seed].run for by_seed in runs) for seed in seeds),
+        left_out=left_out,
+        lost=_lost(study, sides, question.metric),
+        is_exact=is_exact,
+    )
+
+
+def _lost(study: Study, sides: Iterable[str], name: str) -> tuple[int, ...]:
+    """Returns the seeds of which a run gave no number, which may not be lost by chance."""
+    lost = {run.seed for run in study.unfinished if run.variant in sides and run.status == "diverged"}
+    for label in sides:
+        values = study.of(label)[name]
+        lost |= {int(seed) for seed in values.index[values.isna()]}
+    return tuple(sorted(lost))
+
+
+def resolution(study: Study, kind: Metric) -> float:
+    """Returns the step in which a metric's values come, if it is a share of images; 0 where that is not known."""
+    if kind.kind != "share" or not kind.split:
+        return 0.0
+    images = {record.data.images.get(kind.split, 0) for record in study.records.values() if record.data is not None}
+    return 1 / min(images) if images and min(images) > 0 else 0.0
 
 
 def _what(kind: Metric) -> str:
@@ -195,22 +252,34 @@ def _are_shares(study: Study, runs: Iterable[str]) -> bool:
     return any(run in study.records and study.records[run].cohort is not None for run in runs)
 
 
-def _tested(
+def _answer(
     question: Question,
-    seeds: tuple[int, ...],
-    runs: tuple[tuple[str, ...], ...],
     first: NDArray[np.float64],
     second: NDArray[np.float64],
-    left_out: str,
-    timing: str = "",
+    test: stats.Test,
+    resolution: float = 0.0,
+    unpaired: Sequence[NDArray[np.float64]] | None = None,
 ) -> Answer:
-    differences = stats.paired_differences(first, second)
-    comparison = stats.compare(first, second)
-    p, p_outside = comparison.p_t, np.nan
-    if question.margin is not None:
-        margin = float(np.log1p(question.margin)) if metric(question.metric).is_cost else question.margin
-        p, p_outside = stats.equivalence_test(differences, margin)
-    return Answer(question, seeds, runs, differences, comparison, p, p, p_outside, left_out, timing)
+    """Returns the answer that values of paired runs give, or for one look those of runs that are no pairs."""
+    answer = Answer(
+        question=question,
+        seeds=(),
+        runs=(),
+        differences=stats.paired_differences(first, second),
+        comparison=stats.compare(first, second),
+        evidence=stats.weigh([]),
+        test=test,
+        pairing=stats.pairing(first, second) if isinstance(question.second, str) else None,
+        welch=stats.welch(first, second if isinstance(question.second, str) else [])[1],
+        p_adjusted=np.nan,
+        resolution=resolution,
+    )
+    if unpaired is not None and test is stats.Test.FIXED:
+        one, other = unpaired
+        evidence = stats.weigh_unpaired(one, other, answer.margin)
+    else:
+        evidence = stats.weigh(answer.differences, test, answer.margin, resolution)
+    return replace(answer, evidence=evidence, p_adjusted=evidence.p)
 
 
 class _Value(NamedTuple):

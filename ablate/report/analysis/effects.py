@@ -1,17 +1,17 @@
 """Effects of a model's parts: factorials of edits, and contributions of parts added to and left out of a full model."""
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats as distributions
 
 from ablate.config.edits import Edit
 from ablate.report.study.variants import Variant
-from ablate.stats import LEVEL, Interval
+from ablate.stats import Evidence, Test, paired_differences, weigh
 
 _MOST_FACTORS = 6  # beyond which nobody runs all combinations
 
@@ -51,20 +51,17 @@ class Factorial:
 
 @dataclass(frozen=True)
 class Effect:
-    """A main effect or an interaction.
+    """A main effect, an interaction, or a share of the whole: a contrast of the cells, of which each seed gives one.
 
     Attributes:
-        factors: One for a main effect, more for an interaction.
-        estimate: Of a main effect, the mean change that the factor makes over all levels of the others. Of an
-            interaction of two, how much the change that one makes is larger with the other than without; and so on.
-        interval: Its 95 % interval.
-        p: The two-sided p-value.
+        factors: One for a main effect or a share, more for an interaction.
+        evidence: What the contrasts of the seeds say. A main effect is the mean change that the factor makes over all
+            levels of the others. An interaction of two is how much the change that one makes is larger with the other
+            than without; and so on.
     """
 
     factors: tuple[str, ...]
-    estimate: float
-    interval: Interval
-    p: float
+    evidence: Evidence
 
 
 @dataclass(frozen=True)
@@ -98,10 +95,9 @@ def factorials(variants: Mapping[str, Variant]) -> list[Factorial]:
         if not 2 <= len(names) <= _MOST_FACTORS:
             continue
         cells: dict[tuple[str, ...], str | None] = {}
-        for size in range(len(names) + 1):
-            for combination in itertools.combinations(names, size):
-                edits = frozenset((name, variant.edits[name]) for name in combination)
-                cells[combination] = by_edits.get((edits, frozenset(variant.settings.items())))
+        for combination in _combinations(names):
+            edits = frozenset((name, variant.edits[name]) for name in combination)
+            cells[combination] = by_edits.get((edits, frozenset(variant.settings.items())))
         there = [cell for cell in cells.values() if cell is not None]
         known = {cell for other in found for cell in other.cells.values()}
         if len(there) > max(2, len(cells) // 2) and not set(there) <= known:
@@ -110,55 +106,82 @@ def factorials(variants: Mapping[str, Variant]) -> list[Factorial]:
     return [replace(factorial, is_only=often[factorial.factors] == 1) for factorial in found]
 
 
-def effects(values: ArrayLike, factors: Sequence[str]) -> list[Effect]:
-    """Estimates main effects and interactions of a complete factorial, with the seed as a block.
+def effects(
+    values: ArrayLike, factors: Sequence[str], test: Test = Test.FIXED, resolution: float = 0.0
+) -> list[Effect]:
+    """Estimates main effects and interactions of a complete factorial, by one contrast a seed.
 
-    The model is a cell mean plus a seed's deviation plus an error; the error's variance is pooled over all cells.
+    An error pooled over all cells would take the effects for the same in each seed, and find them too often where they
+    vary with it. The contrasts, one a seed, take nothing for granted but what a paired comparison does.
 
     Args:
         values: Shape (seeds, 2**factors), a column for each combination in the order of `Factorial.cells`.
         factors: The factors' names.
+        test: Which test decides.
+        resolution: The step in which the values come.
 
     Returns:
-        The effects, single factors first; without intervals for one seed, or where no seed differs from the mean.
+        The effects, single factors first.
 
     Source: G. Box, J. Hunter and W. Hunter, "Statistics for Experimenters", 2nd edition, 2005, chapter 5.
 
     Example:
         >>> values = [[60.0, 62.0, 50.0, 55.0], [61.0, 63.0, 51.0, 57.0]]  # neither, bn, drop, both; two seeds
-        >>> [(effect.factors, effect.estimate) for effect in effects(values, ["bn", "drop"])]
+        >>> [(effect.factors, effect.evidence.mean) for effect in effects(values, ["bn", "drop"])]
         [(('bn',), 3.75), (('drop',), -8.25), (('bn', 'drop'), 3.5)]
     """
-    array = np.asarray(values, dtype=float)
-    seeds, cells = array.shape
-    combinations = [
-        combination for size in range(len(factors) + 1) for combination in itertools.combinations(factors, size)
-    ]
-    assert cells == len(combinations) == 2 ** len(factors)
-    residuals = array - array.mean(axis=0) - array.mean(axis=1, keepdims=True) + array.mean()
-    freedom = (seeds - 1) * (cells - 1)
-    variance = float((residuals**2).sum() / freedom) if freedom else np.nan
-    return [_effect(array, chosen, combinations, len(factors), variance, freedom) for chosen in combinations[1:]]
+    combinations = _combinations(factors)
+    found = []
+    for chosen in combinations[1:]:
+        # ±1 for each cell: the product over the chosen factors of whether they are in.
+        signs = [math.prod(1 if factor in cell else -1 for factor in chosen) for cell in combinations]
+        weights = np.array(signs) / 2 ** (len(factors) - len(chosen))
+        found.append(_effect(values, chosen, weights, test, resolution))
+    return found
+
+
+def shares(values: ArrayLike, factors: Sequence[str], test: Test = Test.FIXED, resolution: float = 0.0) -> list[Effect]:
+    """Shares what all factors do together among them: the Shapley value of each, by one contrast a seed.
+
+    A factor's share is the mean of what it adds over all orders in which the factors could be added; the shares sum to
+    the difference of all factors and none.
+
+    Args:
+        values: As for `effects`, and the others too.
+
+    Source: L. Shapley, "A value for n-person games", Contributions to the Theory of Games 2, 1953, 307.
+
+    Example:
+        >>> values = [[60.0, 62.0, 50.0, 55.0], [61.0, 63.0, 51.0, 57.0]]  # neither, bn, drop, both; two seeds
+        >>> [(share.factors, share.evidence.mean) for share in shares(values, ["bn", "drop"])]
+        [(('bn',), 3.75), (('drop',), -8.25)]
+    """
+    combinations, count = _combinations(factors), len(factors)
+    found = []
+    for factor in factors:
+        weights = []
+        for cell in combinations:
+            others = len(set(cell) - {factor})
+            orders = math.factorial(others) * math.factorial(count - others - 1) / math.factorial(count)
+            weights.append(orders if factor in cell else -orders)
+        found.append(_effect(values, (factor,), np.array(weights), test, resolution))
+    return found
+
+
+def _combinations(factors: Sequence[str]) -> list[tuple[str, ...]]:
+    return [chosen for size in range(len(factors) + 1) for chosen in itertools.combinations(factors, size)]
 
 
 def _effect(
-    array: NDArray[np.float64],
-    chosen: tuple[str, ...],
-    combinations: Sequence[tuple[str, ...]],
-    factors: int,
-    variance: float,
-    freedom: int,
+    values: ArrayLike, chosen: tuple[str, ...], weights: NDArray[np.float64], test: Test, resolution: float
 ) -> Effect:
-    # ±1 for each cell: the product over the chosen factors of whether they are in.
-    signs = np.array([np.prod([1 if factor in cell else -1 for factor in chosen]) for cell in combinations])
-    weights = signs / 2 ** (factors - len(chosen))
-    estimate = float(array.mean(axis=0) @ weights)
-    error = float(np.sqrt(variance * (weights**2).sum() / len(array)))
-    if not error > 0:  # one seed, or no error to go by
-        return Effect(chosen, estimate, Interval(np.nan, np.nan), np.nan)
-    half = float(distributions.t.ppf((1 + LEVEL) / 2, freedom)) * error
-    p = float(2 * distributions.t.sf(abs(estimate) / error, freedom))
-    return Effect(chosen, estimate, Interval(estimate - half, estimate + half), p)
+    array = np.asarray(values, dtype=float)
+    assert array.shape[1] == len(weights)
+    contrasts = array @ weights
+    size = np.abs(array).max(initial=0)
+    if size:  # equal on paper is equal, as in a comparison
+        contrasts = paired_differences(size + contrasts, np.full_like(contrasts, size))
+    return Effect(chosen, weigh(contrasts, test, resolution=resolution))
 
 
 def contributions(variants: Mapping[str, Variant], baseline: str | None = None) -> list[Contribution]:

@@ -5,7 +5,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ablate.config.options import load, options
+from ablate.config.schema import PAIRINGS, TESTS
 from ablate.files import PlainMapping
+from ablate.messages import nearest
+
+# What a study declares of how it is judged, before there are results.
+JUDGED_BY = ("metric", "margin", "test", "pairing")
 
 
 @dataclass(frozen=True)
@@ -17,6 +22,10 @@ class Definition:
         title: For people.
         baseline: The label of the variant that others are compared with.
         metric: The metric that the study is about.
+        margin: The smallest difference in it that matters, if that is said.
+        test: Which test decides: auto, fixed or anytime.
+        pairing: Whether variants are compared as pairs by seed: paired or unpaired.
+        declared: What a run recorded of metric, margin, test and pairing, which the option may say otherwise today.
         design: The design that made its variants, if one did.
         source: Where the published figures come from.
         published_epochs: After how many epochs they were taken, if known.
@@ -30,6 +39,10 @@ class Definition:
     title: str = ""
     baseline: str = "plain"
     metric: str = "test_accuracy"
+    margin: float | None = None
+    test: str = "auto"
+    pairing: str = "paired"
+    declared: PlainMapping = field(default_factory=dict)
     design: str | None = None
     source: str = ""
     published_epochs: int | None = None
@@ -53,10 +66,10 @@ def find(name: str, recorded: PlainMapping, folders: Iterable[Path], file: Path 
     """
     if file is not None:
         content = load(file)
-        kept = {key: recorded[key] for key in ("baseline", "metric") if recorded.get(key)}
+        kept = {key: recorded[key] for key in ("baseline", *JUDGED_BY) if recorded.get(key)}
         if isinstance(content.get("study"), Mapping):
             content = {**content, "study": {**kept, **content["study"]}}
-        return define(name, content, None)
+        return _designed(define(name, content, None), {key: recorded[key] for key in JUDGED_BY if key in recorded})
     for option, content in options("study", folders).items():
         if isinstance(content.get("study"), dict) and content["study"].get("name") == name:
             return _designed(define(name, content, option), recorded)
@@ -64,7 +77,8 @@ def find(name: str, recorded: PlainMapping, folders: Iterable[Path], file: Path 
 
 
 def _designed(definition: Definition, recorded: PlainMapping) -> Definition:
-    """Returns the definition with the baseline of the design that its runs are of, if they are of one."""
+    """Returns the definition with what its runs recorded, and with the baseline of the design that they are of."""
+    definition = replace(definition, declared={key: recorded[key] for key in JUDGED_BY if key in recorded})
     design, baseline = recorded.get("design"), recorded.get("baseline")
     if not isinstance(design, str) or not isinstance(baseline, str):
         return definition
@@ -87,7 +101,15 @@ def define(name: str, content: PlainMapping, option: str | None) -> Definition:
         _require(f"study {name}: {key}", study.get(key) or "", str)
     _require(f"study {name}: published.source", published.get("source") or "", str)
     _require(f"study {name}: published.epochs", published.get("epochs") or 0, int)
-    known = {key: study[key] for key in ("title", "baseline", "metric") if study.get(key)}
+    for key, choices in {"test": TESTS, "pairing": PAIRINGS}.items():
+        if (study.get(key) or choices[0]) not in choices:
+            raise ValueError(f"study {name}: {key}={study[key]}: {nearest(str(study[key]), choices)}")
+    margin = study.get("margin")
+    if margin is not None and (isinstance(margin, bool) or not isinstance(margin, int | float) or not margin > 0):
+        raise ValueError(
+            f"study {name}: margin={margin}: must be a number above 0, the smallest difference that matters"
+        )
+    known = {key: study[key] for key in ("title", "baseline", *JUDGED_BY) if study.get(key)}
     for variant in published.get("variants") or {}:
         if not isinstance(variant, str):  # 0.10 and true are other values to YAML
             raise ValueError(f"study {name}: published.variants.{variant}: put the variant's name in quotes")

@@ -54,6 +54,11 @@ class Metric:
     statistic: str = "final"
 
     @property
+    def column(self) -> str:
+        """What its values after each epoch are called, whatever the statistic over epochs."""
+        return self.name.partition(".")[0]
+
+    @property
     def is_of_test(self) -> bool:
         """Whether it is of the test images, after the last epoch."""
         return self.split == "test" and self.statistic == "final"

@@ -104,7 +104,8 @@ def test_a_bound_is_a_test_of_one_variant() -> None:
 def test_equality_within_a_margin_is_tested_by_two_one_sided_tests(margin: float) -> None:
     question = Question("test_accuracy", "bn", "plain", margin)
     answer = families(study(plain=PLAIN, bn=BN), [question])[question]
-    assert answer.p == pytest.approx(ttost_paired(np.array(BN), np.array(PLAIN), -margin, margin)[0])
+    expected = ttost_paired(np.array(BN), np.array(PLAIN), -margin, margin)[0]
+    assert answer.evidence.p_inside == pytest.approx(expected)
 
 
 def test_equality_of_times_is_within_a_share() -> None:
@@ -112,7 +113,7 @@ def test_equality_of_times_is_within_a_share() -> None:
     question = Question("train_seconds", "bn", "plain", 0.05)
     answer = families(study("train_seconds", plain=plain, bn=bn), [question])[question]
     expected = ttost_paired(np.log(bn), np.log(plain), -np.log(1.05), np.log(1.05))[0]
-    assert answer.p == pytest.approx(expected)
+    assert answer.evidence.p_inside == pytest.approx(expected)
 
 
 def settings(**by_label: dict[str, Any]) -> Study:

@@ -6,11 +6,13 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from statsmodels.formula.api import ols
 
 from ablate.config.edits import Edit
-from ablate.report.analysis.effects import contributions, effects, factorials
+from ablate.report.analysis.effects import contributions, effects, factorials, shares
 from ablate.report.study.variants import Variant
+from ablate.stats import Test, e_value
 
 
 def variant(label: str, *edits: str, settings: dict[str, str] | None = None, remove: bool = False) -> Variant:
@@ -29,40 +31,74 @@ SQUARE = by_label(variant("plain"), variant("a", "a"), variant("b", "b"), varian
 
 
 @pytest.mark.parametrize(("factors", "seeds"), [(2, 3), (2, 2), (3, 4)])
-def test_effects_equal_those_of_a_linear_model_with_the_seed_as_block(factors: int, seeds: int) -> None:
+def test_effects_are_those_of_a_linear_model_tested_by_one_contrast_a_seed(factors: int, seeds: int) -> None:
     names = "abc"[:factors]
     cells = [cell for size in range(factors + 1) for cell in itertools.combinations(names, size)]
     values = np.random.default_rng(0).normal(0, 1, (seeds, len(cells))) + np.arange(seeds)[:, None]
-    table = pd.DataFrame(
-        [
-            {"y": values[seed, place], "seed": seed, **{name: 0.5 if name in cell else -0.5 for name in names}}
-            for seed in range(seeds)
-            for place, cell in enumerate(cells)
-        ]
-    )
-    model = ols(f"y ~ {' * '.join(names)} + C(seed)", table).fit()
+    codes = pd.DataFrame([{name: 0.5 if name in cell else -0.5 for name in names} for cell in cells])
+    of_seeds = [ols(f"y ~ {' * '.join(names)}", codes.assign(y=row)).fit().params for row in values]
     for effect in effects(values, tuple(names)):
-        term = ":".join(effect.factors)
         # A product of k codes of one half has steps of half that size each; the estimate is for steps of one.
-        assert effect.estimate == pytest.approx(model.params[term])
-        assert effect.p == pytest.approx(model.pvalues[term])
-        assert (effect.interval.low, effect.interval.high) == pytest.approx(tuple(model.conf_int().loc[term]))
+        contrasts = [params[":".join(effect.factors)] for params in of_seeds]
+        expected = stats.ttest_1samp(contrasts, 0)
+        assert effect.evidence.mean == pytest.approx(expected.statistic * stats.sem(contrasts))
+        assert effect.evidence.p == pytest.approx(expected.pvalue)
+        bounds = expected.confidence_interval()
+        assert (effect.evidence.interval.low, effect.evidence.interval.high) == pytest.approx((bounds.low, bounds.high))
+
+
+def test_an_effect_that_varies_with_the_seed_is_not_found_too_often() -> None:
+    """An error pooled over the cells finds one where there is none on average, in a sixth of studies."""
+    rng = np.random.default_rng(0)
+    found = 0
+    for _ in range(1000):
+        of_seed = rng.normal(0, 1, (4, 1))  # what factor a does in a seed, on average nothing
+        values = rng.normal(0, 0.5, (4, 4)) + of_seed * np.array([0, 1, 0, 1])
+        found += effects(values, ("a", "b"))[0].evidence.p < 0.05
+    assert stats.binomtest(found, 1000, 0.05).pvalue > 0.001
 
 
 def test_a_square_by_hand() -> None:
     # Neither, a, b, both: a adds 2 without b and 4 with it, b adds 1 without a and 3 with it.
-    found = {effect.factors: effect for effect in effects([[10, 12, 11, 15], [20, 22, 21, 25]], ("a", "b"))}
-    assert found["a",].estimate == 3
-    assert found["b",].estimate == 2
-    assert found["a", "b"].estimate == 2
-    assert math.isnan(found["a",].p)  # the two seeds agree entirely: there is no error to go by
+    square = [[10, 12, 11, 15], [20, 22, 21, 25]]
+    found = {effect.factors: effect.evidence for effect in effects(square, ("a", "b"))}
+    assert found["a",].mean == 3
+    assert found["b",].mean == 2
+    assert found["a", "b"].mean == 2
+    assert found["a",].p == 0.5  # the two seeds agree entirely: as sure as their number
+    assert [share.evidence.mean for share in shares(square, ("a", "b"))] == [3, 2]
 
 
 def test_one_seed_has_no_interval() -> None:
     (first, *_) = effects([[1.0, 2.0, 3.0, 5.0]], ("a", "b"))
-    assert first.estimate == pytest.approx(1.5)
-    assert math.isnan(first.interval.low)
-    assert math.isnan(first.p)
+    assert first.evidence.mean == pytest.approx(1.5)
+    assert math.isnan(first.evidence.interval.low)
+    assert math.isnan(first.evidence.p)
+
+
+@pytest.mark.parametrize("factors", ["ab", "abc", "abcd"])
+def test_shares_are_the_mean_over_all_orders_and_sum_to_the_whole(factors: str) -> None:
+    cells = [cell for size in range(len(factors) + 1) for cell in itertools.combinations(factors, size)]
+    values = np.random.default_rng(1).normal(0, 1, (3, len(cells)))
+    place = {cell: number for number, cell in enumerate(cells)}
+    found = {share.factors[0]: share.evidence for share in shares(values, tuple(factors))}
+    for factor in factors:
+        added = []
+        for order in itertools.permutations(factors):
+            before = tuple(sorted(order[: order.index(factor)]))
+            added.append(values[:, place[tuple(sorted((*before, factor)))]] - values[:, place[before]])
+        expected = stats.ttest_1samp(np.mean(added, axis=0), 0)
+        assert found[factor].mean == pytest.approx(np.mean(added))
+        assert found[factor].p == pytest.approx(expected.pvalue)
+    assert sum(each.mean for each in found.values()) == pytest.approx((values[:, -1] - values[:, 0]).mean())
+
+
+def test_effects_at_any_number_of_looks() -> None:
+    values = np.random.default_rng(2).normal(0, 1, (6, 4)) + np.array([0, 3, 0, 3])
+    once, anytime = (effects(values, ("a", "b"), test)[0].evidence for test in Test)
+    assert once.mean == anytime.mean
+    assert anytime.interval.low < once.interval.low
+    assert anytime.p == pytest.approx(1 / e_value(values @ np.array([-0.5, 0.5, -0.5, 0.5])))
 
 
 def test_a_complete_square_is_recognised() -> None:
