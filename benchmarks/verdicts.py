@@ -221,6 +221,11 @@ def check() -> None:
                 ),
             ):
                 assert np.isclose(found, wanted, rtol=1e-6, atol=0), (noise.name, n, found, wanted)
+            for margin in MARGINS:
+                is_inside = (
+                    np.abs(looks.mean[at]) + stats.half_width(n) * looks.deviation(noise.resolution)[at] <= margin
+                )
+                assert is_inside == (stats.anytime_equivalence(values, margin, noise.resolution)[0] <= ALPHA)
     # Five equal steps of a normal statistic: D. Reboussin et al., Control. Clin. Trials 21 (2000) 190.
     paths = rng.normal(size=(PATHS, 5)).cumsum(1) / np.sqrt(np.arange(1, 6))
     for spending, published in (
