@@ -74,12 +74,13 @@ format: .venv/installed-dev ## Put the code into the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/installed-dev ## Measure an epoch and a sweep against peers, layers, and a large report (an hour)
+bench: .venv/installed-dev ## Measure an epoch and a sweep against peers, layers, a large report, and verdicts (an hour)
 	$(PIP) --editable '.[bench]'
 	$(BIN)/python benchmarks/epoch.py
 	$(BIN)/python benchmarks/study.py
 	$(BIN)/python benchmarks/timing.py
 	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/verdicts.py
 
 docs: .venv/installed-dev ## Build the site of the documentation into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

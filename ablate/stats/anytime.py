@@ -190,6 +190,10 @@ def fewest_to_decide(family: int = 1, alpha: float = ALPHA) -> int:
 
 
 def _squares(values: NDArray[np.float64], resolution: float) -> float:
-    """Returns the sum of squares about the mean, and what a resolution's rounding adds: r²/6 a difference."""
+    """Returns the sum of squares about the mean, and what rounding could have taken away: r²/4 a difference.
+
+    The variance of two roundings, r²/6, is too little for families: where all differences are of one image, more than
+    5 % of families of 8 claims have a false finding.
+    """
     squares = 0.0 if are_equal(values) else float(((values - values.mean()) ** 2).sum())
-    return squares + len(values) * resolution**2 / 6
+    return squares + len(values) * resolution**2 / 4

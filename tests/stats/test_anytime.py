@@ -81,6 +81,13 @@ def test_a_resolution_keeps_equal_differences_from_being_certain() -> None:
     assert e_value([0.01] * 3, resolution=0.01) == pytest.approx(e_value([0.02] * 3, resolution=0.02))
 
 
+@pytest.mark.parametrize("family", [1, 2, 4, 8, 16, 40])
+def test_equal_differences_of_one_image_decide_no_sooner_than_chance_allows(family: int) -> None:
+    """Differences that are ±1 image by a toss of a coin are all equal after n seeds with probability 2 / 2**n."""
+    decides = next(n for n in range(2, 60) if e_value([1.0] * n, resolution=1.0) >= family / ALPHA)
+    assert family * 2 / 2**decides <= ALPHA
+
+
 def test_rounding_is_not_spread() -> None:
     assert e_value(np.array([0.9, 0.8, 0.7]) - np.array([0.8, 0.7, 0.6])) == pytest.approx(e_value([1.0] * 3))
 
