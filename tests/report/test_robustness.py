@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from ablate.report.analysis.analyse import analyse
 from ablate.report.output.csv_files import frames
+from ablate.report.output.document import Picture, Table
 from ablate.report.output.latex import latex
 from ablate.report.output.page import build
-from ablate.report.output.pictures import pictures
 from ablate.report.output.render import html, markdown
 from ablate.report.output.results_json import results
 from ablate.report.study.collect import collect
@@ -31,11 +31,14 @@ def written(study: Path) -> str:
     """Returns the report's Markdown, having made all of it but the figures' files."""
     analysis = analyse(collect(study))
     tables = frames(analysis)
-    document = build(analysis, tables, [])
-    list(pictures(analysis))
-    for table in document.tables:
-        latex(table)
-    html(document, {})
+    document = build(analysis, tables)
+    pictures: dict[str, dict[str, str]] = {}
+    for block in document.blocks:
+        if isinstance(block, Table):
+            latex(block)
+        elif isinstance(block, Picture):
+            pictures[block.name] = {"light": "", "dark": ""}
+    html(document, pictures)
     results(analysis, tables)
     return markdown(document)
 

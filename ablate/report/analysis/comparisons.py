@@ -83,6 +83,13 @@ class Answer:
         return self.evidence.p
 
     @property
+    def p_without_normality(self) -> float:
+        """The p-value of the same kind of looking that takes nothing for granted but symmetry: of sign flips."""
+        if self.test is stats.Test.FIXED:
+            return self.comparison.p_sign_flip
+        return min(1.0, 1 / stats.sign_flip_e_value(self.differences)) if len(self.differences) else np.nan
+
+    @property
     def margin(self) -> float | None:
         """The question's margin, in the unit of the differences."""
         margin = self.question.margin

@@ -36,18 +36,18 @@ def looks(definition: Definition, records: Iterable[RunRecord]) -> Looks:
     records = list(records)
     warnings = tuple(_warnings(definition))
     if definition.test != "auto":
-        return Looks(Test(definition.test), f"as study.test={definition.test} says", warnings)
+        return Looks(Test(definition.test), f"study.test={definition.test} says so", warnings)
     plans = {record.plan for record in records if record.plan is not None}
     if not plans:
         why = "nothing is recorded of how often they were looked at, so this rests on the word of whoever made them"
-        return Looks(Test.FIXED, f"one look: {why}", warnings)
+        return Looks(Test.FIXED, why, warnings)
     if any(plan.settles for plan in plans):
         return Looks(Test.ANYTIME, "seeds were added until the claims were settled", warnings)
     times = [_begin_and_first_result(records, plan.seeds) for plan in sorted(plans, key=lambda plan: plan.seeds)]
     first_result = min((result for _, result in times if result), default="")
     if len(plans) > 1 and any(begin > first_result for begin, _ in times):
         return Looks(Test.ANYTIME, f"the seeds came in {len(plans)} sweeps, one after another", warnings)
-    return Looks(Test.FIXED, "one look: all seeds came in one sweep, as planned", warnings)
+    return Looks(Test.FIXED, "all seeds came in one sweep, as planned", warnings)
 
 
 def _begin_and_first_result(records: Iterable[RunRecord], seeds: tuple[int, ...]) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """The numbers of a report as frames: what the CSV files hold."""
 
+import math
 from collections.abc import Iterable
 
 import pandas as pd
@@ -39,17 +40,18 @@ def _answers(analysis: Analysis) -> Iterable[Answer]:
 
 def _comparison(answer: Answer) -> dict[str, object]:
     """Returns an answer as a row; of times, differences are of natural logarithms."""
-    question, found = answer.question, answer.comparison
+    question, found, evidence = answer.question, answer.comparison, answer.evidence
     return {
         "metric": question.metric,
         "first": question.first,
         "second": question.second,
         "margin": question.margin,
         "on_logarithms": answer.metric.is_cost,
-        "pairs": found.pairs,
-        "mean": found.mean,
-        "low": found.interval.low,
-        "high": found.interval.high,
+        "test": str(answer.test),
+        "pairs": evidence.pairs,
+        "mean": evidence.mean,
+        "low": evidence.interval.low,
+        "high": evidence.interval.high,
         "p_t": found.p_t,
         "p": answer.p,
         "p_adjusted": answer.p_adjusted,
@@ -60,6 +62,10 @@ def _comparison(answer: Answer) -> dict[str, object]:
         "wins": found.wins,
         "ties": found.ties,
         "standardised": found.standardised,
+        "correlation": math.nan if answer.pairing is None else answer.pairing.correlation,
+        "gain": math.nan if answer.pairing is None else answer.pairing.gain,
+        "welch_low": answer.welch.low,
+        "welch_high": answer.welch.high,
         "pairs_are": f"{answer.pairs}s",
         "timing": answer.timing,
         "seeds": " ".join(map(str, answer.seeds)),
@@ -77,7 +83,13 @@ def _claims(analysis: Analysis) -> pd.DataFrame:
                 "metric": judged.claim.metric,
                 "part": found.part.text,
                 "part_verdict": str(found.verdict),
-                "seeds_needed": found.seeds_needed,
+                "test": "" if found.answer is None else str(found.answer.test),
+                "p": found.p,
+                "p_adjusted": found.p_adjusted,
+                "p_of_claim": judged.p,
+                "p_of_claim_adjusted": judged.p_adjusted,
+                "seeds_needed": None if found.seeds_needed is None else found.seeds_needed[0],
+                "seeds_needed_at_most": None if found.seeds_needed is None else found.seeds_needed[1],
                 "words": finding(found),
             }
             for judged in analysis.judgements

@@ -1,8 +1,10 @@
 """A report's content, whatever it is rendered to."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -37,66 +39,50 @@ class Commands:
 
 @dataclass(frozen=True)
 class Cell:
-    """A table's cell: its text, a number to sort by where it has one, and a class to mark it with."""
+    """A table's cell.
 
+    Attributes:
+        head: Of its column, which another column may have too.
+        text: What it says.
+        value: A number to sort by, where it has one.
+        mark: A class to mark it with.
+        content: What stands in its column; bounds are those of an interval.
+    """
+
+    head: str
     text: str
     value: float | None = None
     mark: str = ""
+    content: Literal["number", "words", "bounds"] = "number"
 
 
-class Content(StrEnum):
-    """What stands in the cells of a column."""
-
-    NUMBER = "number"
-    WORDS = "words"
-    BOUNDS = "bounds"  # of an interval
+def text(head: str, shown: str, mark: str = "") -> Cell:
+    """Returns a cell of a column of words."""
+    return Cell(head, shown, mark=mark, content="words")
 
 
-@dataclass(frozen=True)
-class Column:
-    """A table's column: its head, which another column may have too, and what stands below it."""
-
-    head: str
-    content: Content = Content.NUMBER
-
-    @property
-    def is_number(self) -> bool:
-        """Whether it is set right."""
-        return self.content is Content.NUMBER
-
-
-def number(head: str) -> Column:
-    """Returns a column of numbers."""
-    return Column(head)
-
-
-def text(head: str) -> Column:
-    """Returns a column of words."""
-    return Column(head, Content.WORDS)
-
-
-def bounds(head: str = "95 % interval") -> Column:
-    """Returns a column of intervals."""
-    return Column(head, Content.BOUNDS)
+def bounds(shown: str, head: str = "95 % interval") -> Cell:
+    """Returns a cell of a column of intervals."""
+    return Cell(head, shown, content="bounds")
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table, by the name of its files."""
+    """A table, by the name of its files; it has a row or more, and each row says what its columns are."""
 
     name: str
     caption: str
-    columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure, by the name of its files, with a caption and what it shows in words."""
+    """A figure, by the name of its files, with a caption, what it shows in words, and the function that draws it."""
 
     name: str
     caption: str
     alt: str
+    draw: Callable[[], Figure]
 
 
 Block = Text | Bullets | Commands | Table | Picture
@@ -107,7 +93,7 @@ class Section:
     """A heading and what stands under it."""
 
     title: str
-    blocks: Sequence[Block] = field(default_factory=tuple)
+    blocks: Sequence[Block]
 
 
 @dataclass(frozen=True)
@@ -119,7 +105,6 @@ class Document:
     sections: Sequence[Section]
 
     @property
-    def tables(self) -> list[Table]:
-        """All tables, in order."""
-        blocks = [*self.lead, *(block for section in self.sections for block in section.blocks)]
-        return [block for block in blocks if isinstance(block, Table)]
+    def blocks(self) -> Iterator[Block]:
+        """All that stands under the headings, in order."""
+        return (block for section in self.sections for block in section.blocks)

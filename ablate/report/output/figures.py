@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 
@@ -28,7 +29,8 @@ _LINE, _MOST_LINES = 26, 3  # characters and lines of a label
 _MOST_SEED_LINES = 60  # beyond which lines of single runs are a blur
 _MOST_LABELS = 24  # beyond which a legend is longer than its figure
 _FOREGROUND = {"light": "#1a1a1a", "dark": "#e6e6e6"}
-_VERDICTS = {"supported": "#009E73", "refuted": "#D55E00", "inconclusive": "#E69F00", "untested": "#8c8c8c"}
+_VERDICTS = {"supported": "#009E73", "refuted": "#D55E00", "inconclusive": "#E69F00", "untested": "#8c8c8c",
+             "equal": "#0072B2"}  # fmt: skip
 _SEED_ALPHA = 0.3
 
 
@@ -51,6 +53,16 @@ class Panel:
     title: str
     scale: str
     estimates: Sequence[Estimate]
+
+
+@dataclass(frozen=True)
+class Narrowing:
+    """How an interval narrowed: columns seeds, mean, low and high, on one scale, with the margin if there is one."""
+
+    title: str
+    scale: str
+    frame: pd.DataFrame
+    margin: float | None
 
 
 @dataclass(frozen=True)
@@ -194,6 +206,34 @@ def claims(panels: Sequence[Panel]) -> Figure:
     return figure
 
 
+def narrowing(panels: Sequence[Narrowing]) -> Figure:
+    """Draws panels three by three: the mean over more and more seeds, and its interval."""
+    columns = min(len(panels), 3)
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(3.4 * columns + 0.4, 2.6 * rows), layout="constrained")
+    all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, panel in zip(all_axes, panels, strict=False):
+        frame, colour = panel.frame, _COLOURS[0]
+        bounded = frame[frame["low"].gt(-math.inf) & frame["high"].lt(math.inf)]
+        axes.fill_between(bounded["seeds"], bounded["low"], bounded["high"], color=colour, alpha=0.2, linewidth=0)
+        axes.plot(frame["seeds"], frame["mean"], color=colour, marker="o", markersize=2.5)
+        foreground = axes.xaxis.label.get_color()
+        middle = 1.0 if panel.scale == "ratio" else 0.0
+        axes.axhline(middle, color=foreground, linewidth=0.8)
+        if panel.margin is not None:
+            above = 1 + panel.margin if panel.scale == "ratio" else panel.margin
+            for bound in (above, 1 / above if panel.scale == "ratio" else -above):
+                axes.axhline(bound, color=foreground, linewidth=0.8, linestyle="--")
+        axes.set_title("\n".join(fitted([panel.title])), fontsize="small")
+        axes.set_xlabel("seeds")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _format_differences(axes.yaxis, panel.scale)
+        axes.grid()
+    for axes in all_axes[len(panels) :]:
+        axes.set_axis_off()
+    return figure
+
+
 def accuracy_against_time(runs: pd.DataFrame, front: pd.DataFrame, label: str, palette: Mapping[str, Style]) -> Figure:
     """Draws a point for each run, a larger one for each variant's mean, and the line of those that no other beats.
 
@@ -268,14 +308,17 @@ def _estimates(axes: Axes, panel: Panel, point_colours: Sequence[str]) -> None:
     if panel.scale == "ratio":
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel("ratio")
-    elif panel.scale == "share":
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}".replace("-", "−")))
-        axes.set_xlabel("difference, percentage points")
-    else:
-        axes.set_xlabel("difference")
+    _format_differences(axes.xaxis, panel.scale)
+
+
+def _format_differences(axis: Axis, scale: str) -> None:
+    """Has an axis say its differences in the unit of their scale."""
+    if scale == "ratio":
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    elif scale == "share":
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}".replace("-", "−")))
+    axis.set_label_text({"ratio": "ratio", "share": "difference, percentage points"}.get(scale, "difference"))
 
 
 def _names(panel: Panel) -> list[str]:

@@ -28,10 +28,9 @@ _GREEK = re.compile(
 
 def latex(table: Table) -> str:
     """Returns a table as LaTeX, with rules of the package booktabs."""
-    lines = [" & ".join(escape(column.head) for column in table.columns)]
-    lines += [" & ".join(escape(cell.text) for cell in row) for row in table.rows]
-    head, *rows = (f"{line} \\\\" for line in lines)
-    align = "".join("r" if column.is_number else "l" for column in table.columns)
+    lines = [[cell.head for cell in table.rows[0]], *([cell.text for cell in row] for row in table.rows)]
+    head, *rows = (f"{' & '.join(map(escape, line))} \\\\" for line in lines)
+    align = "".join("r" if cell.content == "number" else "l" for cell in table.rows[0])
     return "\n".join(
         [rf"\begin{{tabular}}{{{align}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}", ""]
     )

@@ -1,61 +1,64 @@
 """The report's content: what is said of a study, in which order."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.output import words
-from ablate.report.output.document import Block, Bullets, Document, Item, Picture, Section, Text
+from ablate.report.output.document import Block, Bullets, Document, Item, Section, Text
 from ablate.report.output.sections import runs
-from ablate.report.output.sections.accuracy import accuracy, variants
-from ablate.report.output.sections.claims import MARKS, claims
-from ablate.report.output.sections.confusion import confusion
+from ablate.report.output.sections.accuracy import accuracy, confusion, variants
+from ablate.report.output.sections.claims import claims, mark
 from ablate.report.output.sections.differences import differences
 from ablate.report.output.sections.effects import effects
 from ablate.report.output.sections.timings import timings
+from ablate.stats import Test
 
 _MOST_SENTENCES = 12
 _SHARED = "runs of one seed start from the same weights in the layers they share and see the same batches"
 _METHOD = (
-    "A difference is the mean over seeds of the differences within pairs, with its 95 % t-interval, not adjusted.",
+    "A difference is the mean over seeds of the differences within pairs, with its 95 % interval, not adjusted: the "
+    "t-interval for one look, the confidence sequence for any number of looks.",
     "Times are compared on natural logarithms and shown as ratios, only between runs of the same machine, device, "
     "threads, precision and version of torch. Where `ablate timing` has timed both variants in turns, the "
-    "comparison rests on its rounds instead.",
-    "p is of the paired t-test, two-sided; the adjusted p is Holm's over all comparisons of its metric here. "
-    "The exact p is of the sign-flip test over all 2ⁿ sign patterns of n pairs (a sample of 20,000 from n = 21 on), "
-    "not adjusted; the smallest that n pairs can give is 2/2ⁿ.",
-    "Verdicts: a claim is supported where each of its parts has an adjusted p below 0.05 and a difference as claimed; "
-    "refuted where one has an adjusted p below 0.05 against the claim; untested where a variant has no runs or the two "
-    "have fewer than two comparable seeds in common; otherwise inconclusive. Equality within a margin is tested by two "
-    "one-sided t-tests. The seeds that would settle an inconclusive part are those of a t-test with 80 % power, should "
-    "differences go on as they are, at 0.05 divided by the number of comparisons of the metric.",
-    "Effects: a cell mean for each combination and a deviation for each seed (the seed is a block), the error pooled "
-    "over all cells.",
+    "comparison rests on its rounds instead, which are one look.",
+    "p is two-sided: of the paired t-test for one look; for any number of looks one over the e-value of the "
+    "t-statistic (prior variance 4), on the pairs there are. Without normality it is that of the exact sign-flip test "
+    "(a sample of 20,000 sign patterns from 21 pairs on), or one over the sign-flip e-value.",
+    "The claims about a metric are one family, and what is explored beside them (comparisons with the baseline, "
+    "contributions, classes) another that changes no verdict; each is adjusted by Holm's method. Nothing is adjusted "
+    "across metrics.",
+    "Verdicts: a claim is supported where the largest p of its parts, adjusted over the claims, is below 0.05 and each "
+    "difference is as claimed; refuted where a part is against it with a p below 0.05, adjusted over the parts of all "
+    "claims; equal where a difference lies inside its margin, by the same measure; untested where runs are missing, or "
+    "gave no value; else inconclusive. Fewer than three pairs decide nothing. Equality is tested by two one-sided "
+    "t-tests, or by whether the confidence sequence lies inside the margin.",
+    "Seeds still needed are those of the test that decides, at 0.05 divided by the number of claims, over the "
+    "standardised differences that an 80 % interval leaves possible.",
+    "Effects and shares: one contrast of the combinations a seed, weighed as paired differences are.",
     "A published figure is held against the 95 % prediction interval for one new run.",
 )
 
 
-def build(analysis: Analysis, tables: Mapping[str, pd.DataFrame], pictures: Sequence[Picture]) -> Document:
+def build(analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> Document:
     """Returns the report of a study.
 
     Args:
         analysis: What was computed.
         tables: Frames by name, of `ablate.report.output.csv_files`.
-        pictures: The figures that were drawn.
     """
     definition = analysis.study.definition
-    drawn = {picture.name: picture for picture in pictures}
-    of_effects = Section("Effects", list(effects(analysis, drawn)))
+    of_effects = Section("Effects", list(effects(analysis)))
     designed = definition.design is not None  # what its variants were made for comes first
     sections = [
         *[of_effects] * designed,
-        Section("Claims", list(claims(analysis, drawn))),
+        Section("Claims", list(claims(analysis))),
         Section("Variants", [variants(analysis)]),
-        Section("Results", [*accuracy(analysis, tables, drawn), *confusion(analysis)]),
-        Section("Paired differences", list(differences(analysis, drawn))),
+        Section("Results", [*accuracy(analysis, tables), *confusion(analysis)]),
+        Section("Paired differences", list(differences(analysis))),
         *[of_effects] * (not designed),
-        Section("Time", [*timings(analysis), *runs.times(analysis, tables, drawn)]),
+        Section("Time", [*timings(analysis), *runs.times(analysis, tables)]),
         Section("Runs", list(runs.completeness(analysis))),
         Section("What the comparison rests on", list(runs.basis(analysis))),
         Section("How it was computed", [Bullets([Item(text) for text in (_pairing(analysis), *_METHOD)])]),
@@ -89,7 +92,7 @@ def _lead(analysis: Analysis) -> Iterator[Block]:
     if analysis.judgements:
         yield Bullets(
             [
-                Item(words.judgement(judged), judged.verdict.capitalize(), MARKS.get(judged.verdict, "open"))
+                Item(words.judgement(judged), words.verdict(judged).capitalize(), mark(judged.verdict))
                 for judged in analysis.judgements
             ]
         )
@@ -100,10 +103,13 @@ def _lead(analysis: Analysis) -> Iterator[Block]:
             sentences.append(f"And {len(main) - _MOST_SENTENCES} more, under paired differences.")
         if sentences:
             yield Bullets([Item(text) for text in sentences])
+    often = "any number of looks" if analysis.looks.test is Test.ANYTIME else "one look"
+    yield Text(f"Judged for {often}: {analysis.looks.why}.")
+    yield from map(Text, analysis.looks.warnings)
     warning = words.too_few_seeds([answer.comparison for answer in analysis.answers.values()])
     if len(seeds) == 1:
         warning = "One seed says nothing about the spread between runs: add seeds before concluding."
-    if warning:
+    if warning and (len(seeds) == 1 or not analysis.judgements):  # a verdict says itself what it rests on
         yield Text(warning)
     if analysis.touched:
         differing = words.listed(f"{fact} ({words.listed(which)})" for fact, which in analysis.touched.items())

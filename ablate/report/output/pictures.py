@@ -1,97 +1,128 @@
 """Which figures a report has, and the numbers in them."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
+from ablate import stats
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.comparisons import Answer
-from ablate.report.analysis.summary import PARTS, learning_curves, pareto_front
+from ablate.report.analysis.summary import PARTS, pareto_front
+from ablate.report.analysis.summary import learning_curves as curves_of
 from ablate.report.analysis.verdicts import Finding
 from ablate.report.output import figures
 from ablate.report.output.document import Picture
 from ablate.report.output.words import count
 from ablate.report.study.metrics import Metric, metric, minus
 from ablate.report.study.study import Study
-from ablate.stats import Interval
 
-Draw = Callable[[], Figure]
 _CURVES = {"test_accuracy": "test accuracy", "test_loss": "test loss", "train_loss": "training loss"}
+_MOST_LOOKS = 12  # panels that still can be read
 
 
-def pictures(analysis: Analysis) -> dict[Picture, Draw]:
-    """Returns the figures that the runs give rise to, each with the function that draws it."""
-    makers = (_claims, _curves, _differences, _effects, _times, _cost)
-    return {made[0]: made[1] for maker in makers if (made := maker(analysis)) is not None}
-
-
-def _curves(analysis: Analysis) -> tuple[Picture, Draw] | None:
+def learning_curves(analysis: Analysis) -> Iterator[Picture]:
+    """Yields the learning curves, if there are epochs."""
     study = analysis.study
     shown = {column: title for column, title in _CURVES.items() if column in study.epochs}
     if not shown:
-        return None
-    curves = {title: learning_curves(study, column) for column, title in shown.items()}
+        return
+    curves = {title: curves_of(study, column) for column, title in shown.items()}
     runs = {
         title: study.epochs[["run", "variant", "epoch", column]].rename(columns={column: "value"})
         for column, title in shown.items()
     }
     last = curves[next(iter(curves))].groupby("variant", sort=False)["mean"].last()
     reached = ", ".join(f"{variant} {metric(next(iter(shown))).show(value)}" for variant, value in last.items())
-    picture = Picture(
+    palette = figures.styles(study.labels)
+    yield Picture(
         "learning_curves",
         "Learning curves: mean over seeds, band from the lowest to the highest seed, thin lines the seeds.",
         f"Learning curves of {', '.join(study.labels)}; {next(iter(curves))} at the end on average: {reached}.",
+        lambda: figures.learning_curves(curves, runs, palette),
     )
-    palette = figures.styles(study.labels)
-    return picture, lambda: figures.learning_curves(curves, runs, palette)
 
 
-def _differences(analysis: Analysis) -> tuple[Picture, Draw] | None:
+def paired_differences(analysis: Analysis) -> Iterator[Picture]:
+    """Yields the differences to the baseline, if there are any."""
     panels = []
     for name, questions in analysis.questions.items():
-        answers = [analysis.answers[question] for question in questions if analysis.answers[question].comparison.pairs]
-        estimates = [_of_answer(f"{answer.question.first} − {answer.question.second}", answer) for answer in answers]
-        if estimates:
-            panels.append(figures.Panel(metric(name).label, _scale(metric(name)), estimates))
-    if not panels:
-        return None
-    picture = Picture(
-        "paired_differences",
-        "Paired differences to the baseline with 95 % intervals; of times, ratios.",
-        f"Paired differences in {panels[0].title}: {_in_words(panels[0])}.",
-    )
-    return picture, lambda: figures.intervals(panels)
+        answers = [analysis.answers[question] for question in questions if analysis.answers[question].evidence.pairs]
+        if answers:
+            shown = [_of_answer(f"{answer.question.first} − {answer.question.second}", answer) for answer in answers]
+            panels.append(figures.Panel(metric(name).label, _scale(metric(name)), shown))
+    if panels:
+        yield Picture(
+            "paired_differences",
+            f"Paired differences to the baseline with {_intervals(analysis)}; of times, ratios.",
+            f"Paired differences in {panels[0].title}: {_in_words(panels[0])}.",
+            lambda: figures.intervals(panels),
+        )
 
 
-def _claims(analysis: Analysis) -> tuple[Picture, Draw] | None:
+def claims(analysis: Analysis) -> Iterator[Picture]:
+    """Yields the claims at a glance, and where seeds were added to settle them, how their intervals narrowed."""
     by_metric: dict[str, list[figures.Estimate]] = {}
     for judged in analysis.judgements:
-        for found in judged.findings:
-            if (
-                found.answer is not None
-                and found.answer.comparison.pairs
-                and isinstance(found.part.question.second, str)
-            ):
-                estimate = replace(
-                    _of_answer(found.part.text, found.answer),
-                    published=_published(judged.claim.published, found),
-                    verdict=str(found.verdict),
-                )
-                by_metric.setdefault(judged.claim.metric, []).append(estimate)
+        for found in _of_two(judged.findings):
+            assert found.answer is not None
+            estimate = replace(
+                _of_answer(found.part.text, found.answer),
+                published=_published(judged.claim.published, found),
+                verdict=str(found.verdict),
+            )
+            by_metric.setdefault(judged.claim.metric, []).append(estimate)
     if not by_metric:
-        return None
+        return
     panels = [figures.Panel(metric(name).label, _scale(metric(name)), rows) for name, rows in by_metric.items()]
     verdicts = "; ".join(f"{judged.claim.id} {judged.verdict}" for judged in analysis.judgements)
-    picture = Picture(
+    yield Picture(
         "claims",
-        "Claims at a glance: the first minus the second (of times, their ratio) with its 95 % interval; diamonds are "
-        "published.",
+        f"Claims at a glance: the first minus the second (of times, their ratio) with {_intervals(analysis)}; diamonds "
+        "are published.",
         f"Verdicts: {verdicts}.",
+        lambda: figures.claims(panels),
     )
-    return picture, lambda: figures.claims(panels)
+    if analysis.looks.test is stats.Test.ANYTIME:
+        yield from _looks(analysis)
+
+
+def _of_two(findings: Sequence[Finding]) -> list[Finding]:
+    """Returns the findings on two variants that have pairs."""
+    return [
+        found
+        for found in findings
+        if found.answer is not None and found.answer.evidence.pairs and isinstance(found.part.question.second, str)
+    ]
+
+
+def _looks(analysis: Analysis) -> Iterator[Picture]:
+    """Yields how the confidence sequence of each part narrowed, seed by seed."""
+    found = {part.part.text: part for judged in analysis.judgements for part in _of_two(judged.findings)}
+    answers = {text: part.answer for text, part in found.items() if part.answer is not None and not part.answer.timing}
+    panels = [_narrowing(text, answer) for text, answer in answers.items() if answer.test is stats.Test.ANYTIME]
+    if panels and len(panels) <= _MOST_LOOKS:
+        yield Picture(
+            "looks",
+            "How sure it was after how many seeds: the mean difference and its 95 % confidence sequence, in the order "
+            "of the seeds; dashed, the margin.",
+            f"Confidence sequences over seeds of {', '.join(answers)}.",
+            lambda: figures.narrowing(panels),
+        )
+
+
+def _narrowing(text: str, answer: Answer) -> figures.Narrowing:
+    rows = []
+    for number in range(1, len(answer.differences) + 1):
+        so_far = answer.differences[:number]
+        bounds = stats.confidence_sequence(so_far, answer.resolution)
+        rows.append((number, float(so_far.mean()), bounds.low, bounds.high))
+    frame = pd.DataFrame(rows, columns=["seeds", "mean", "low", "high"])
+    if answer.metric.is_cost:
+        frame[["mean", "low", "high"]] = np.exp(frame[["mean", "low", "high"]])
+    return figures.Narrowing(text, _scale(answer.metric), frame, answer.question.margin)
 
 
 def _published(published: Mapping[str, float], found: Finding) -> float:
@@ -102,66 +133,70 @@ def _published(published: Mapping[str, float], found: Finding) -> float:
     return first / second if metric(found.part.question.metric).is_cost else first - second
 
 
-def _effects(analysis: Analysis) -> tuple[Picture, Draw] | None:
+def effects(analysis: Analysis) -> Iterator[Picture]:
+    """Yields the effects of factorials, if there are any."""
     panels = [
         figures.Panel(
             metric(found.metric).label + ("" if found.factorial.is_only else f", {found.factorial.full}"),
             _scale(metric(found.metric)),
             [
-                _estimate(
-                    " × ".join(effect.factors), effect.evidence.mean, effect.evidence.interval, metric(found.metric)
-                )
-                for effect in found.effects
+                _estimate(" × ".join(each.factors), each.evidence.mean, each.evidence.interval, metric(found.metric))
+                for each in found.effects
             ],
         )
         for found in analysis.factorials
         if found.effects
     ]
-    if not panels:
-        return None
-    picture = Picture(
-        "effects",
-        "Main effects and interactions (×) with 95 % intervals; on times, ratios.",
-        f"Effects on {panels[0].title}: {_in_words(panels[0])}.",
-    )
-    return picture, lambda: figures.intervals(panels)
+    if panels:
+        yield Picture(
+            "effects",
+            f"Main effects and interactions (×) with {_intervals(analysis)}; on times, ratios.",
+            f"Effects on {panels[0].title}: {_in_words(panels[0])}.",
+            lambda: figures.intervals(panels),
+        )
 
 
-def _times(analysis: Analysis) -> tuple[Picture, Draw] | None:
+def times(analysis: Analysis) -> Iterator[Picture]:
+    """Yields the parts of a run's time, if they are known of runs that can be compared."""
     study = analysis.study
     names = [name for name in PARTS if name in study.metrics and name != "total_seconds"]
     runs = study.timed_alike
     if not names or runs.empty:
-        return None
+        return
     labels = [label for label in study.labels if label in set(runs["variant"])]
     parts = pd.DataFrame({PARTS[name]: runs.groupby("variant")[name].mean() for name in names}).loc[labels]
     totals = ", ".join(f"{variant} {seconds:.1f} s" for variant, seconds in parts.sum(axis=1).items())
-    picture = Picture(
+    yield Picture(
         "times",
         f"Time of a run, split into its parts; mean over seeds.{_left_out(study)}",
         f"Mean time of a run: {totals}.",
+        lambda: figures.times(parts),
     )
-    return picture, lambda: figures.times(parts)
 
 
-def _cost(analysis: Analysis) -> tuple[Picture, Draw] | None:
+def accuracy_against_time(analysis: Analysis) -> Iterator[Picture]:
+    """Yields what accuracy costs, if the times of runs can be compared."""
     study = analysis.study
     if "total_seconds" not in study.metrics or not metric(analysis.metric).higher_is_better:
-        return None
+        return
     runs = study.timed_alike[["variant", "total_seconds", analysis.metric]].dropna()
     if runs.empty:
-        return None
+        return
     runs = runs.rename(columns={"total_seconds": "cost", analysis.metric: "value"})
     label = metric(analysis.metric).label
     front = pareto_front(runs.groupby("variant", sort=False).mean().reset_index())
-    picture = Picture(
+    palette = figures.styles(study.labels)
+    yield Picture(
         "accuracy_against_time",
         "Accuracy against time: a small point a run, a large one a variant's mean; dotted, the means that no "
         f"other beats in both.{_left_out(study)}",
         f"{label} against total time; no other is both faster and better than {', '.join(front['variant'])}.",
+        lambda: figures.accuracy_against_time(runs, front, label, palette),
     )
-    palette = figures.styles(study.labels)
-    return picture, lambda: figures.accuracy_against_time(runs, front, label, palette)
+
+
+def _intervals(analysis: Analysis) -> str:
+    return "95 % confidence sequences" if analysis.looks.test is stats.Test.ANYTIME else "95 % intervals"
 
 
 def _left_out(study: Study) -> str:
@@ -172,11 +207,12 @@ def _left_out(study: Study) -> str:
 
 
 def _of_answer(name: str, answer: Answer) -> figures.Estimate:
-    return _estimate(name, answer.comparison.mean, answer.comparison.interval, answer.metric)
+    return _estimate(name, answer.evidence.mean, answer.evidence.interval, answer.metric)
 
 
-def _estimate(name: str, mean: float, interval: Interval, kind: Metric) -> figures.Estimate:
-    mean, low, high = (math.exp(value) if kind.is_cost else value for value in (mean, interval.low, interval.high))
+def _estimate(name: str, mean: float, interval: stats.Interval, kind: Metric) -> figures.Estimate:
+    bounds = (interval.low, interval.high) if math.isfinite(interval.low) else (math.nan, math.nan)
+    mean, low, high = (math.exp(value) if kind.is_cost else value for value in (mean, *bounds))
     return figures.Estimate(name, mean, low, high)
 
 

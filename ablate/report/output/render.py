@@ -57,12 +57,12 @@ def _markdown_block(block: Text | Bullets | Commands | Table | Picture) -> str:
             text = printable("\n".join(lines))
             fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 3)  # longer than any within
             return "\n".join([fence, text, fence])
-        case Picture(name, caption, alt):
+        case Picture(name, caption, alt, _):
             return f"![{_escaped(alt)}]({name}.svg)\n\n{_escaped(caption)}"
         case Table():
             frame = pd.DataFrame([[_escaped(cell.text) for cell in row] for row in block.rows])
-            align = ["right" if column.is_number else "left" for column in block.columns]
-            heads = [_escaped(column.head) for column in block.columns]
+            align = ["right" if cell.content == "number" else "left" for cell in block.rows[0]]
+            heads = [_escaped(cell.head) for cell in block.rows[0]]
             text = frame.to_markdown(index=False, headers=heads, disable_numparse=True, colalign=align)
             return f"{_escaped(block.caption)}\n\n{text}"
 

@@ -9,6 +9,7 @@ from ablate.files import Plain
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.verdicts import Judgement
 from ablate.report.output.words import finding
+from ablate.stats import Evidence
 
 FORMAT = 1
 
@@ -23,6 +24,10 @@ def results(analysis: Analysis, tables: dict[str, pd.DataFrame]) -> str:
             "title": definition.title,
             "baseline": definition.baseline,
             "metric": analysis.metric,
+            "margin": definition.margin,
+            "test": analysis.looks.test,
+            "why_test": analysis.looks.why,
+            "pairing": definition.pairing,
             "source": definition.source,
         },
         "variants": [
@@ -42,12 +47,21 @@ def results(analysis: Analysis, tables: dict[str, pd.DataFrame]) -> str:
         "contributions": [
             {"part": part.part, "added": part.added, "left_out": part.left_out} for part in analysis.contributions
         ],
+        "shares": [
+            {"metric": each.metric, "part": share.factors[0], **_plain_evidence(share.evidence)}
+            for each in analysis.factorials
+            for share in each.shares
+        ],
         "published": _rows(tables["published"]),
         "cells": _rows(tables["cells"]),
         "broken": study.broken,
         "mismatches": analysis.mismatches,
     }
     return json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain_evidence(evidence: Evidence) -> Plain:
+    return {"mean": evidence.mean, "low": evidence.interval.low, "high": evidence.interval.high, "p": evidence.p}
 
 
 def _claim(judged: Judgement) -> Plain:
@@ -60,9 +74,20 @@ def _claim(judged: Judgement) -> Plain:
         "published": claim.published,
         "source": claim.source,
         "verdict": judged.verdict,
+        "pairs": judged.pairs,
+        "p": judged.p,
+        "p_adjusted": judged.p_adjusted,
         "seeds_needed": judged.seeds_needed,
         "parts": [
-            {"text": one.part.text, "verdict": one.verdict, "seeds_needed": one.seeds_needed, "words": finding(one)}
+            {
+                "text": one.part.text,
+                "verdict": one.verdict,
+                "margin": one.part.question.margin,
+                "p": one.p,
+                "p_adjusted": one.p_adjusted,
+                "seeds_needed": one.seeds_needed,
+                "words": finding(one),
+            }
             for one in judged.findings
         ],
     }

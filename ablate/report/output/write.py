@@ -9,10 +9,9 @@ from ablate.files import atomic_write, refuse_links
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.output import figures
 from ablate.report.output.csv_files import frames
-from ablate.report.output.document import Document
+from ablate.report.output.document import Document, Picture, Table
 from ablate.report.output.latex import latex
 from ablate.report.output.page import build
-from ablate.report.output.pictures import pictures
 from ablate.report.output.render import html, markdown
 from ablate.report.output.results_json import results
 
@@ -50,14 +49,13 @@ def write_report(analysis: Analysis, out: Path) -> Document:
     """
     refuse_links(out)
     tables = frames(analysis)
-    drawn = pictures(analysis)
-    document = build(analysis, tables, list(drawn))
+    document = build(analysis, tables)
     svgs: dict[str, dict[str, str]] = {}
     files: dict[str, str | bytes] = {}
-    for picture, draw in drawn.items():
+    for picture in (block for block in document.blocks if isinstance(block, Picture)):
         for theme in _THEMES:
             with figures.theme(theme):
-                figure = draw()
+                figure = picture.draw()
                 svgs.setdefault(picture.name, {})[theme] = figures.svg(figure)
                 if theme == "light":
                     files[f"{picture.name}.png"] = figures.png(figure)
@@ -65,8 +63,9 @@ def write_report(analysis: Analysis, out: Path) -> Document:
     for name, frame in tables.items():
         if not frame.empty:
             files[file_name(name, "csv")] = _csv(frame)
-    texts = {file_name(table.name, "tex"): latex(table) for table in document.tables}
-    assert len(texts) == len(document.tables), "two tables share one file"
+    found = [block for block in document.blocks if isinstance(block, Table)]
+    texts = {file_name(table.name, "tex"): latex(table) for table in found}
+    assert len(texts) == len(found), "two tables share one file"
     files |= texts
     files["results.json"] = results(analysis, tables)
     files["report.md"] = markdown(document)

@@ -95,7 +95,7 @@ def test_only_what_touches_a_comparison_warns_on_top(
         make_run("plain", seed, record=common)
         make_run("bn", seed, edits={"bn1": {}}, record={**common, **(record if seed else {})})
     analysis = analyse(collect(study))
-    lead = " ".join(str(block) for block in build(analysis, frames(analysis), []).lead)
+    lead = " ".join(str(block) for block in build(analysis, frames(analysis)).lead)
     assert (f"{fact}" in lead) if fact else ("Not everything" not in lead)
     assert ("bn against plain" in lead) == (fact is not None)
     if fact is not None:
@@ -121,7 +121,7 @@ def test_of_what_runs_share_only_that_is_said_which_their_records_know(
         make_run("plain", seed, record=record)
         make_run("bn", seed, (0.5, 0.6, 0.7), edits={"bn1": {}}, record=record)
     analysis = analyse(collect(study))
-    page = str(build(analysis, frames(analysis), []))
+    page = str(build(analysis, frames(analysis)))
     assert ("see the same batches" in page) == (task is None)
     assert ("the same weights" in page.replace("\n", " ")) == (task is None)
     assert ("All runs agree in data" in page) == (task is None)

@@ -49,7 +49,7 @@ def test_the_report_says_how_far_it_was_off(runs: list[str], study: Path) -> Non
 
     plan(study, [cell(run, 2 * 21.0) for run in runs])
     analysis = analyse(collect(study))
-    said = [block.words for block in times(analysis, frames(analysis), {}) if hasattr(block, "words")]
+    said = [block.words for block in times(analysis, frames(analysis)) if hasattr(block, "words")]
     assert any(
         "Before 2 runs of these, 0.023 core-hours were predicted, and 0.013 were taken" in str(text) for text in said
     )

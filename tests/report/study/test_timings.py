@@ -122,5 +122,5 @@ def test_effects_on_time_rest_on_a_timing_of_all_cells(make_run: Make, study: Pa
     assert found.timing == file.name
     assert len(found.pairs) == 9
     by_factors = {effect.factors: effect for effect in found.effects}
-    assert by_factors[("x",)].estimate == pytest.approx(np.log(1.2), abs=0.002)
-    assert by_factors[("x", "y")].estimate == pytest.approx(0, abs=0.003)
+    assert by_factors[("x",)].evidence.mean == pytest.approx(np.log(1.2), abs=0.002)
+    assert by_factors[("x", "y")].evidence.mean == pytest.approx(0, abs=0.003)

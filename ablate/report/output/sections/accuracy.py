@@ -1,12 +1,14 @@
 """What the variants are, and their results over seeds."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
 from ablate.report.analysis.analyse import Analysis
-from ablate.report.output.document import Block, Cell, Picture, Table, Text, bounds, number, text
+from ablate.report.output import pictures
+from ablate.report.output.document import Block, Cell, Table, Text, bounds, text
+from ablate.report.output.sections.cells import measured
 from ablate.report.output.words import count
 from ablate.report.study.metrics import Metric, metric
 
@@ -17,33 +19,33 @@ def variants(analysis: Analysis) -> Table:
     rows = []
     for label in study.labels:
         runs = study.of(label)
-        sizes = [float(runs[name].iloc[0]) if name in runs else 0.0 for name in ("parameters", "flops")]
-        size = [Cell(f"{value:,.0f}", value) if value > 0 else Cell("–") for value in sizes]
-        rows.append([Cell(label), Cell(study.variants[label].describe()), *size, Cell(str(len(runs)), len(runs))])
-    columns = (text("variant"), text("what it is"), number("parameters"), number("FLOPs"), number("runs"))
-    return Table("variants", "The variants; FLOPs of one forward pass of one example.", columns, rows)
+        row = [text("variant", label), text("what it is", study.variants[label].describe())]
+        for head, name in (("parameters", "parameters"), ("FLOPs", "flops")):
+            size = float(runs[name].iloc[0]) if name in runs else 0.0
+            row.append(Cell(head, f"{size:,.0f}", size) if size > 0 else Cell(head, "–"))
+        rows.append([*row, Cell("runs", str(len(runs)), len(runs))])
+    return Table("variants", "The variants; FLOPs of one forward pass of one example.", rows)
 
 
-def accuracy(analysis: Analysis, tables: Mapping[str, pd.DataFrame], drawn: Mapping[str, Picture]) -> Iterator[Block]:
+def accuracy(analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> Iterator[Block]:
     """Yields the results over seeds, the published ones, and the learning curves."""
     frame = tables["accuracy"]
-    for name, rows in frame.groupby("metric", sort=False) if not frame.empty else ():
-        caption = (
-            f"{str(name).replace('_', ' ').capitalize()} over seeds: mean, the 95 % interval of the mean, standard "
-            "deviation (SD), minimum and maximum."
-        )
-        yield summary(str(name), caption, rows, ["epoch"])
     if not frame.empty:
+        for name, rows in frame.groupby("metric", sort=False):
+            caption = (
+                f"{str(name).replace('_', ' ').capitalize()} over seeds: mean, the 95 % interval of the mean, "
+                "standard deviation (SD), minimum and maximum."
+            )
+            yield summary(str(name), caption, rows, ["epoch"])
         yield Text(
             "The best epoch is chosen on the test data themselves, which flatters it: compare variants by their "
             "final epoch."
         )
     for name in (name for name in tables if name.startswith("metric_")):
         label = metric(name.removeprefix("metric_")).label
-        yield summary(name, f"{label[:1].upper()}{label[1:]} over seeds.", tables[name], [])
+        yield summary(name, f"{label[:1].upper()}{label[1:]} over seeds.", tables[name])
     yield from _published(analysis, tables["published"])
-    if "learning_curves" in drawn:
-        yield drawn["learning_curves"]
+    yield from pictures.learning_curves(analysis)
 
 
 def _published(analysis: Analysis, frame: pd.DataFrame) -> Iterator[Block]:
@@ -60,42 +62,60 @@ def _published(analysis: Analysis, frame: pd.DataFrame) -> Iterator[Block]:
         return
     rows = []
     for row in frame.to_dict("records"):
-        kind = metric(str(row["metric"]))
+        kind = metric(row["metric"])
         inside = "one run says nothing" if row["inside"] is None else "yes" if row["inside"] else "no"
         rows.append(
             [
-                Cell(str(row["variant"])),
-                Cell(kind.label),
-                Cell(kind.show(row["published"]), row["published"]),
-                Cell(kind.show(row["mean"]), row["mean"]),
-                Cell(_bounds(row["low"], row["high"], kind)),
-                Cell(inside, mark={"yes": "good", "no": "bad"}.get(inside, "open")),
+                text("variant", row["variant"]),
+                text("metric", kind.label),
+                measured("published", kind, row["published"]),
+                measured("mean", kind, row["mean"]),
+                _range("one new run", kind, row),
+                Cell("inside", inside, mark={"yes": "good", "no": "bad"}.get(inside, "open")),
             ]
         )
-    columns = (
-        text("variant"), text("metric"), number("published"), number("mean"), bounds("one new run"), number("inside"),
-    )  # fmt: skip
-    caption = "Is the published figure what one more run would give? (95 % prediction interval)"
-    yield Table("published", caption, columns, rows)
+    yield Table("published", "Is the published figure what one more run would give? (95 % prediction interval)", rows)
 
 
-def _bounds(low: float, high: float, kind: Metric) -> str:
-    return "–" if math.isnan(low) else f"{kind.show(low)} to {kind.show(high)}"
+def _range(head: str, kind: Metric, row: Mapping[Hashable, float]) -> Cell:
+    return bounds("–" if math.isnan(row["low"]) else f"{kind.show(row['low'])} to {kind.show(row['high'])}", head)
 
 
-def summary(name: str, caption: str, frame: pd.DataFrame, extra: Sequence[str]) -> Table:
+def summary(name: str, caption: str, frame: pd.DataFrame, extra: Sequence[str] = ()) -> Table:
     """Returns a frame of `ablate.report.analysis.summary` as a table, with extra columns after the variant's."""
-    published = bool(frame["published"].notna().any())
+    values = {"sd": "SD", "min": "minimum", "max": "maximum"}
+    if frame["published"].notna().any():
+        values["published"] = "published"
     rows = []
     for row in frame.to_dict("records"):
-        kind = metric(str(row["metric"]))
-        cells = [Cell(str(row["variant"])), *(Cell(str(row[column])) for column in extra)]
-        cells += [Cell(str(row["runs"]), row["runs"]), Cell(kind.show(row["mean"]), row["mean"])]
-        cells.append(Cell(_bounds(row["low"], row["high"], kind)))
-        cells += [Cell(kind.show(row[column]), row[column]) for column in ("sd", "min", "max")]
-        if published:
-            cells.append(Cell(kind.show(row["published"]), row["published"]))
-        rows.append(cells)
-    columns = [text("variant"), *map(text, extra), number("runs"), number("mean"), bounds()]
-    columns += [number(head) for head in ("SD", "minimum", "maximum", *["published"] * published)]
-    return Table(name, caption, columns, rows)
+        kind = metric(row["metric"])
+        rows.append(
+            [
+                *(text(column, row[column]) for column in ("variant", *extra)),
+                Cell("runs", str(row["runs"]), row["runs"]),
+                measured("mean", kind, row["mean"]),
+                _range("95 % interval", kind, row),
+                *(measured(head, kind, row[column]) for column, head in values.items()),
+            ]
+        )
+    return Table(name, caption, rows)
+
+
+def confusion(analysis: Analysis) -> Iterator[Block]:
+    """Yields the confusion matrix of each variant, the mean over its seeds, where it was measured."""
+    study = analysis.study
+    kinds = [kind for kind in map(metric, study.metrics) if kind.is_of_test and kind.taken_for]
+    pairs = {(kind.of_class, kind.taken_for): kind for kind in kinds}
+    classes = list(dict.fromkeys(right for right, _ in pairs))
+    if not classes:
+        return
+    for place, label in enumerate(study.labels):
+        means = {pair: float(study.values(label, kind.name).mean()) for pair, kind in pairs.items()}
+        rows = [
+            [text("class", right), *(measured(taken, pairs[right, taken], means[right, taken]) for taken in classes)]
+            for right in classes
+        ]
+        caption = (
+            f"Confusion of {label}: of each class (a row) the share that is taken for each (a column), over seeds."
+        )
+        yield Table(f"confusion_{place}", caption, rows)

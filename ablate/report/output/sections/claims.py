@@ -1,78 +1,82 @@
 """Claims and their verdicts."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.completeness import commands, default_command, is_ours, timing_command
-from ablate.report.analysis.verdicts import Finding, Verdict
-from ablate.report.output import words
-from ablate.report.output.document import Block, Cell, Commands, Picture, Table, Text, bounds, number, text
+from ablate.report.analysis.verdicts import Finding, Judgement, Verdict
+from ablate.report.output import pictures, words
+from ablate.report.output.document import Block, Cell, Commands, Table, Text, bounds, text
+from ablate.report.output.sections.cells import difference, p_value, pairs
 from ablate.report.study.metrics import metric
 from ablate.report.study.overrides import Command
 
 _FEWEST_SEEDS = 3
-MARKS = {Verdict.SUPPORTED: "good", Verdict.REFUTED: "bad"}
+_MARKS = {Verdict.SUPPORTED: "good", Verdict.REFUTED: "bad", Verdict.EQUAL: "equal"}
 
 
-def claims(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Block]:
+def mark(verdict: Verdict) -> str:
+    """Returns the class that a verdict is marked with."""
+    return _MARKS.get(verdict, "open")
+
+
+def claims(analysis: Analysis) -> Iterator[Block]:
     """Yields the claims, their figure, the evidence, and what to type for those that no runs test."""
     if not analysis.judgements:
         return
-    rows = []
-    for judged in analysis.judgements:
-        claim = judged.claim
-        published = ", ".join(f"{side} {metric(claim.metric).show(value)}" for side, value in claim.published.items())
-        rows.append(
-            [
-                Cell(claim.statement),
-                Cell(judged.verdict, mark=MARKS.get(judged.verdict, "open")),
-                Cell("; ".join(claim.expect)),
-                Cell(metric(claim.metric).label),
-                Cell(f"{published}{f' ({claim.source})' if claim.source else ''}" or "–"),
-            ]
-        )
-    columns = [text(head) for head in ("claim", "verdict", "expected", "metric", "published")]
-    yield Table("claims", "Each claim and its verdict.", columns, rows)
-    if "claims" in drawn:
-        yield drawn["claims"]
+    adjusted = "p is of a claim's weakest part, adjusted for the claims about its metric."
+    yield Table("claims", f"Each claim and its verdict; {adjusted}", [_claim(judged) for judged in analysis.judgements])
+    yield from pictures.claims(analysis)
     rows = [_evidence(judged.claim.id, finding) for judged in analysis.judgements for finding in judged.findings]
-    columns = [text("claim"), text("part"), text("verdict"), number("difference"), bounds()]
-    columns += [number(head) for head in ("pairs", "p", "adjusted p", "exact p", "pairs needed")]
-    yield Table("evidence", "The evidence, part by part.", columns, rows)
+    yield Table("evidence", "The evidence, part by part.", rows)
     yield from _to_run(analysis)
 
 
+def _claim(judged: Judgement) -> list[Cell]:
+    claim, kind = judged.claim, metric(judged.claim.metric)
+    published = ", ".join(f"{side} {kind.show(value)}" for side, value in claim.published.items())
+    return [
+        text("claim", claim.statement),
+        text("verdict", words.verdict(judged), mark(judged.verdict)),
+        p_value("adjusted p", judged.p_adjusted),
+        text("expected", "; ".join(claim.expect)),
+        text("metric", kind.label),
+        text("published", f"{published}{f' ({claim.source})' if claim.source else ''}" or "–"),
+    ]
+
+
 def _evidence(claim: str, finding: Finding) -> list[Cell]:
-    start = [Cell(claim), Cell(finding.part.text), Cell(finding.verdict, mark=MARKS.get(finding.verdict, "open"))]
-    if finding.answer is None or finding.verdict is Verdict.UNTESTED:
-        return [*start, Cell("–"), Cell(finding.missing), *[Cell("–")] * 5]
-    answer, comparison = finding.answer, finding.answer.comparison
-    alone, p = finding.p, finding.p_adjusted
+    start = [
+        text("claim", claim),
+        text("part", finding.part.text),
+        text("verdict", finding.verdict, mark(finding.verdict)),
+    ]
+    answer = finding.answer
+    if answer is None or finding.verdict is Verdict.UNTESTED:
+        heads = ("difference", "pairs", "p", "adjusted p", "without normality, p", "pairs needed")
+        nothing = [Cell(head, "–") for head in heads]
+        return [*start, nothing[0], bounds(finding.missing), *nothing[1:]]
     needed = "–" if finding.verdict is not Verdict.INCONCLUSIVE else words.needed(finding)
     return [
         *start,
-        Cell(answer.metric.show_difference(comparison.mean), comparison.mean),
-        Cell(words.interval(comparison.interval, answer.metric)),
-        Cell(words.pairs(answer), comparison.pairs),
-        Cell(words.p_value(alone), alone),
-        Cell(words.p_value(p), p),
-        Cell(words.p_value(comparison.p_sign_flip), comparison.p_sign_flip),
-        Cell(needed),
+        *difference("difference", answer.metric, answer.evidence),
+        pairs(answer),
+        p_value("p", finding.p),
+        p_value("adjusted p", finding.p_adjusted),
+        p_value("without normality, p", answer.p_without_normality),
+        Cell("pairs needed", needed, None if finding.seeds_needed is None else finding.seeds_needed[0]),
     ]
 
 
 def _to_run(analysis: Analysis) -> Iterator[Block]:
-    """What to type for claims that no runs test."""
+    """Yields what to type for claims that no runs test."""
     study = analysis.study
-    untested = [
-        finding for judged in analysis.judgements for finding in judged.findings if finding.verdict is Verdict.UNTESTED
-    ]
+    findings = [finding for judged in analysis.judgements for finding in judged.findings]
+    untested = [finding for finding in findings if finding.verdict is Verdict.UNTESTED]
     if not untested or not is_ours(study):
         return
     typed: list[Command] = []
-    of_time = [
-        finding for finding in untested if finding.answer is not None and metric(finding.part.question.metric).is_cost
-    ]
+    of_time = [finding for finding in untested if finding.answer is not None and finding.answer.metric.is_cost]
     if of_time and (command := timing_command(study, _variants(of_time))) is not None:
         typed.append(command)
         untested = [finding for finding in untested if finding not in of_time]
@@ -87,6 +91,6 @@ def _to_run(analysis: Analysis) -> Iterator[Block]:
     yield Commands([str(command) for command in typed])
 
 
-def _variants(findings: Iterable[Finding]) -> list[str]:
+def _variants(findings: Sequence[Finding]) -> list[str]:
     sides = [side for finding in findings for side in (finding.part.question.first, finding.part.question.second)]
     return list(dict.fromkeys(side for side in sides if isinstance(side, str)))

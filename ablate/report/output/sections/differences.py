@@ -1,30 +1,31 @@
 """Paired differences."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.comparisons import Answer, Question, also_different
-from ablate.report.output import words
-from ablate.report.output.document import Block, Cell, Picture, Table, Text, bounds, number, text
+from ablate.report.output import pictures, words
+from ablate.report.output.document import Block, Cell, Table, Text, bounds, text
+from ablate.report.output.sections.cells import difference, p_value, pairs
 from ablate.report.study.metrics import metric, minus
 
 
-def differences(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Block]:
+def differences(analysis: Analysis) -> Iterator[Block]:
     """Yields each variant against its baseline, metric by metric."""
     if not any(analysis.questions.values()):
         label = analysis.study.definition.baseline
         yield Text(f"There is nothing to compare: it takes runs of the baseline {label} and of another variant.")
         return
-    if "paired_differences" in drawn:
-        yield drawn["paired_differences"]
+    yield from pictures.paired_differences(analysis)
     for name, questions in analysis.questions.items():
         answers = [analysis.answers[question] for question in questions]
         sizes = [answer.family for answer in answers if not math.isnan(answer.p)]
         caption = f"Difference to the baseline in {metric(name).label}; the intervals are not adjusted"
         caption += f", the adjusted p is for {words.count(sizes[0], 'test')} of it in this report." if sizes else "."
-        yield _comparisons(f"differences_{name}", caption, answers)
+        yield Table(f"differences_{name}", caption, [_row(answer) for answer in answers])
         yield from (Text(f"{_versus(answer.question)}: {answer.left_out}.") for answer in answers if answer.left_out)
+    yield from _pairing(analysis)
     if analysis.by_class:
         yield _by_class(analysis)
     variants = analysis.study.variants
@@ -34,54 +35,66 @@ def differences(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Bl
             yield Text(f"{_versus(question)} differ also in {words.listed(others)}: the edits alone do not explain it.")
 
 
-def _by_class(analysis: Analysis) -> Table:
-    classes = list(dict.fromkeys(question.metric for question in analysis.by_class))
-    pairs = list(dict.fromkeys((question.first, question.second) for question in analysis.by_class))
-    by_cell = {
-        (question.metric, question.first, question.second): analysis.answers[question] for question in analysis.by_class
-    }
+def _pairing(analysis: Analysis) -> Iterator[Block]:
+    """Yields what pairing by seed did, for the study's metric."""
+    answers = [analysis.answers[question] for question in analysis.questions.get(analysis.metric, ())]
     rows = []
-    for name in classes:
-        row = [Cell(metric(name).of_class)]
-        for pair in pairs:
-            comparison = by_cell[name, *pair].comparison
-            shown = metric(name).show_difference(comparison.mean)
-            row.append(Cell(f"{shown} ({words.interval(comparison.interval, metric(name))})", comparison.mean))
-        rows.append(row)
+    for answer in answers:
+        if answer.pairing is None or math.isnan(answer.pairing.correlation):
+            continue
+        found, interval = answer.pairing, answer.pairing.interval
+        across = "–" if math.isnan(interval.low) else minus(f"{interval.low:.2f} to {interval.high:.2f}")
+        rows.append(
+            [
+                text("comparison", _versus(answer.question)),
+                pairs(answer),
+                _plain("correlation over seeds", found.correlation),
+                bounds(across),
+                _plain("seeds that a pair is worth", found.gain),
+                bounds(words.interval(answer.comparison.interval, answer.metric), "95 % interval, paired"),
+                bounds(words.interval(answer.welch, answer.metric), "unpaired (Welch)"),
+            ]
+        )
+    if rows:
+        yield Table(
+            "pairing",
+            f"What pairing by seed did for {metric(analysis.metric).label}: so many unpaired seeds are worth one pair. "
+            "Both intervals are for one look.",
+            rows,
+        )
+
+
+def _by_class(analysis: Analysis) -> Table:
+    rows: dict[str, list[Cell]] = {}
+    for question in analysis.by_class:
+        kind, evidence = metric(question.metric), analysis.answers[question].evidence
+        shown = f"{kind.show_difference(evidence.mean)} ({words.interval(evidence.interval, kind)})"
+        row = rows.setdefault(question.metric, [text("class", kind.of_class)])
+        row.append(Cell(f"{question.first} − {question.second}", shown, evidence.mean))
     caption = (
         "Difference to the baseline on the test images of each class, with its 95 % interval, which is not widened for "
         "the number of classes: of twenty without a difference, one does not hold 0."
     )
-    columns = [text("class"), *(number(f"{first} − {second}") for first, second in pairs)]
-    return Table("by_class", caption, columns, rows)
+    return Table("by_class", caption, list(rows.values()))
 
 
-def _comparisons(name: str, caption: str, answers: Sequence[Answer]) -> Table:
-    rows = []
-    for answer in answers:
-        comparison = answer.comparison
-        rows.append(
-            [
-                Cell(_versus(answer.question)),
-                Cell(words.pairs(answer), comparison.pairs),
-                Cell(answer.metric.show_difference(comparison.mean), comparison.mean),
-                Cell(words.interval(comparison.interval, answer.metric)),
-                Cell(words.p_value(answer.p), answer.p),
-                Cell(words.p_value(answer.p_adjusted), answer.p_adjusted),
-                Cell(words.p_value(comparison.p_sign_flip), comparison.p_sign_flip),
-                Cell(words.p_value(comparison.p_smallest), comparison.p_smallest),
-                Cell(f"{comparison.wins} of {comparison.pairs}", comparison.wins),
-                Cell(_shown(comparison.superiority), comparison.superiority),
-                Cell(_shown(comparison.standardised), comparison.standardised),
-            ]
-        )
-    columns = [text("comparison"), number("pairs"), number("difference"), bounds()]
-    heads = ("p", "adjusted p", "exact p", "smallest exact p", "higher in", "superiority", "standardised")
-    return Table(name, caption, [*columns, *map(number, heads)], rows)
+def _row(answer: Answer) -> list[Cell]:
+    comparison = answer.comparison
+    return [
+        text("comparison", _versus(answer.question)),
+        pairs(answer),
+        *difference("difference", answer.metric, answer.evidence),
+        p_value("p", answer.p),
+        p_value("adjusted p", answer.p_adjusted),
+        p_value("without normality, p", answer.p_without_normality),
+        Cell("higher in", f"{comparison.wins} of {comparison.pairs}", comparison.wins),
+        _plain("superiority", comparison.superiority),
+        _plain("standardised", comparison.standardised),
+    ]
 
 
-def _shown(value: float) -> str:
-    return minus(f"{value:z.2f}") if math.isfinite(value) else "–"
+def _plain(head: str, value: float) -> Cell:
+    return Cell(head, minus(f"{value:z.2f}") if math.isfinite(value) else "–", value)
 
 
 def _versus(question: Question) -> str:

@@ -1,23 +1,23 @@
 """Main effects, interactions and contributions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from ablate.report.analysis.analyse import Analysis, FactorialEffects
 from ablate.report.analysis.comparisons import Question, find
 from ablate.report.analysis.completeness import command_of_edits
-from ablate.report.output import words
-from ablate.report.output.document import Block, Cell, Commands, Picture, Table, Text, bounds, number, text
+from ablate.report.output import pictures, words
+from ablate.report.output.document import Block, Cell, Commands, Table, Text, bounds, text
+from ablate.report.output.sections.cells import difference, p_value
 from ablate.report.study.metrics import metric
 
 
-def effects(analysis: Analysis, drawn: Mapping[str, Picture]) -> Iterator[Block]:
+def effects(analysis: Analysis) -> Iterator[Block]:
     """Yields what each part contributes (which leads a design), and the effects of factorials or what they miss."""
     design = analysis.study.definition.design
     if design is not None and analysis.contributions:
         yield Text(f"The variants are a design, {design}, of {words.listed([p.part for p in analysis.contributions])}.")
         yield _contributions(analysis)
-    if "effects" in drawn:
-        yield drawn["effects"]
+    yield from pictures.effects(analysis)
     for each in analysis.factorials:
         if each.effects:
             yield _effects_table(each)
@@ -45,12 +45,11 @@ def _effects_table(each: FactorialEffects) -> Table:
     over = words.count(len(each.pairs), "round" if each.timing else "seed")
     rows = [
         [
-            Cell(" × ".join(effect.factors)),
-            Cell("main effect" if len(effect.factors) == 1 else "interaction"),
-            Cell(kind.show_difference(effect.evidence.mean), effect.evidence.mean),
-            Cell(words.interval(effect.evidence.interval, kind)),
-            Cell(words.p_value(effect.evidence.p), effect.evidence.p),
-            Cell(words.p_value(p), p),
+            text("effect", " × ".join(effect.factors)),
+            text("kind", "main effect" if len(effect.factors) == 1 else "interaction"),
+            *difference("estimate", kind, effect.evidence),
+            p_value("p", effect.evidence.p),
+            p_value("adjusted p", p),
         ]
         for effect, p in zip(each.effects, each.adjusted, strict=True)
     ]
@@ -60,28 +59,30 @@ def _effects_table(each: FactorialEffects) -> Table:
         "others; an interaction how much the change one makes grows with the other in. The adjusted p is for the "
         f"{words.count(len(each.effects), 'test')} of this table."
     )
-    columns = (text("effect"), text("kind"), number("estimate"), bounds(), number("p"), number("adjusted p"))
-    return Table(f"effects_{each.factorial.key}_{each.metric}", caption, columns, rows)
+    return Table(f"effects_{each.factorial.key}_{each.metric}", caption, rows)
 
 
 def _contributions(analysis: Analysis) -> Table:
     main = metric(analysis.metric)
+    complete = [each for each in analysis.factorials if each.shares and each.metric == main.name and not each.timing]
+    shares = {share.factors[0]: share.evidence for each in complete[:1] for share in each.shares}
 
-    def shown(pair: tuple[str, str] | None) -> list[Cell]:
+    def shown(head: str, pair: tuple[str, str] | None) -> list[Cell]:
         if pair is None:
-            return [Cell("not run"), Cell("–"), Cell("–")]
+            return [Cell(head, "not run"), bounds("–"), Cell("adjusted p", "–")]
         answer = find(analysis.answers, Question(main.name, *pair))
-        mean = answer.comparison.mean
-        return [
-            Cell(main.show_difference(mean), mean),
-            Cell(words.interval(answer.comparison.interval, main)),
-            Cell(words.p_value(answer.p_adjusted), answer.p_adjusted),
-        ]
+        return [*difference(head, main, answer.evidence), p_value("adjusted p", answer.p_adjusted)]
 
-    rows = [[Cell(part.part), *shown(part.added), *shown(part.left_out)] for part in analysis.contributions]
-    columns = [text("part")]
-    columns += [column for head in ("added", "left out") for column in (number(head), bounds(), number("adjusted p"))]
+    rows = []
+    for part in analysis.contributions:
+        row = [text("part", part.part), *shown("added", part.added), *shown("left out", part.left_out)]
+        if shares:
+            share = shares.get(part.part)
+            row += (Cell("share", "–"), bounds("–")) if share is None else difference("share", main, share)
+        rows.append(row)
     caption = (
         f"What each part contributes to {main.label}: by being added to a model, and by not being left out of one."
     )
-    return Table("contributions", caption, columns, rows)
+    if shares:
+        caption += " Its share is the mean over all orders of adding parts (Shapley); shares sum to the whole."
+    return Table("contributions", caption, rows)

@@ -9,8 +9,8 @@ from ablate.records.record import DataFacts, Provenance
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.comparability import shared
 from ablate.report.analysis.completeness import commands, default_command
-from ablate.report.output import words
-from ablate.report.output.document import Block, Bullets, Cell, Commands, Item, Picture, Table, Text, number, text
+from ablate.report.output import pictures, words
+from ablate.report.output.document import Block, Bullets, Cell, Commands, Item, Table, Text, text
 from ablate.report.output.sections.accuracy import summary
 from ablate.report.study.overrides import Command
 
@@ -18,7 +18,7 @@ _MOST_COLUMNS = 30
 _MARKS = {"complete": "good", "missing": "open", "failed": "bad", "diverged": "bad"}
 
 
-def times(analysis: Analysis, tables: Mapping[str, pd.DataFrame], drawn: Mapping[str, Picture]) -> Iterator[Block]:
+def times(analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> Iterator[Block]:
     """Yields the times of a run and its parts."""
     if tables["time"].empty:
         return
@@ -48,7 +48,8 @@ def times(analysis: Analysis, tables: Mapping[str, pd.DataFrame], drawn: Mapping
             f"predicted, and {predicted.taken / 3600:.3f} were taken: the prediction was {abs(error):.0%} too "
             f"{'high' if error > 0 else 'low'}, for one run at most {predicted.largest:.0%}."
         )
-    yield from (drawn[name] for name in ("times", "accuracy_against_time") if name in drawn)
+    yield from pictures.times(analysis)
+    yield from pictures.accuracy_against_time(analysis)
 
 
 def completeness(analysis: Analysis) -> Iterator[Block]:
@@ -84,19 +85,20 @@ def _matrix(analysis: Analysis) -> Table:
     if len(seeds) > _MOST_COLUMNS:
         statuses = list(dict.fromkeys(cell.status for cell in analysis.cells))
         counts = Counter((cell.variant, cell.status) for cell in analysis.cells)
-        rows = [
-            [Cell(variant), *(Cell(str(counts[variant, status]), counts[variant, status]) for status in statuses)]
-            for variant in variants
-        ]
-        caption = "How many seeds of each variant have which status."
-        return Table("completeness", caption, [text("variant"), *map(number, statuses)], rows)
+        rows = []
+        for variant in variants:
+            of_variant = {status: counts[variant, status] for status in statuses}
+            rows.append([text("variant", variant), *(Cell(head, str(n), n) for head, n in of_variant.items())])
+        return Table("completeness", "How many seeds of each variant have which status.", rows)
     rows = []
     for variant in variants:
-        found = [cells.get((variant, seed)) for seed in seeds]
-        row = [Cell("–") if cell is None else Cell(cell.status, mark=_MARKS.get(cell.status, "open")) for cell in found]
-        rows.append([Cell(variant), *row])
-    columns = [text("variant"), *(text(f"seed {seed}") for seed in seeds)]
-    return Table("completeness", "The run of each variant and seed.", columns, rows)
+        row = [text("variant", variant)]
+        for seed in seeds:
+            cell = cells.get((variant, seed))
+            status, mark = ("–", "") if cell is None else (cell.status, _MARKS.get(cell.status, "open"))
+            row.append(text(f"seed {seed}", status, mark))
+        rows.append(row)
+    return Table("completeness", "The run of each variant and seed.", rows)
 
 
 def basis(analysis: Analysis) -> Iterator[Block]:

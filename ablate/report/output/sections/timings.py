@@ -8,7 +8,8 @@ from ablate import stats
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.comparisons import Question, baseline_of, timed
 from ablate.report.output import words
-from ablate.report.output.document import Block, Cell, Table, Text, bounds, number, text
+from ablate.report.output.document import Block, Cell, Table, Text, text
+from ablate.report.output.sections.cells import difference
 from ablate.report.study.metrics import metric
 from ablate.report.study.timings import Timing
 
@@ -33,34 +34,27 @@ def _rounds(timing: Timing) -> int:
 
 
 def _epochs(analysis: Analysis, timing: Timing) -> Table:
-    rows = []
+    parts = {"train_seconds": "training", "eval_seconds": "test", "total_seconds": "with data"}
+    kind, rows = metric("total_seconds"), []
     for label, seconds in timing.seconds.items():
-        row = [Cell(label)]
-        for part in ("train_seconds", "eval_seconds", "total_seconds"):
-            median = float(np.median(seconds[part]))
-            row.append(Cell(f"{median:.3f} s", median))
+        medians = {head: float(np.median(seconds[part])) for part, head in parts.items()}
+        row = [text("variant", label), *(Cell(head, f"{median:.3f} s", median) for head, median in medians.items())]
         base = baseline_of(analysis.study, label)
         answer = None if base in (None, label) else timed(analysis.study, Question("total_seconds", label, str(base)))
-        comparison = None if answer is None else answer.comparison
-        kind = metric("total_seconds")
-        mean, range_ = (
-            (float("nan"), stats.Interval(float("nan"), float("nan")))
-            if comparison is None
-            else (comparison.mean, comparison.interval)
-        )
-        rows.append([*row, Cell(kind.show_difference(mean), mean), Cell(words.interval(range_, kind))])
-    heads = ("training", "test", "with data", "ratio to the baseline")
-    columns = [text("variant"), *map(number, heads), bounds()]
+        evidence = stats.weigh([]) if answer is None else answer.evidence
+        rows.append([*row, *difference("ratio to the baseline", kind, evidence)])
     caption = "Seconds an epoch, timed in turns: medians over rounds, and the ratio of the whole to the baseline's."
-    return Table("timing", caption, columns, rows)
+    return Table("timing", caption, rows)
 
 
 def _layers(timing: Timing) -> Table:
     names = dict.fromkeys(name for layers in timing.layers.values() for name in layers)
     rows = []
     for name in names:
-        found = [layers.get(name) for layers in timing.layers.values()]
-        cells = [Cell("–" if value is None else f"{1000 * value:.2f} ms", value) for value in found]
-        rows.append([Cell(name), *cells])
+        row = [text("layer", name)]
+        for variant, layers in timing.layers.items():
+            value = layers.get(name)
+            row.append(Cell(variant, "–" if value is None else f"{1000 * value:.2f} ms", value))
+        rows.append(row)
     caption = "Each layer's part of a training step, forward and backward, with the profiler's own cost in it."
-    return Table("layer_times", caption, [text("layer"), *map(number, timing.layers)], rows)
+    return Table("layer_times", caption, rows)

@@ -1,0 +1,28 @@
+"""Cells that several tables have."""
+
+from ablate.report.analysis.comparisons import Answer
+from ablate.report.output import words
+from ablate.report.output.document import Cell, bounds
+from ablate.report.study.metrics import Metric
+from ablate.stats import Evidence
+
+
+def measured(head: str, kind: Metric, value: float) -> Cell:
+    """Returns a value of a metric."""
+    return Cell(head, kind.show(value), value)
+
+
+def difference(head: str, kind: Metric, evidence: Evidence) -> tuple[Cell, Cell]:
+    """Returns a difference, or ratio of times, and its interval."""
+    shown = kind.show_difference(evidence.mean)
+    return Cell(head, shown, evidence.mean), bounds(words.interval(evidence.interval, kind))
+
+
+def pairs(answer: Answer) -> Cell:
+    """Returns how many seeds or rounds a comparison rests on."""
+    return Cell("pairs", words.pairs(answer), answer.evidence.pairs)
+
+
+def p_value(head: str, p: float) -> Cell:
+    """Returns a p-value."""
+    return Cell(head, words.p_value(p), p)
