@@ -11,7 +11,6 @@ from pathlib import Path
 
 from ablate.config.plain import read_config
 from ablate.config.schema import Config
-from ablate.config.validation import validate
 from ablate.messages import say
 from ablate.records import provenance
 from ablate.records.epochs import COSTS, TIMES, Epoch
@@ -132,7 +131,6 @@ def _configuration(record: RunRecord, allow: Sequence[str]) -> Config:
         cfg = read_config({**plain, "allow": list(allow), "logger": {}, "store": None})
     except ValueError as error:
         raise ValueError(f"run.json has no usable configuration: {error}") from error
-    validate(cfg)
     if cfg.hardware.threads is None:  # sums over threads are rounded in another order
         cfg.hardware.threads = record.provenance.threads
     return cfg

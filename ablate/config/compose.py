@@ -16,7 +16,6 @@ from ablate.config.identity import run_id
 from ablate.config.options import config_dir
 from ablate.config.plain import can_alter, read_config
 from ablate.config.schema import OPTIONS, Config, ModelConfig
-from ablate.config.validation import validate
 from ablate.files import Plain
 
 
@@ -88,9 +87,7 @@ def to_config(composed: DictConfig) -> Config:
     Raises:
         ValueError: Something in it is impossible; the message names the key and the way out.
     """
-    config = read_config(to_plain(composed))
-    validate(config)
-    return config
+    return read_config(to_plain(composed))
 
 
 def compose(overrides: Sequence[str], folder: Path | None = None) -> Config:

@@ -112,6 +112,8 @@ def read_edits(raw: PlainMapping) -> dict[str, Edit]:
     Raises:
         ValueError: An edit that is not one; the message names its key and the way out.
     """
+    if not isinstance(raw, Mapping):
+        raise ValueError(f"model.edits={raw}: must be a mapping of edits by name")
     return {str(name): _read(f"model.edits.{name}", str(name), edit) for name, edit in raw.items()}
 
 
