@@ -22,10 +22,6 @@ _PACKAGES = {"hydra/launcher/joblib": "hydra-joblib-launcher"}
 def exit_code(command: Callable[[list[str]], int], arguments: list[str]) -> int:
     """Runs a command, and prints the message of an error that the user can mend.
 
-    Args:
-        command: Returns 0 if all went well and 1 if a run or a claim failed.
-        arguments: What was typed after its name.
-
     Returns:
         What the command returns; 2 if the command was wrong, 130 after Ctrl-C, 143 after SIGTERM.
 
@@ -57,12 +53,7 @@ def exit_code(command: Callable[[list[str]], int], arguments: list[str]) -> int:
 
 
 def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
-    """Returns the message for an error that the user can mend, None for a mistake in ablate.
-
-    Args:
-        error: What a command ended with.
-        arguments: The command line.
-    """
+    """Returns the message for an error that the user can mend, None for a mistake in ablate."""
     from hydra.errors import HydraException, MissingConfigException  # most commands end without an error
     from omegaconf.errors import OmegaConfBaseException
 

@@ -1,7 +1,6 @@
 """`ablate status outputs/<study>`: how far the runs of a study are, read from their records, whatever launched them."""
 
 import argparse
-import os
 import platform
 import statistics
 import sys
@@ -18,6 +17,7 @@ from ablate.records.record import Start, Status
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import is_address, mirror
 from ablate.records.study_directory import StudyDirectory
+from ablate.sweeps.sigterm import is_there
 
 _PATIENCE = 5  # a run is stuck if no epoch has ended for the time of so many
 _LEAST_PATIENCE = 120.0  # seconds
@@ -56,15 +56,7 @@ class RunStatus:
 
 
 def look(study: Path, now: float | None = None) -> list[RunStatus]:
-    """Returns the state of every run in a study's folder, sorted by folder.
-
-    Args:
-        study: The folder.
-        now: The present time in seconds since 1970, by which the age of files is told; None for the clock.
-
-    Raises:
-        ValueError: There is no run.
-    """
+    """Returns the state of every run in a study's folder, sorted by folder, as of `now` in seconds since 1970."""
     runs = StudyDirectory(study).runs()
     if not runs:
         raise ValueError(f"{study}: there are no runs in it; give the folder of a study, such as outputs/lenet_cifar10")
@@ -95,23 +87,13 @@ def _seconds(rows: Iterable[Epoch]) -> list[float]:
 
 def _stuck(directory: RunDirectory, start: Start, seconds: float | None, runs: int, now: float) -> str:
     """Returns why a run whose status is running seems not to run; empty if it may be running."""
-    if start.host == platform.node() and start.pid is not None and not _alive(start.pid):
+    if start.host == platform.node() and start.pid is not None and not is_there(start.pid):
         return "its process is gone; the command of the sweep resumes it"
     files = [file for file in (directory.record_file, directory.epochs_file) if file.exists()]
     quiet = now - max(file.stat().st_mtime for file in files)
     # The seconds of a run in a cohort are its share of an epoch that its members train together.
     patience = _FIRST_EPOCH if seconds is None else max(_LEAST_PATIENCE, _PATIENCE * runs * seconds)
     return f"nothing new for {duration(quiet)}" if quiet > patience else ""
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        return True
-    return True
 
 
 def table(runs: Sequence[RunStatus]) -> str:

@@ -9,6 +9,7 @@ import os
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -36,9 +37,6 @@ def time_variants(variants: Mapping[str, Config], precision: float, rounds: int,
         precision: Half the width of the 95 % intervals to stop at, 0.01 being a percent.
         rounds: The most.
         profiled_steps: Of each variant, for the times of its layers; 0 leaves them out.
-
-    Raises:
-        ValueError: A configuration is refused.
     """
     from tqdm import tqdm
 
@@ -116,9 +114,7 @@ def _layer_times(cfg: Config, run: "Prepared", watch: "Stopwatch", steps: int) -
     step.cohort.train(True)
     with step.cohort.noise(0):
         times = time_layers(run.trainee.model, partial(step, *watch.batches[0]), steps)
-    return [
-        {"layer": time.name, "kind": time.kind, "forward": time.forward, "backward": time.backward} for time in times
-    ]
+    return [asdict(time) for time in times]
 
 
 def _ratios(timings: "Timings", name: str, baseline: str) -> dict[str, list[float]]:
@@ -128,11 +124,7 @@ def _ratios(timings: "Timings", name: str, baseline: str) -> dict[str, list[floa
 
 
 def pin(threads: int | None) -> None:
-    """Binds this process's threads to a core each, where the system can; before torch is imported.
-
-    Args:
-        threads: How many cores to keep to; all that the process may use if None.
-    """
+    """Binds threads to a core each, of so many or all, where the system can; before torch is imported."""
     os.environ.setdefault("OMP_PROC_BIND", "true")
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))

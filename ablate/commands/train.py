@@ -78,11 +78,7 @@ def _run_deferred(cfg: Config, folder: Path, overrides: list[str], logs: Any) ->
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Trains what the arguments ask for; those are Hydra's: overrides and flags.
-
-    Returns:
-        0 if every run is complete, 1 if one is not.
-    """
+    """Trains what Hydra's overrides and flags ask for; returns 0 if every run is complete, 1 if one is not."""
     session.begin()
     full_error = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing; what calls this prints

@@ -1,13 +1,15 @@
 """`ablate tree model=dropout`: the layers that edits can name, and what a variant's edits change."""
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablate.config.compose import compose
 from ablate.config.plain import plain
+from ablate.config.targets import check_targets, within
 from ablate.messages import aligned, say
 
 if TYPE_CHECKING:
@@ -50,14 +52,11 @@ def outline(model: "nn.Module", sample: "Tensor") -> list[Row]:
 
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def note(name: str) -> "Callable[[object, object, object], None]":
-        def hook(_module: object, _args: object, output: object) -> None:
-            if isinstance(output, Tensor):
-                shapes[name] = tuple(output.shape[1:])
+    def note(name: str, _module: object, _args: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            shapes[name] = tuple(output.shape[1:])
 
-        return hook
-
-    hooks = [module.register_forward_hook(note(name)) for name, module in model.named_modules()]
+    hooks = [module.register_forward_hook(partial(note, name)) for name, module in model.named_modules()]
     try:
         with FlopCounterMode(display=False) as counter, torch.no_grad(), fused_kernels(False):
             model.eval()(sample)
@@ -98,15 +97,10 @@ def difference(before: Sequence[Row], after: Sequence[Row]) -> list[tuple[str, R
     for name in old:
         if name not in new:
             above = name.rpartition(".")[0]
-            place = max(
-                (number for number, (_, row) in enumerate(rows) if _within(row.name, above)), default=len(rows) - 1
-            )
+            beside = [number for number, (_, row) in enumerate(rows) if within(row.name, [above])]
+            place = max(beside, default=len(rows) - 1)
             rows.insert(place + 1, ("-", old[name]))
     return rows
-
-
-def _within(name: str, above: str) -> bool:
-    return name == above or name.startswith(f"{above}.")
 
 
 def _sign(old: Row | None, new: Row) -> str:
@@ -116,12 +110,7 @@ def _sign(old: Row | None, new: Row) -> str:
 
 
 def show(rows: Iterable[tuple[str, Row]], before: Mapping[str, Row]) -> str:
-    """Returns rows as an indented tree with shapes, parameters and FLOPs.
-
-    Args:
-        rows: With their signs.
-        before: The rows of the base by name; the old kind of a changed row is shown.
-    """
+    """Returns rows as an indented tree with shapes, parameters and FLOPs."""
     table = [("", "name", "output", "parameters", "FLOPs", "layer")]
     for sign, row in rows:
         kind = f"{row.kind} {row.state}".strip()
@@ -134,20 +123,11 @@ def show(rows: Iterable[tuple[str, Row]], before: Mapping[str, Row]) -> str:
 
 
 def tree(overrides: Sequence[str], folder: Path | None = None) -> str:
-    """Returns the layers of the model that overrides describe, with what differs from its base.
-
-    Args:
-        overrides: As of a run.
-        folder: A folder of config groups beside ablate's own.
-
-    Raises:
-        ValueError: The configuration is refused.
-    """
+    """Returns the layers of the model that overrides describe, with what differs from its base."""
     cfg = compose(overrides, folder)
 
     import torch
 
-    from ablate.config.targets import check_targets
     from ablate.models.variant import build
     from ablate.runs.prepare import load_data
 

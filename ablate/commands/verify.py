@@ -23,38 +23,19 @@ _NOT_COMPARED = ("images_per_second", *TIMES, *COSTS)
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Where a repeated run first differs: its epoch, the metric, and both values."""
-
-    epoch: int
-    metric: str
-    recorded: float | None
-    repeated: float | None
-
-    def __str__(self) -> str:
-        if self.recorded is None or self.repeated is None:
-            return f"epoch {self.epoch}: {self.metric} is {self.recorded} in the record and {self.repeated} now"
-        difference = self.repeated - self.recorded
-        return (
-            f"epoch {self.epoch}: {self.metric} is {self.recorded!r} in the record and {self.repeated!r} now, "
-            f"a difference of {difference:.3g}"
-        )
-
-
-@dataclass(frozen=True)
 class Verification:
     """The comparison of a run with its repetition.
 
     Attributes:
         epochs: Number of repeated epochs.
-        difference: The first one; None if the epochs agree.
+        difference: The first one, in words; None if the epochs agree.
         weights: Names of the layers whose final weights differ; None if only some epochs were repeated.
         conditions: What has changed in code, packages, data and hardware, in words.
         contradictions: Where the record says other than its configuration and its epochs.
     """
 
     epochs: int
-    difference: Difference | None
+    difference: str | None
     weights: tuple[str, ...] | None
     conditions: tuple[str, ...]
     contradictions: tuple[str, ...] = ()
@@ -73,9 +54,6 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
         epochs: How many to repeat, if not all.
         allow: Packages whose code the recorded configuration may name, beside torch's and ablate's. What the record
             itself allows does not count.
-
-    Raises:
-        ValueError: The folder holds no run that can be repeated; the message says why.
     """
     from ablate.models.variant import layer_digests
     from ablate.runs.prepare import prepare
@@ -147,11 +125,13 @@ def _hardware(then: Provenance, now: Provenance) -> Iterator[str]:
             yield f"{name} {before}, now {after}"
 
 
-def _differences(recorded: Sequence[Epoch], repeated: Sequence[Epoch]) -> Iterator[Difference]:
+def _differences(recorded: Sequence[Epoch], repeated: Sequence[Epoch]) -> Iterator[str]:
     for number, (old, new) in enumerate(zip(recorded, repeated, strict=False), start=1):
         for name in {**old, **new}:
-            if name not in _NOT_COMPARED and old.get(name) != new.get(name):
-                yield Difference(number, name, old.get(name), new.get(name))
+            before, now = old.get(name), new.get(name)
+            if name not in _NOT_COMPARED and before != now:
+                amount = "" if before is None or now is None else f", a difference of {now - before:.3g}"
+                yield f"epoch {number}: {name} is {before!r} in the record and {now!r} now{amount}"
 
 
 def main(arguments: Sequence[str]) -> int:

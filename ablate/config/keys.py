@@ -48,11 +48,7 @@ class Meaning:
         return self.alters and not self.repeats
 
     def check(self, key: str, value: object) -> None:
-        """Refuses a value that the key cannot have; None is one that is not set.
-
-        Raises:
-            ValueError: The message names the key and the way out.
-        """
+        """Refuses a value that the key cannot have; None is one that is not set."""
         if isinstance(value, list):
             for item in value:
                 self.check(key, item)

@@ -33,12 +33,7 @@ def plain(section: Any) -> Plain:
 
 
 def read_config(raw: PlainMapping) -> Config:
-    """Returns the configuration that plain data is, every value checked as far as that needs neither torch nor data.
-
-    Raises:
-        ValueError: A key that there is not, one that is not set, or an impossible value; the message names it and the
-            way out.
-    """
+    """Returns the configuration that plain data is, every value checked as far as that needs neither torch nor data."""
     config = _read_section("", Config, raw)
     assert isinstance(config, Config)
     for name in config.allow:
