@@ -20,13 +20,10 @@ _PACKAGES = {"hydra/launcher/joblib": "hydra-joblib-launcher"}
 
 
 def exit_code(command: Callable[[list[str]], int], arguments: list[str]) -> int:
-    """Runs a command, and prints the message of an error that the user can mend.
+    """Runs a command; prints the message of an error that the user can mend, raises one that is a mistake in ablate.
 
     Returns:
         What the command returns; 2 if the command was wrong, 130 after Ctrl-C, 143 after SIGTERM.
-
-    Raises:
-        Exception: The error is a mistake in ablate, or HYDRA_FULL_ERROR=1 asks for the traceback of any error.
     """
     try:
         try:

@@ -6,13 +6,13 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ablate.messages import aligned, duration, say
-from ablate.records.epochs import TIMES, Epoch
+from ablate.records.epochs import TIMES
 from ablate.records.record import Start, Status
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import is_address, mirror
@@ -27,27 +27,16 @@ _CLEAR = "\x1b[H\x1b[2J"
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How far a run is.
+    """How far a run is."""
 
-    Attributes:
-        run: Its folder below the study's.
-        status: As in its record; `stuck` if it should be running, but has written nothing for long or has no process.
-        done: Number of complete epochs.
-        epochs: Number of epochs of the whole run.
-        seconds: Of an epoch, the median of the last five; None before the first.
-        accuracy: On the test images after the last epoch; None before the first.
-        place: The host that it runs on, or ran on last.
-        why: The reason, if it is stuck or failed.
-    """
-
-    run: str
-    status: str
-    done: int
-    epochs: int
-    seconds: float | None
-    accuracy: float | None
-    place: str
-    why: str = ""
+    run: str  # its folder below the study's
+    status: str  # as in its record; `stuck` if it should be running, but has no process or has written nothing for long
+    done: int  # complete epochs
+    epochs: int  # of the whole run
+    seconds: float | None  # of an epoch, the median of the last five; None before the first
+    accuracy: float | None  # on the test images after the last epoch
+    place: str  # the host that it runs on, or ran on last
+    why: str = ""  # it is stuck, failed or unreadable
 
     @property
     def left(self) -> float | None:
@@ -70,7 +59,7 @@ def _look(directory: RunDirectory, study: Path, now: float) -> RunStatus:
         if record is None:
             raise ValueError("run.json is gone")
         rows = directory.read_epochs(record.planned_epochs or None)  # a task may not have said
-        seconds = statistics.median(_seconds(rows[-5:])) if rows else None
+        seconds = statistics.median(sum(row[part] for part in TIMES) for row in rows[-5:]) if rows else None
     except (ValueError, KeyError) as error:
         return RunStatus(name, "unreadable", 0, 0, None, None, "", str(error))
     status, why, start = record.status.value, record.cause, record.newest_start
@@ -79,10 +68,6 @@ def _look(directory: RunDirectory, study: Path, now: float) -> RunStatus:
         why = _stuck(directory, start, seconds, record.cohort or 1, now)
         status = "stuck" if why else status
     return RunStatus(name, status, len(rows), record.epochs, seconds, accuracy, start.host or "", why)
-
-
-def _seconds(rows: Iterable[Epoch]) -> list[float]:
-    return [sum(row[part] for part in TIMES) for row in rows]
 
 
 def _stuck(directory: RunDirectory, start: Start, seconds: float | None, runs: int, now: float) -> str:
@@ -98,23 +83,15 @@ def _stuck(directory: RunDirectory, start: Start, seconds: float | None, runs: i
 
 def table(runs: Sequence[RunStatus]) -> str:
     """Returns the runs as a table for people, with a line that sums them up."""
-    rows = [
-        [
-            run.run,
-            run.status,
-            f"{run.done}/{run.epochs}",
-            "–" if run.seconds is None else f"{run.seconds:.1f} s",
-            duration(run.left),
-            "–" if run.accuracy is None else f"{run.accuracy:.2%}",
-            run.place,
-            run.why[:60],
-        ]
-        for run in runs
-    ]
+    rows = [("run", "status", "epoch", "s an epoch", "left", "test accuracy", "on", "")]
+    for run in runs:
+        seconds = "–" if run.seconds is None else f"{run.seconds:.1f} s"
+        accuracy = "–" if run.accuracy is None else f"{run.accuracy:.2%}"
+        done = f"{run.done}/{run.epochs}"
+        rows.append((run.run, run.status, done, seconds, duration(run.left), accuracy, run.place, run.why[:60]))
     counts = Counter(run.status for run in runs)
-    columns = ["run", "status", "epoch", "s an epoch", "left", "test accuracy", "on", ""]
     summed = ", ".join(f"{number} {status}" for status, number in counts.most_common())
-    return f"{aligned([columns, *rows])}\n\n{len(runs)} runs: {summed}"
+    return f"{aligned(rows)}\n\n{len(runs)} runs: {summed}"
 
 
 def main(arguments: Sequence[str]) -> int:

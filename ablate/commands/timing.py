@@ -9,7 +9,7 @@ import os
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from ablate.sweeps.jobs import variants_of
 
 if TYPE_CHECKING:
     from ablate.runs.prepare import Prepared
-    from ablate.training.stopwatch import Stopwatch, Timings
+    from ablate.training.stopwatch import Stopwatch
 
 
 def time_variants(variants: Mapping[str, Config], precision: float, rounds: int, profiled_steps: int = 20) -> Plain:
@@ -75,7 +75,10 @@ def time_variants(variants: Mapping[str, Config], precision: float, rounds: int,
                 "name": name,
                 "config": plain_config(cfg),
                 "seconds": timings.seconds[name],
-                "ratio": None if name == baseline else _ratios(timings, name, baseline),
+                # Over the baseline's times, by part: the estimate, and both ends of its interval.
+                "ratio": None
+                if name == baseline
+                else {part: astuple(timings.ratio(name, baseline, part)) for part in timings.seconds[name]},
                 "layers": layers[name],
             }
             for name, cfg in variants.items()
@@ -117,12 +120,6 @@ def _layer_times(cfg: Config, run: "Prepared", watch: "Stopwatch", steps: int) -
     return [asdict(time) for time in times]
 
 
-def _ratios(timings: "Timings", name: str, baseline: str) -> dict[str, list[float]]:
-    """Returns a variant's times over the baseline's, by part: the estimate, and both ends of its interval."""
-    ratios = {part: timings.ratio(name, baseline, part) for part in timings.seconds[name]}
-    return {part: [ratio.estimate, ratio.low, ratio.high] for part, ratio in ratios.items()}
-
-
 def pin(threads: int | None) -> None:
     """Binds threads to a core each, of so many or all, where the system can; before torch is imported."""
     os.environ.setdefault("OMP_PROC_BIND", "true")
@@ -133,45 +130,44 @@ def pin(threads: int | None) -> None:
 
 def show(timing: PlainMapping) -> str:
     """Returns a timing as tables for people."""
-    machine, variants = timing["provenance"]["machine"], timing["variants"]
+    machine, variants, baseline = timing["provenance"]["machine"], timing["variants"], timing["baseline"]
+    rows = [["seconds an epoch", "training", "test", "with data"]]
+    for part in ("total", "training"):
+        rows[0] += [f"{part} / {baseline}", "95 % interval"]
+    for variant in variants:
+        parts = ("train_seconds", "eval_seconds", "total_seconds")
+        rows.append([variant["name"], *(f"{statistics.median(variant['seconds'][part]):.3f}" for part in parts)])
+        for part in ("total_seconds", "train_seconds"):
+            if variant["ratio"] is None:
+                rows[-1] += ["1", "–"]
+            else:
+                estimate, low, high = variant["ratio"][part]
+                rows[-1] += [f"{estimate:.3f}", f"{low:.3f} to {high:.3f}"]
     lines = [
         f"{timing['rounds']} rounds on {timing['provenance']['accelerator']} with {timing['provenance']['threads']} "
         f"threads ({machine['cpu']}), {timing['disturbed']} more left out as disturbed",
         "",
-        f"| seconds an epoch | training | test | with data | total / {timing['baseline']} | 95 % interval | training / "
-        f"{timing['baseline']} | 95 % interval |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        *_table(rows),
     ]
-    for variant in variants:
-        parts = ("train_seconds", "eval_seconds", "total_seconds")
-        seconds = [f"{statistics.median(variant['seconds'][part]):.3f}" for part in parts]
-        ratios = ["1", "–", "1", "–"]
-        if variant["ratio"] is not None:
-            (one, *bounds), (other, *others) = (variant["ratio"][part] for part in ("total_seconds", "train_seconds"))
-            ratios = [
-                f"{one:.3f}",
-                "{:.3f} to {:.3f}".format(*bounds),
-                f"{other:.3f}",
-                "{:.3f} to {:.3f}".format(*others),
-            ]
-        lines.append(f"| {' | '.join([variant['name'], *seconds, *ratios])} |")
-    names = dict.fromkeys(layer["layer"] for variant in variants for layer in variant["layers"])
-    if names:
-        lines += [
-            "",
-            "Layers, forward + backward, milliseconds a training step, the profiler's own cost included:",
-            "",
-            f"| layer | {' | '.join(variant['name'] for variant in variants)} |",
-            f"| --- |{' --- |' * len(variants)}",
-        ]
-        for name in names:
-            cells = [
-                next((f"{1000 * layer['forward']:.2f} + {1000 * layer['backward']:.2f}" for layer in variant["layers"]
-                      if layer["layer"] == name), "")
-                for variant in variants
-            ]  # fmt: skip
-            lines.append(f"| {name} | {' | '.join(cells)} |")
+    layers = [{layer["layer"]: layer for layer in variant["layers"]} for variant in variants]
+    if any(layers):
+        rows = [["layer", *(variant["name"] for variant in variants)]]
+        for name in dict.fromkeys(name for times in layers for name in times):
+            found = [times.get(name) for times in layers]
+            rows.append([name, *(_milliseconds(time) if time else "" for time in found)])
+        lines += ["", "Layers, forward + backward, milliseconds a training step, the profiler's own cost included:", ""]
+        lines += _table(rows)
     return "\n".join(lines)
+
+
+def _milliseconds(time: PlainMapping) -> str:
+    return f"{1000 * time['forward']:.2f} + {1000 * time['backward']:.2f}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Returns the lines of a Markdown table, the columns' names first."""
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return [lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]]
 
 
 def main(arguments: Sequence[str]) -> int:

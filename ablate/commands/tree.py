@@ -18,23 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """A layer, or a part of the model that holds layers.
+    """A layer, or a part of the model that holds layers."""
 
-    Attributes:
-        name: As in `named_modules()`.
-        kind: Its class, and for a layer its arguments.
-        state: `frozen`, `bypassed`, both or empty.
-        shape: Of its output for one image; empty if it was not called or returns no tensor.
-        parameters: Their number, those of its parts included.
-        flops: Of one image's forward pass, where torch counts them.
-    """
-
-    name: str
-    kind: str
-    state: str
-    shape: tuple[int, ...]
-    parameters: int
-    flops: int
+    name: str  # as in `named_modules()`
+    kind: str  # its class, and for a layer its arguments
+    state: str  # `frozen`, `bypassed`, both or empty
+    shape: tuple[int, ...]  # of its output for one image; empty if it was not called or returns no tensor
+    parameters: int  # their number, those of its parts included
+    flops: int  # of one image's forward pass, where torch counts them
 
 
 def outline(model: "nn.Module", sample: "Tensor") -> list[Row]:

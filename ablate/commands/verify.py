@@ -7,6 +7,7 @@ import argparse
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from ablate.config.plain import read_config
@@ -24,21 +25,13 @@ _NOT_COMPARED = ("images_per_second", *TIMES, *COSTS)
 
 @dataclass(frozen=True)
 class Verification:
-    """The comparison of a run with its repetition.
+    """The comparison of a run with its repetition, in words."""
 
-    Attributes:
-        epochs: Number of repeated epochs.
-        difference: The first one, in words; None if the epochs agree.
-        weights: Names of the layers whose final weights differ; None if only some epochs were repeated.
-        conditions: What has changed in code, packages, data and hardware, in words.
-        contradictions: Where the record says other than its configuration and its epochs.
-    """
-
-    epochs: int
-    difference: str | None
-    weights: tuple[str, ...] | None
-    conditions: tuple[str, ...]
-    contradictions: tuple[str, ...] = ()
+    epochs: int  # how many were repeated
+    difference: str | None  # the first one; None if the epochs agree
+    weights: list[str] | None  # the layers whose final weights differ; None if only some epochs were repeated
+    conditions: list[str]  # what has changed in code, packages, data and hardware
+    contradictions: list[str]  # where the record says other than its configuration and its epochs
 
     @property
     def identical(self) -> bool:
@@ -89,12 +82,12 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
     recorded = record.final_weights
     differing = None
     if until == len(rows) and recorded is not None:
-        differing = tuple(name for name in {**recorded, **weights} if recorded.get(name) != weights.get(name))
+        differing = [name for name in {**recorded, **weights} if recorded.get(name) != weights.get(name)]
     difference = next(_differences(rows, recorder.rows), None)
-    contradictions = [*against_config(record)]
+    contradictions = list(against_config(record))
     if record.is_complete and until == len(rows):
         contradictions += against_epochs(record, rows)
-    return Verification(until, difference, differing, tuple(conditions), tuple(contradictions))
+    return Verification(until, difference, differing, conditions, contradictions)
 
 
 def _configuration(record: RunRecord, allow: Sequence[str]) -> Config:
@@ -115,14 +108,10 @@ def _configuration(record: RunRecord, allow: Sequence[str]) -> Config:
 
 
 def _hardware(then: Provenance, now: Provenance) -> Iterator[str]:
-    for name, before, after in (
-        ("accelerator", then.accelerator, now.accelerator),
-        ("threads", then.threads, now.threads),
-        ("cpu", then.machine.cpu, now.machine.cpu),
-        ("system", then.machine.system, now.machine.system),
-    ):
+    for name in ("accelerator", "threads", "machine.cpu", "machine.system"):
+        before, after = map(attrgetter(name), (then, now))
         if before != after:
-            yield f"{name} {before}, now {after}"
+            yield f"{name.rpartition('.')[2]} {before}, now {after}"
 
 
 def _differences(recorded: Sequence[Epoch], repeated: Sequence[Epoch]) -> Iterator[str]:

@@ -82,8 +82,8 @@ def to_config(composed: DictConfig) -> Config:
 
 def compose(overrides: Sequence[str], folder: Path | None = None) -> Config:
     """Returns the configuration that overrides mean, with a folder of config groups beside ablate's own."""
-    with composer(folder) as composed:
-        return to_config(composed(overrides))
+    with composer(folder) as composed_of:
+        return to_config(composed_of(overrides))
 
 
 @contextmanager

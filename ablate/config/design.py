@@ -27,7 +27,7 @@ def variants_of_design(design: str, components: Mapping[str, bool]) -> list[tupl
     if not names:
         raise ValueError("study.design: the model has no edits to make variants of; name one that has with model=…")
     if design == "leave_one_out":
-        return [names, *(_without(names, name) for name in names)]
+        return [names, *(tuple(other for other in names if other != name) for name in names)]
     if design == "add_one_in":
         return [(), *((name,) for name in names)]
     if design == "one_at_a_time":
@@ -47,10 +47,6 @@ def variant_name(model: str, components: Sequence[str], used: Sequence[str], des
     if design in (None, "leave_one_out"):
         return model + "".join(f"-{name}" for name in components if name not in used)
     return "+".join(name for name in components if name in used) or NONE
-
-
-def _without(names: tuple[str, ...], left_out: str) -> tuple[str, ...]:
-    return tuple(name for name in names if name != left_out)
 
 
 def components(config: Plain) -> dict[str, bool]:

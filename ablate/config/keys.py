@@ -16,31 +16,18 @@ _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")  # of folders' names, those 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a key means for a run, and which values it can have.
+    """What a key means for a run, and which values it can have."""
 
-    Attributes:
-        help: What it sets, in words.
-        alters: Whether it can alter a result; then it is part of a run's identity.
-        repeats: Whether runs that differ in it alone repeat one variant.
-        cohort: Whether the runs of a cohort must have it in common.
-        clock: Whether the time of a training step depends on it, the machine aside.
-        least: The smallest value.
-        above: What a value must be larger than.
-        below: What a value must be smaller than.
-        choices: All values.
-        names_folder: Whether it becomes part of a path.
-    """
-
-    help: str = ""
-    alters: bool = True
-    repeats: bool = False
-    cohort: bool = False
-    clock: bool = False
-    least: float | None = None
-    above: float | None = None
-    below: float | None = None
-    choices: tuple[str, ...] = ()
-    names_folder: bool = False
+    help: str = ""  # what it sets, in words
+    alters: bool = True  # whether it can alter a result; then it is part of a run's identity
+    repeats: bool = False  # whether runs that differ in it alone repeat one variant
+    cohort: bool = False  # whether the runs of a cohort must have it in common
+    clock: bool = False  # whether the time of a training step depends on it, the machine aside
+    least: float | None = None  # the smallest value
+    above: float | None = None  # what a value must be larger than
+    below: float | None = None  # and smaller than
+    choices: tuple[str, ...] = ()  # all values; empty if there is no list of them
+    names_folder: bool = False  # whether it becomes part of a path
 
     @property
     def tells_apart(self) -> bool:

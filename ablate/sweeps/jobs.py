@@ -153,13 +153,13 @@ def variants_of(overrides: Sequence[str], folder: Path | None = None) -> tuple[d
     """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     fixed = [str(item.input_line) for item in parsed if not item.is_sweep_override()]
-    with composer(folder) as composed:
-        whole = composed(fixed, return_hydra_config=True)
+    with composer(folder) as composed_of:
+        whole = composed_of(fixed, return_hydra_config=True)
         add_design(whole)
         jobs = expand(whole, overrides)
         variants: dict[str, Config] = {}
         for job, told_apart in zip(jobs, differences(jobs), strict=True):
-            config = to_config(composed(job))
+            config = to_config(composed_of(job))
             variants.setdefault(" ".join([config.model.name, *told_apart]), config)
     return variants, Path(whole.hydra.sweep.dir)
 
