@@ -28,15 +28,17 @@ if TYPE_CHECKING:
     from ablate.runs.prepare import Prepared
     from ablate.training.stopwatch import Stopwatch
 
+_PROFILED_STEPS = 20  # of each variant, for the times of its layers
 
-def time_variants(variants: Mapping[str, Config], precision: float, rounds: int, profiled_steps: int = 20) -> Plain:
+
+def time_variants(variants: Mapping[str, Config], precision: float, rounds: int, profiled: bool) -> Plain:
     """Times variants, and returns what is written into the study's folder.
 
     Args:
         variants: Configurations by name; of hardware and study they have the same.
         precision: Half the width of the 95 % intervals to stop at, 0.01 being a percent.
         rounds: The most.
-        profiled_steps: Of each variant, for the times of its layers; 0 leaves them out.
+        profiled: Whether to time their layers too.
     """
     from tqdm import tqdm
 
@@ -55,8 +57,7 @@ def time_variants(variants: Mapping[str, Config], precision: float, rounds: int,
         with tqdm(total=rounds, desc="timing", unit="round", disable=None) as bar:
             timings = measure(watches, baseline, precision, rounds, bar.update)
         layers = {
-            name: _layer_times(cfg, runs[name], watches[name], profiled_steps) if profiled_steps else []
-            for name, cfg in variants.items()
+            name: _layer_times(cfg, runs[name], watches[name]) if profiled else [] for name, cfg in variants.items()
         }
         here["other_runs_at_end"] = other_runs()
         came_from = describe(provenance.collect(first.allow), runs[baseline].device)
@@ -108,7 +109,7 @@ def _stopwatches(variants: Mapping[str, Config], runs: "Mapping[str, Prepared]")
     return watches
 
 
-def _layer_times(cfg: Config, run: "Prepared", watch: "Stopwatch", steps: int) -> list[Plain]:
+def _layer_times(cfg: Config, run: "Prepared", watch: "Stopwatch") -> list[Plain]:
     """Returns the times of a variant's layers in seconds a step, as they are written."""
     from ablate.runs.prepare import make_step
     from ablate.training.layer_times import time_layers
@@ -116,7 +117,7 @@ def _layer_times(cfg: Config, run: "Prepared", watch: "Stopwatch", steps: int) -
     step = make_step(cfg, [run], [cfg.seed], graph=False)
     step.cohort.train(True)
     with step.cohort.noise(0):
-        times = time_layers(run.trainee.model, partial(step, *watch.batches[0]), steps)
+        times = time_layers(run.trainee.model, partial(step, *watch.batches[0]), _PROFILED_STEPS)
     return [asdict(time) for time in times]
 
 
@@ -191,7 +192,7 @@ def main(arguments: Sequence[str]) -> int:
     if len(hardware) > 1:
         raise ValueError("the variants differ in hardware; time them with one setting after another")
     pin(next(iter(variants.values())).hardware.threads)
-    timing = time_variants(variants, options.precision, options.rounds, 0 if options.no_layers else 20)
+    timing = time_variants(variants, options.precision, options.rounds, not options.no_layers)
     say(show(timing))
     file = StudyDirectory(study).write(TIMING, timing["started"], timing)
     say(f"\nWritten to {file}; the report of {study} prefers it for times.")

@@ -92,9 +92,8 @@ def worst_value(hydra_config: HydraConf) -> float | None:
     """
     if hydra_config.mode != RunMode.MULTIRUN:
         return None
-    sweeper = OmegaConf.create({"sweeper": hydra_config.sweeper})
-    direction = OmegaConf.select(sweeper, "sweeper.direction")
-    maximize = OmegaConf.select(sweeper, "sweeper.optim.maximize")  # as Nevergrad's sweeper says it
+    direction = OmegaConf.select(hydra_config.sweeper, "direction")
+    maximize = OmegaConf.select(hydra_config.sweeper, "optim.maximize")  # as Nevergrad's sweeper says it
     if maximize is None and direction is not None:
         maximize = {"maximize": True, "minimize": False}.get(getattr(direction, "name", str(direction)))
     return None if maximize is None else -math.inf if maximize else math.inf
