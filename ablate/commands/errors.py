@@ -14,9 +14,11 @@ DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 # What no other command would mend: a disk without space, or that writes no more.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
-# Options that come with a plugin of Hydra, and our extra, or the package, that has the plugin.
-_EXTRAS = {"hydra/sweeper/optuna": "optuna"}
-_PACKAGES = {"hydra/launcher/joblib": "hydra-joblib-launcher"}
+# Options that come with a plugin of Hydra, and what installs it.
+_PLUGINS = {
+    "hydra/sweeper/optuna": lambda: install_hint("optuna"),
+    "hydra/launcher/joblib": lambda: "pip install hydra-joblib-launcher",
+}
 
 
 def exit_code(command: Callable[[list[str]], int], arguments: list[str]) -> int:
@@ -56,10 +58,8 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
 
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        if (extra := _EXTRAS.get(error.missing_cfg_file)) is not None:
-            return f"{group}={option}: its plugin is not installed; {install_hint(extra)}"
-        if (package := _PACKAGES.get(error.missing_cfg_file)) is not None:
-            return f"{group}={option}: its plugin is not installed; pip install {package}"
+        if (way_out := _PLUGINS.get(error.missing_cfg_file)) is not None:
+            return f"{group}={option}: its plugin is not installed; {way_out()}"
         return f"{group}={option}: there is no such option; {nearest(option, error.options)}"
     if isinstance(error, HydraException):
         text = str(error)

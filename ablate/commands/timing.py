@@ -89,23 +89,17 @@ def time_variants(variants: Mapping[str, Config], precision: float, rounds: int,
 
 def _stopwatches(variants: Mapping[str, Config], runs: "Mapping[str, Prepared]") -> "dict[str, Stopwatch]":
     """Returns what times each variant; those that train on the same batches share them in memory."""
-    from ablate.data.batches import EvaluationBatches, TrainingBatches
-    from ablate.runs.prepare import make_step
+    from ablate.runs.prepare import assemble
+    from ablate.training.loop import Training
     from ablate.training.stopwatch import Block, Stopwatch
 
-    images: dict[str, tuple[TrainingBatches, dict[str, EvaluationBatches]]] = {}
+    first: dict[str, Training] = {}
     watches = {}
     for name, cfg in variants.items():
-        data, device = runs[name].data, runs[name].device
-        shared = json.dumps([plain_config(cfg.data), cfg.train.batch_size, cfg.seed])
-        if shared not in images:
-            images[shared] = (
-                TrainingBatches(data.train, cfg.train.batch_size, cfg.data.padding, cfg.data.flip, cfg.seed, device),
-                {split: EvaluationBatches(part, device) for split, part in data.evaluated.items()},
-            )
-        batches, evaluated = images[shared]
-        step = make_step(cfg, [runs[name]], [cfg.seed])
-        watches[name] = Stopwatch(step, batches, evaluated["test"], sum(map(len, evaluated.values())), Block())
+        training = assemble(cfg, [runs[name]], [cfg.seed])
+        shared = first.setdefault(json.dumps([plain_config(cfg.data), cfg.train.batch_size, cfg.seed]), training)
+        evaluations = sum(map(len, shared.evaluated.values()))
+        watches[name] = Stopwatch(training.step, shared.batches[0], shared.evaluated["test"], evaluations, Block())
     return watches
 
 

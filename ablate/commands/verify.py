@@ -43,8 +43,6 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
     """Runs a run again in a temporary folder, with its recorded configuration and threads, and compares.
 
     Args:
-        folder: A run directory.
-        epochs: How many to repeat, if not all.
         allow: Packages whose code the recorded configuration may name, beside torch's and ablate's. What the record
             itself allows does not count.
     """

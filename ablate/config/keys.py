@@ -68,13 +68,13 @@ INHERITED = ("alters", "cohort", "clock")
 
 
 def key(help: str = "", default: Any = MISSING, *, make: Callable[[], object] | None = None, **meaning: Any) -> Any:
-    """Returns a dataclass field with a meaning.
+    """Returns a dataclass field with a meaning; of the attributes that are not given, some are the section's.
 
     Args:
         help: What it sets, in words.
         default: Its value where nothing sets it; without one it has to be set.
         make: Makes the default instead, if that is a list, a mapping or a section.
-        meaning: Further attributes of `Meaning`; of those not given, some are the section's.
+        meaning: Further attributes of `Meaning`.
     """
     metadata = {"meaning": {"help": help, **meaning}}
     return field(default=default, metadata=metadata) if make is None else field(default_factory=make, metadata=metadata)
