@@ -15,7 +15,7 @@ DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 # Options that come with a plugin of Hydra, and what installs it.
-_PLUGINS = {
+_PLUGINS: dict[str, Callable[[], str]] = {
     "hydra/sweeper/optuna": lambda: install_hint("optuna"),
     "hydra/launcher/joblib": lambda: "pip install hydra-joblib-launcher",
 }
