@@ -1,6 +1,5 @@
 """Configurations on their way in: Hydra composes them, and here each becomes a `Config`, the design applied."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,7 +8,6 @@ from pathlib import Path
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from ablate.config.design import apply_design
@@ -94,24 +92,3 @@ def composer(folder: Path | None = None) -> Iterator[Callable[..., DictConfig]]:
     search = [] if folder is None else [f"hydra.searchpath=[file://{folder.absolute()}]"]
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         yield lambda overrides=(), **options: hydra.compose("config", [*search, *overrides], **options)
-
-
-def keys(arguments: Sequence[str]) -> list[str]:
-    """Returns the keys of the configuration with the groups that a command line chooses, dotted and whole."""
-    with composer() as composed_of:
-        chosen = [re.sub(",.*", "", text) for text in arguments if re.fullmatch(r"[a-z/]+=[\w,]+", text)]
-        default = composed_of()
-        groups = [text for text in chosen if text.partition("=")[0] in default]
-        try:
-            composed = composed_of(groups)
-        except HydraException:
-            composed = default
-    return list(_flatten(composed))
-
-
-def _flatten(node: object, prefix: str = "") -> Iterator[str]:
-    if isinstance(node, DictConfig):
-        for key in map(str, node):
-            yield f"{prefix}{key}"
-            if not OmegaConf.is_missing(node, key):
-                yield from _flatten(node[key], f"{prefix}{key}.")
