@@ -13,15 +13,7 @@ from ablate.sources.logged_run import LoggedRun
 
 
 def read(options: argparse.Namespace, metrics: Mapping[str, str]) -> list[LoggedRun]:
-    """Returns the runs that the command line names.
-
-    Args:
-        options: Of the command line.
-        metrics: What the tool calls each metric, by the name that it gets.
-
-    Raises:
-        ValueError: An option is of another tool, or there is nothing to read.
-    """
+    """Returns the runs that the command line names."""
     for name, tool in (("experiment", "mlflow"), ("epoch", "csv")):
         if getattr(options, name) and options.tool != tool:
             raise ValueError(f"--{name} is for {tool}")

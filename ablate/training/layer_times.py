@@ -19,13 +19,13 @@ class LayerTime:
     """What a layer takes of a training step, in seconds.
 
     Attributes:
-        name: As in `named_modules()`.
+        layer: Its name, as in `named_modules()`.
         kind: Its class.
         forward: Of its forward pass.
         backward: Of the gradients of what it computed.
     """
 
-    name: str
+    layer: str
     kind: str
     forward: float
     backward: float

@@ -106,10 +106,12 @@ def _lead(analysis: Analysis) -> Iterator[Block]:
     often = "any number of looks" if analysis.looks.test is Test.ANYTIME else "one look"
     yield Text(f"Judged for {often}: {analysis.looks.why}.")
     yield from map(Text, analysis.looks.warnings)
-    warning = words.too_few_seeds([answer.comparison for answer in analysis.answers.values()])
+    warning = words.too_few_seeds(
+        [answer.comparison for answer in analysis.answers.values()], bool(analysis.judgements)
+    )
     if len(seeds) == 1:
         warning = "One seed says nothing about the spread between runs: add seeds before concluding."
-    if warning and (len(seeds) == 1 or not analysis.judgements):  # a verdict says itself what it rests on
+    if warning:
         yield Text(warning)
     if analysis.touched:
         differing = words.listed(f"{fact} ({words.listed(which)})" for fact, which in analysis.touched.items())

@@ -150,21 +150,22 @@ def comparison_sentence(answer: Answer) -> str:
     return f"{answer.question.first} {verb} {answer.question.second} in {answer.metric.label}: {evidence(answer)}."
 
 
-def too_few_seeds(comparisons: Sequence[Comparison]) -> str:
-    """Returns a warning where the exact test could not reach 0.05; nothing if it could everywhere."""
+def too_few_seeds(comparisons: Sequence[Comparison], is_judged: bool) -> str:
+    """Returns a warning where there are no pairs, or so few that the exact test could not reach 0.05.
+
+    Args:
+        comparisons: All that the report makes.
+        is_judged: Whether there are verdicts, which say themselves how few seeds they rest on.
+    """
     pairs = [comparison.pairs for comparison in comparisons if comparison.pairs < _ENOUGH_SEEDS]
-    if not pairs:
-        return ""
-    nothing = "Some comparisons have no seed in common, or no comparable times, and say nothing. " if 0 in pairs else ""
+    said = ["Some comparisons have no seed in common, or no comparable times, and say nothing."] * (0 in pairs)
     fewest = min((number for number in pairs if number), default=0)
-    if fewest == 0:
-        return nothing.rstrip()
     if fewest == 1:
-        return nothing + (
-            "One seed says nothing about the spread between runs: there is no interval and no test. Add seeds."
+        said.append("One seed says nothing about the spread between runs: there is no interval and no test. Add seeds.")
+    elif fewest and not is_judged:
+        said.append(
+            f"Few seeds: with {fewest} the exact sign-flip test cannot go below {2.0 ** (1 - fewest):.3g}, "
+            "so what is significant here rests on the t-test alone, which takes differences between runs to be normal. "
+            f"From {_ENOUGH_SEEDS} seeds on the exact test can confirm it."
         )
-    return (
-        f"{nothing}Few seeds: with {fewest} the exact sign-flip test cannot go below {2.0 ** (1 - fewest):.3g}, "
-        "so what is significant here rests on the t-test alone, which takes differences between runs to be normal. "
-        f"From {_ENOUGH_SEEDS} seeds on the exact test can confirm it."
-    )
+    return " ".join(said)
