@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 EPOCHS_FILE = "epochs.csv"
@@ -30,6 +30,56 @@ RESERVED = (
 def field_name(text: str) -> str:
     """Returns a metric's name of elsewhere, such as `val/acc`, as one of letters, digits and underscores."""
     return re.sub(r"\W+", "_", text)
+
+
+# Over a run's epochs, beside `lastN`. A metric's plain name is its value after the last one.
+STATISTICS = ("final", "maximum", "minimum", "best", "at_best_validation")
+_LAST = re.compile(r"last([1-9]\d*)")
+_CHOOSER = "validation_accuracy"
+
+
+def last_of(statistic: str) -> int | None:
+    """Returns N of the statistic `lastN`, the mean of the last N epochs; None of any other."""
+    match = _LAST.fullmatch(statistic)
+    return None if match is None else int(match[1])
+
+
+def split_statistic(metric: str) -> tuple[str, str]:
+    """Returns what a metric is of, and its statistic over epochs; `test_accuracy` is `test_accuracy.final`."""
+    name, _, statistic = metric.rpartition(".")
+    return (name, statistic) if name and (statistic in STATISTICS or last_of(statistic)) else (metric, "final")
+
+
+def is_better_low(name: str) -> bool:
+    """Whether less of a metric is wanted."""
+    return name.endswith("loss")
+
+
+def over_epochs(metric: str, columns: Mapping[str, Sequence[float]]) -> float:
+    """Returns a metric of a run by its statistic over the epochs.
+
+    Args:
+        metric: Such as `test_accuracy.last5`, the mean of the last five epochs, `test_accuracy.best` of them all, or
+            `test_accuracy.at_best_validation`, after the first epoch with the highest accuracy on validation images.
+        columns: Of epochs.csv, by name.
+
+    Returns:
+        NaN where the run has too few epochs, or no validation images.
+
+    Raises:
+        KeyError: There is no such column.
+    """
+    name, statistic = split_statistic(metric)
+    values = columns[name]
+    if (number := last_of(statistic)) is not None:
+        return math.fsum(values[-number:]) / number if number <= len(values) else math.nan
+    if statistic == "at_best_validation":
+        chooser = [-math.inf if math.isnan(value) else value for value in columns.get(_CHOOSER, ())]
+        return values[chooser.index(max(chooser))] if chooser else math.nan
+    if statistic == "best":
+        statistic = "minimum" if is_better_low(name) else "maximum"
+    known = [value for value in values if not math.isnan(value)] or [math.nan]
+    return {"final": values[-1], "maximum": max(known), "minimum": min(known)}[statistic]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

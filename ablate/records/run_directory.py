@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from ablate.files import atomic_write, keep_copy, refuse_links, remove_leftovers
 from ablate.messages import redact
-from ablate.records.epochs import EPOCHS_FILE, Epoch
+from ablate.records.epochs import EPOCHS_FILE, Epoch, over_epochs, split_statistic
 from ablate.records.record import RECORD_FILE, RunRecord
 from ablate.records.uploads import HURRY, PATIENCE, RunStore, StoreFailed
 
@@ -199,6 +199,13 @@ class RunDirectory:
     def take_back(self) -> None:
         """Makes the checkpoint of the epoch before the newest one."""
         self.previous_checkpoint_file.replace(self.checkpoint_file)
+
+    def value(self, record: RunRecord, metric: str) -> float:
+        """Returns a time, or a metric by its statistic over epochs, of the run, which is complete."""
+        if split_statistic(metric)[1] == "final":
+            return record.value(metric.removesuffix(".final"))
+        columns, rows = self.read_epoch_table(record.epochs)
+        return over_epochs(metric, dict(zip(columns, zip(*rows, strict=True), strict=True)))
 
     def read_epochs(self, most: int | None = None) -> list[Epoch]:
         """Returns the rows of epochs.csv; none if there is no file.

@@ -21,7 +21,7 @@ from ablate.data.images import ImageData
 from ablate.files import file_state
 from ablate.messages import nearest
 from ablate.models.variant import SAMPLE, Variant, build, prove_batch, rewrite_exactly
-from ablate.records.epochs import TIMES
+from ablate.records.epochs import TIMES, last_of, split_statistic
 from ablate.seeding import CPU
 from ablate.trackers.base import check_loggers
 from ablate.training.cohort import Cohort, Trainee
@@ -71,8 +71,7 @@ def prepare(cfg: Config, rewrite: bool = True) -> Prepared:
         *TIMES,
         "total_seconds",
     ]
-    if cfg.study.metric not in metrics:
-        raise ValueError(f"study.metric={cfg.study.metric}: no such metric; {nearest(cfg.study.metric, metrics)}")
+    _check_metric(cfg, metrics)
     images = first_images(data, cfg)
     variant = build(cfg.model.base, cfg.model.edits, cfg.seed, data.train.shape, len(data.classes), images)
     _prove_last_batch(cfg.train.batch_size, len(data.train), variant, cfg.seed, images)
@@ -84,6 +83,18 @@ def prepare(cfg: Config, rewrite: bool = True) -> Prepared:
     steps = cfg.train.epochs * math.ceil(len(data.train) / cfg.train.batch_size)
     scheduler = build_scheduler(plain(cfg.scheduler), optimizer, steps)
     return Prepared(data, variant, Trainee(model, variant.layers, optimizer, scheduler), device)
+
+
+def _check_metric(cfg: Config, known: Sequence[str]) -> None:
+    """Raises ValueError where a run will not have the study's metric."""
+    metric = cfg.study.metric
+    name, statistic = split_statistic(metric)
+    if name not in known or (name in (*TIMES, "total_seconds") and metric != name):
+        raise ValueError(f"study.metric={metric}: no such metric; {nearest(metric, known)}")
+    if (last_of(statistic) or 0) > cfg.train.epochs:
+        raise ValueError(f"study.metric={metric}: a run has only train.epochs={cfg.train.epochs}; take fewer")
+    if statistic == "at_best_validation" and cfg.data.validation == 0:
+        raise ValueError(f"study.metric={metric}: there are no validation images; hold some out with data.validation=…")
 
 
 def first_images(data: ImageData, cfg: Config) -> Tensor:

@@ -63,13 +63,13 @@ def run(
             if action is Action.LEAVE:
                 raise _left(name, folder, earlier.record, earlier.fresh)
             _tell_complete(name, directory, earlier.record, earlier)
-            return earlier.record.value(cfg.study.metric)
+            return directory.value(earlier.record, cfg.study.metric)
         if action is Action.START:
             directory.forget()
         resumed = earlier.record if action is Action.RESUME else None
         record = _train_recorded(cfg, directory, progress, overrides, resumed, command)
     log.info(summary_line(record, folder))
-    return record.value(cfg.study.metric)
+    return directory.value(record, cfg.study.metric)
 
 
 @contextmanager

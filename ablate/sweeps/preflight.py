@@ -18,6 +18,7 @@ from ablate.config.plain import plain
 from ablate.files import refuse_links
 from ablate.messages import aligned, say
 from ablate.records import provenance
+from ablate.records.epochs import split_statistic
 from ablate.records.record import Plan
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import Store
@@ -117,14 +118,15 @@ def means(jobs: Sequence[Job]) -> str:
     values: dict[str, list[float]] = {}
     for job, told_apart in zip(jobs, differences([job.overrides for job in jobs]), strict=True):
         with suppress(ValueError, KeyError):  # no usable record, or one without the metric
-            record = None if job.folder is None else RunDirectory(job.folder).read_record()
-            if record is not None and record.is_complete:
+            directory = None if job.folder is None else RunDirectory(job.folder)
+            record = None if directory is None else directory.read_record()
+            if directory is not None and record is not None and record.is_complete:
                 variant = " ".join([job.cfg.model.name, *told_apart])
-                values.setdefault(variant, []).append(record.value(job.cfg.study.metric))
+                values.setdefault(variant, []).append(directory.value(record, job.cfg.study.metric))
     if not values:
         return ""
     metric = jobs[0].cfg.study.metric
-    factor, unit = (100, " %") if metric.endswith("accuracy") else (1, "")
+    factor, unit = (100, " %") if split_statistic(metric)[0].endswith("accuracy") else (1, "")
     rows = [
         (variant, f"{_mean_sd([factor * value for value in of])}{unit}", str(len(of))) for variant, of in values.items()
     ]

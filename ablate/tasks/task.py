@@ -31,7 +31,7 @@ from omegaconf import DictConfig, OmegaConf
 from ablate.config.hydra_node import worst_value
 from ablate.files import FOLDER_NAME
 from ablate.records import provenance
-from ablate.records.epochs import RESERVED, Epoch, field_name, summarise, total_times
+from ablate.records.epochs import RESERVED, Epoch, field_name, split_statistic, summarise, total_times
 from ablate.records.others import record_of_others
 from ablate.records.record import ModelFacts, RunRecord, Status, describe_error
 from ablate.records.run_directory import RunDirectory
@@ -91,12 +91,12 @@ def _train(function: Task, cfg: DictConfig, folder: Path, overrides: list[str]) 
         metric = study(cfg)["metric"]
         if earlier is not None and earlier.is_complete:
             log.info("%s is complete already: %s", name, folder)
-            return earlier.value(metric)
+            return directory.value(earlier, metric)
         run = Run(cfg, directory)
         record = _describe(function, cfg, overrides, earlier)
         directory.write_record(_noted(record, run))
         try:
-            _epochs(function(cfg, run), run, name, metric)
+            _epochs(function(cfg, run), run, name, split_statistic(metric)[0])
         except BaseException as error:
             status = Status.FAILED if isinstance(error, Exception) else Status.INTERRUPTED
             status = Status.DIVERGED if isinstance(error, _Diverged) else status
@@ -112,8 +112,9 @@ def _train(function: Task, cfg: DictConfig, folder: Path, overrides: list[str]) 
             ended=_now(),
         )
         directory.write_record(record)
-    log.info("%s: %s %.6g after %d epochs, %s", name, metric, record.value(metric), len(run.rows), folder)
-    return record.value(metric)
+    value = directory.value(record, metric)
+    log.info("%s: %s %.6g after %d epochs, %s", name, metric, value, len(run.rows), folder)
+    return value
 
 
 def _epochs(rows: Iterator[Row], run: Run, name: str, metric: str) -> None:

@@ -7,12 +7,18 @@ import pandas as pd
 
 from ablate.files import Plain
 from ablate.records.record import RunRecord
-from ablate.report.study.metrics import STATISTICS, metric
+from ablate.report.study.metrics import metric
 from ablate.report.study.study import Study
 from ablate.stats import mean_interval, prediction_interval
 
 # Statistics over a run's epochs, by what tables call them. The extremes are those that the first study reports.
-OVER_EPOCHS = {"final": "final epoch", "maximum": "best epoch", "minimum": "lowest epoch"}
+OVER_EPOCHS = {
+    "final": "final epoch",
+    "last5": "mean of the last 5",
+    "maximum": "best epoch",
+    "minimum": "lowest epoch",
+    "at_best_validation": "chosen by validation",
+}
 PARTS = {"train_seconds": "training", "eval_seconds": "evaluation", "data_seconds": "data", "total_seconds": "total"}
 
 
@@ -35,13 +41,16 @@ def summary_table(study: Study, metrics: Sequence[str]) -> pd.DataFrame:
 
 
 def accuracy_table(study: Study) -> pd.DataFrame:
-    """Returns the summary of each accuracy after the final, at the best and at the lowest `epoch`."""
+    """Returns the summary of each accuracy by each statistic over epochs, in words as `epoch`."""
     names = [name for name in ("test_accuracy", "validation_accuracy") if name in study.metrics]
     tables = []
     for name in names:
-        for statistic in STATISTICS:
-            rows = summary_table(study, [name if statistic == "final" else f"{name}.{statistic}"])
-            rows.insert(1, "epoch", OVER_EPOCHS[statistic])
+        for statistic, epoch in OVER_EPOCHS.items():
+            column = name if statistic == "final" else f"{name}.{statistic}"
+            if column not in study.metrics:
+                continue
+            rows = summary_table(study, [column])
+            rows.insert(1, "epoch", epoch)
             tables.append(rows.assign(metric=name))
     if not tables:
         return pd.DataFrame()

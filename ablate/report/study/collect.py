@@ -11,7 +11,7 @@ import pandas as pd
 
 from ablate.config.options import config_dir, load, options
 from ablate.files import Plain, PlainMapping
-from ablate.records.epochs import TIMES, Result
+from ablate.records.epochs import TIMES, Result, last_of, over_epochs, split_statistic
 from ablate.records.record import RunRecord
 from ablate.records.study_directory import studies_below
 from ablate.report.study.cache import StudyRuns, read_runs
@@ -167,7 +167,7 @@ def _study(definition: Definition, runs: _Runs, models: Mapping[str, PlainMappin
     records = _one_a_cell(runs, variant_of, list(variants))
     return Study(
         definition=definition,
-        runs=_run_frame(records, variant_of),
+        runs=_run_frame(records, runs.epochs, variant_of, _statistics(definition)),
         epochs=_epoch_frame({run: runs.epochs[run] for run in records}, variant_of, records),
         variants=variants,
         records=records,
@@ -208,17 +208,35 @@ def _one_a_cell(runs: _Runs, variant_of: Mapping[str, Variant], labels: Sequence
     return {run: runs.complete[run] for run in chosen.values()}
 
 
-def _run_frame(records: Mapping[str, RunRecord], variant_of: Mapping[str, Variant]) -> pd.DataFrame:
+def _statistics(definition: Definition) -> list[str]:
+    """Returns the statistics over epochs that a report has: some always, and of last epochs as many as are asked for."""
+    claims = [claim for claim in definition.claims if isinstance(claim, Mapping)]
+    named = [definition.metric, *(str(claim.get("metric")) for claim in claims)]
+    asked = [statistic for name in named if last_of(statistic := split_statistic(name)[1])]
+    return list(dict.fromkeys(["maximum", "minimum", "last5", "best", "at_best_validation", *asked]))
+
+
+def _run_frame(
+    records: Mapping[str, RunRecord],
+    epochs: Mapping[str, Epochs],
+    variant_of: Mapping[str, Variant],
+    statistics: Sequence[str],
+) -> pd.DataFrame:
     """Returns a row a run: what it is, its metrics, and the clock that its times were taken by."""
     frame = pd.DataFrame(
         [
-            {"run": run, "variant": variant_of[run].label, "seed": record.seed, **_metrics(record)}
+            {
+                "run": run,
+                "variant": variant_of[run].label,
+                "seed": record.seed,
+                **_metrics(record, epochs[run], statistics),
+            }
             for run, record in records.items()
         ]
     )
     if frame["total_seconds"].isna().all():  # as of runs that come from elsewhere
         frame = frame.drop(columns=[*TIMES, "total_seconds"])
-    return frame
+    return frame.drop(columns=[name for name in map(str, frame) if "." in name and frame[name].isna().all()])
 
 
 def _first_runs(study: Study) -> Iterator[tuple[str, str]]:
@@ -236,11 +254,11 @@ def _why(record: RunRecord) -> str:
     return f"{record.status}: {record.cause}" if record.cause else record.status.value
 
 
-def _metrics(record: RunRecord) -> Plain:
+def _metrics(record: RunRecord, epochs: Epochs, statistics: Sequence[str]) -> Plain:
     """Returns the metrics of a run, and what has to agree for times to be comparable."""
     size = record.model.after
     return {
-        **dict(_results(record.results)),
+        **dict(_results(record.results, epochs, statistics)),
         # Times are compared on logarithms, so one that is not above 0 does not count.
         **{name: record.times[name] if record.times[name] > 0 else math.nan for name in (*TIMES, "total_seconds")},
         "parameters": math.nan if size.parameters is None else size.parameters,
@@ -249,15 +267,15 @@ def _metrics(record: RunRecord) -> Plain:
     }
 
 
-def _results(results: Mapping[str, Result]) -> Iterator[tuple[str, float]]:
-    """Yields the statistics over epochs of each result, by the name of the metric that each is."""
+def _results(results: Mapping[str, Result], epochs: Epochs, statistics: Sequence[str]) -> Iterator[tuple[str, float]]:
+    """Yields each result, and its statistics over epochs, by the name of the metric that each is."""
+    columns = dict(zip(epochs.columns, epochs.values.T.tolist(), strict=True))
     for name, result in results.items():
-        for metric, value in (
-            (name, result.final),
-            (f"{name}.maximum", result.maximum),
-            (f"{name}.minimum", result.minimum),
-        ):
-            yield metric, float(value) if math.isfinite(value) else math.nan
+        values = {name: float(result.final)}
+        if name in columns:
+            values |= {f"{name}.{each}": over_epochs(f"{name}.{each}", columns) for each in statistics}
+        for metric, value in values.items():
+            yield metric, value if math.isfinite(value) else math.nan
 
 
 def _clock(record: RunRecord) -> str:

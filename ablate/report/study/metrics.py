@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from functools import cache
 
 from ablate.messages import nearest
-from ablate.records.epochs import field_name
+from ablate.records.epochs import field_name, is_better_low, last_of, split_statistic
 
-# Over a run's epochs. A metric's plain name is its value after the last one.
-STATISTICS = ("final", "maximum", "minimum")
-_SUFFIXES = tuple(f".{statistic}" for statistic in STATISTICS)
-_OVER_EPOCHS = {"maximum": "highest of all epochs", "minimum": "lowest of all epochs"}
+_OVER_EPOCHS = {
+    "maximum": "highest of all epochs",
+    "minimum": "lowest of all epochs",
+    "best": "at its best epoch",
+    "at_best_validation": "at the epoch that validation images choose",
+}
 # Columns of epochs.csv that are of the images of a split: `test_loss`, `test_accuracy_of_cat`,
 # `test_confusion_cat_as_dog`, `validation_top5_accuracy`, `test_f1`.
 _OF_SPLIT = re.compile(r"(train|validation|test)_(\w+)")
@@ -40,7 +42,7 @@ class Metric:
         quantity: What is measured of them, such as accuracy.
         of_class: The class whose images it is of, if it is of one.
         taken_for: The class that they are taken for, of a confusion.
-        statistic: Over the run's epochs: final, maximum or minimum.
+        statistic: Over the run's epochs, such as final or last5.
     """
 
     name: str
@@ -129,7 +131,7 @@ def metric(name: str) -> Metric:
     if column in _TIMES:
         return Metric(name, _TIMES[column], "seconds", higher_is_better=False)
     if column in _COSTS:
-        label = ", ".join([column.replace("_", " "), *filter(None, [_OVER_EPOCHS.get(statistic)])])
+        label = ", ".join([column.replace("_", " "), *filter(None, [_said(statistic)])])
         return Metric(name, label, _COSTS[column], higher_is_better=False, statistic=statistic or "final")
     match = _OF_SPLIT.fullmatch(column)
     if match is None:
@@ -139,19 +141,25 @@ def metric(name: str) -> Metric:
     quantity, of_class, taken_for = (*parts.groups(), "", "")[:3] if parts else (measured, "", "")
     is_share = parts is not None or measured == "accuracy" or measured.endswith("_accuracy")
     known = is_share or measured == "loss"
-    over = _OVER_EPOCHS.get(statistic, "after the last epoch")
+    over = _said(statistic) or "after the last epoch"
     label = f"{'training' if split == 'train' else split} {measured.replace('_', ' ')}, {over}"
     return Metric(
         name,
         label if known else name.replace("_", " "),
         "share" if is_share else "loss" if measured == "loss" else "number",
-        higher_is_better=None if taken_for or not known else is_share,
+        higher_is_better=None if taken_for or not known else not is_better_low(measured),
         split=split,
         quantity=quantity,
         of_class=of_class,
         taken_for=taken_for,
         statistic=statistic or "final",
     )
+
+
+def _said(statistic: str) -> str | None:
+    """Returns a statistic over epochs in words; None of the value after the last one."""
+    number = last_of(statistic)
+    return _OVER_EPOCHS.get(statistic) if number is None else f"mean of the last {number} epochs"
 
 
 def check_metric(name: str, known: Iterable[str], where: str) -> str:
@@ -165,10 +173,10 @@ def check_metric(name: str, known: Iterable[str], where: str) -> str:
     Raises:
         ValueError: There is no such metric; the message names the nearest.
     """
-    plain, known = name.removesuffix(".final"), list(known)
-    if plain not in known:
-        of_field, statistic = next(((plain[: -len(s)], s) for s in _SUFFIXES if plain.endswith(s)), (plain, ""))
-        plain = f"{field_name(of_field)}{statistic}"
-    if plain not in known:
+    known = list(known)
+    of, statistic = split_statistic(name)
+    suffix = "" if statistic == "final" else f".{statistic}"
+    plain = next((each for each in (name, f"{of}{suffix}", f"{field_name(of)}{suffix}") if each in known), None)
+    if plain is None:
         raise ValueError(f"{where}: there is no metric {name!r} in the runs; {nearest(name, known)}")
     return plain

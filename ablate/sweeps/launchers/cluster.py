@@ -203,11 +203,13 @@ def _job_return(job: "Job", overrides: Sequence[str], cause: BaseException | Non
     job_return = JobReturn(overrides=list(overrides), cfg=OmegaConf.create(plain(job.cfg)), working_dir=str(job.folder))
     status, why = "not started", f"there is no record in {job.folder}; machines without a common folder need store=…"
     try:
-        record = _directory(job).read_record()
+        directory = _directory(job)
+        record = directory.read_record()
         if record is not None:
             status, why = record.status.value, record.error.message if record.error else "its task ended"
             if record.is_complete:
-                job_return.status, job_return.return_value = JobStatus.COMPLETED, record.value(job.cfg.study.metric)
+                job_return.return_value = directory.value(record, job.cfg.study.metric)
+                job_return.status = JobStatus.COMPLETED
                 return job_return
     except ValueError as error:
         status, why = "unreadable", str(error)
