@@ -89,7 +89,7 @@ def _stopwatches(variants: Mapping[str, Config], runs: "Mapping[str, Prepared]")
     """Returns what times each variant; those that train on the same batches share them in memory."""
     from ablate.data.batches import EvaluationBatches, TrainingBatches
     from ablate.runs.prepare import make_step
-    from ablate.training.stopwatch import Block, Stopwatch
+    from ablate.training.stopwatch import Stopwatch
 
     images: dict[str, tuple[TrainingBatches, dict[str, EvaluationBatches]]] = {}
     watches = {}
@@ -103,7 +103,7 @@ def _stopwatches(variants: Mapping[str, Config], runs: "Mapping[str, Prepared]")
             )
         batches, evaluated = images[shared]
         step = make_step(cfg, [runs[name]], [cfg.seed])
-        watches[name] = Stopwatch(step, batches, evaluated["test"], sum(map(len, evaluated.values())), Block())
+        watches[name] = Stopwatch(step, batches, evaluated["test"], sum(map(len, evaluated.values())))
     return watches
 
 

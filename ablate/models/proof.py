@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
+from ablate.messages import first_line
 from ablate.models.insertions import anchors_of
 from ablate.models.surgery import Made, all_names
 from ablate.seeding import LayerStreams
@@ -76,7 +77,7 @@ def copied(key: str, model: nn.Module, layers: Mapping[str, nn.Module]) -> tuple
         return copy.deepcopy((model, dict(layers)))
     except (RuntimeError, TypeError) as error:
         raise ValueError(
-            f"{key}: the model cannot be copied, which is how variants are made of it: {_first_line(error)}"
+            f"{key}: the model cannot be copied, which is how variants are made of it: {first_line(error)}"
         ) from error
 
 
@@ -106,7 +107,7 @@ def traced(model: nn.Module, images: Tensor, key: str, training: bool = False, f
         try:
             trace.output = model(images.clone())
         except Exception as error:
-            raise ValueError(f"{key}: the layers do not fit together at {at}: {_first_line(error)}") from error
+            raise ValueError(f"{key}: the layers do not fit together at {at}: {first_line(error)}") from error
     return trace
 
 
@@ -127,13 +128,9 @@ def _backward(output: Tensor, key: str) -> None:
         (output * torch.linspace(-1, 1, output.numel()).view_as(output)).sum().backward()
     except RuntimeError as error:
         raise ValueError(
-            f"{key}: cannot be trained: {_first_line(error)}; a layer that works in place must not change what a layer "
+            f"{key}: cannot be trained: {first_line(error)}; a layer that works in place must not change what a layer "
             "before it needs for its gradient"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ablate.files import Plain, PlainMapping
+from ablate.messages import first_line
 from ablate.records.epochs import Epoch
 from ablate.records.run_directory import RunDirectory
 from ablate.training.cohort import Trainee
@@ -72,8 +73,7 @@ def resume(trainee: Trainee, directory: RunDirectory) -> list[Epoch]:
                 trainee.scheduler.load_state_dict(state["scheduler"])
             return list(state["rows"])
         except _DAMAGES as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            log.warning("%s is damaged (%s) and is not used", file, reason)
+            log.warning("%s is damaged (%s) and is not used", file, first_line(error))
     return []
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD
 
+from ablate.messages import first_line
 from ablate.seeding import CPU, generator
 from ablate.training.cohort import Cohort, Trainee
 
@@ -44,7 +45,7 @@ def disproved(trainees: Sequence[Trainee], seeds: Sequence[int], images: Tensor,
         try:
             together = _step(trainees, seeds, members, batches, kind, rewrite)
         except _ERRORS as error:
-            return [f"cannot run beside the others: {str(error).partition(chr(10))[0]}"] * len(trainees)
+            return [f"cannot run beside the others: {first_line(error)}"] * len(trainees)
         return [_difference(one, other, tolerance) for one, other in zip(together, alone, strict=True)]
     return [""] * len(trainees)
 

@@ -109,11 +109,8 @@ class Meters:
     """The meters of a configuration.
 
     Args:
-        config: Its `metrics`; those that are none of meters are left out.
+        config: Its `metrics`, of which those that are no meters are left out.
         device: That it is computed on.
-
-    Raises:
-        ValueError: The platform does not report it, or the name is not the one that the report knows.
     """
 
     def __init__(self, config: PlainMapping, device: torch.device) -> None:
