@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from platformdirs import user_cache_path
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -26,14 +26,15 @@ from ablate.files import atomic_write
 _PARTS = {"train": ("train",), "test": ("test", "val")}
 # Of operating systems; hidden files beside.
 _NO_DATA = ("__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN")
-_READER = 2  # the version of how files become pixels: with another number, cached values are computed again
+_READER = 3  # the version of how files become pixels: with another number, cached values are computed again
 
 
 def load(path: str, size: int = 32, stream: bool = False, workers: int = 2) -> ImageData:
     """Returns the images under `path/train/CLASS` and `path/test/CLASS` (or `path/val/CLASS`), in three channels.
 
-    Hidden files and folders are left out. 16-bit grey becomes 8-bit, and transparent pixels are put on white. Mean and
-    standard deviation of the training images are computed once and kept in the user's cache folder.
+    Hidden files and folders are left out. Photos are turned as their EXIF orientation says, 16-bit grey becomes 8-bit,
+    and transparent pixels are put on white. Mean and standard deviation of the training images are computed once and
+    kept in the user's cache folder.
 
     Args:
         path: The folder.
@@ -147,16 +148,19 @@ def read_image(path: Path) -> Tensor:
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # an image of more pixels than are safe to open
         with Image.open(path) as file:
+            if file.format != "MPO" and getattr(file, "n_frames", 1) > 1:  # MPO: a photo's further frames are previews
+                raise ValueError(f"it has {file.n_frames} frames; save the one that is meant")
             transparent = file.has_transparency_data
+            upright = ImageOps.exif_transpose(file)  # as a camera says that it was held
             if file.mode[0] in "IF":  # more than 8 bits, which Pillow would clip
                 if transparent or _bits(file) != 16:
                     raise ValueError(f"its pixels ({file.mode}) have no known black and white; save it with 8 bits")
-                pixels = np.asarray(file).astype(np.int64)
+                pixels = np.asarray(upright).astype(np.int64)
                 return torch.from_numpy(((pixels * 255 + 32767) // 65535).astype(np.uint8)).repeat(3, 1, 1)
             if transparent:
-                image = file.convert("RGBA")
+                image = upright.convert("RGBA")
                 return _rgb(Image.alpha_composite(Image.new("RGBA", image.size, "white"), image))
-            return _rgb(file)
+            return _rgb(upright)
 
 
 def _rgb(image: Image.Image) -> Tensor:
