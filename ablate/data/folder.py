@@ -53,10 +53,8 @@ def load(path: str, size: int = 32, stream: bool = False, workers: int = 2) -> I
         odd = sorted(set(classes) ^ set(others))
         raise ValueError(f"data.path={path}: {odd[0]} is not a class of both training and test images")
     mean, std = _normalisation(train, f"data.path={path}")
-    splits: list[Any] = [train, test]
-    if not stream:
-        splits = [Split(torch.cat([*files.chunks()]), files.labels) for files in splits]
-    return ImageData(root.name, *splits, classes, mean, std)
+    splits = [files if stream else Split(torch.cat([*files.chunks()]), files.labels) for files in (train, test)]
+    return ImageData(root.name, splits[0], splits[1], classes, mean, std)
 
 
 def _files(root: Path, part: str, size: int, workers: int) -> tuple["Files", tuple[str, ...]]:
@@ -105,7 +103,7 @@ class Files(StreamedSplit):
 
     def batches(self, order: Tensor | None, batch_size: int) -> Iterator[Tensor]:
         # With a generator of its own: else the loader draws from the global one, which is a run's noise.
-        loader = DataLoader(
+        loader: DataLoader[Path] = DataLoader(
             self.paths,  # type: ignore[arg-type]  # any sequence will do
             batch_size,
             sampler=range(len(self)) if order is None else order.tolist(),
@@ -148,8 +146,9 @@ def read_image(path: Path) -> Tensor:
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # an image of more pixels than are safe to open
         with Image.open(path) as file:
-            if file.format != "MPO" and getattr(file, "n_frames", 1) > 1:  # MPO: a photo's further frames are previews
-                raise ValueError(f"it has {file.n_frames} frames; save the one that is meant")
+            frames = getattr(file, "n_frames", 1)
+            if frames > 1 and file.format != "MPO":  # of which the first is the photo, and others are previews
+                raise ValueError(f"it has {frames} frames; save the one that is meant")
             transparent = file.has_transparency_data
             upright = ImageOps.exif_transpose(file)  # as a camera says that it was held
             if file.mode[0] in "IF":  # more than 8 bits, which Pillow would clip
