@@ -48,15 +48,9 @@ def run_batch(
     """Runs a copy of a model on some images, in training with the backward pass, and notes which modules ran.
 
     Args:
-        model: A module.
         layers: Those that draw from streams of their own.
-        seed: Of the streams.
         images: Shape (images, channels, height, width).
-        key: What an error names.
-        training: In which mode.
-
-    Raises:
-        ValueError: It fails, or does not return a tensor; the message names the layer and the shape that it was given.
+        key: What an error names, with the layer and the shape that it was given.
     """
     model, layers = copied(key, model, layers)
     with LayerStreams(layers, seed, "noise").epoch():
@@ -147,15 +141,7 @@ def fused_kernels(on: bool) -> Iterator[None]:
 def evaluate_as_trained(model: nn.Module, made: Sequence[Made], evaluated: Trace, images: Tensor, key: str) -> None:
     """Has an edited model compute in evaluation what it computes in training, where fused kernels would not; in place.
 
-    Args:
-        model: The edited model.
-        made: What the edits did.
-        evaluated: Its evaluation without fused kernels.
-        images: Those of that evaluation.
-        key: What an error names.
-
-    Raises:
-        ValueError: It still computes something else.
+    It is held against its evaluation without fused kernels, on the same images.
     """
     if _same_with_fused_kernels(model, made, evaluated, images, key):
         return

@@ -35,19 +35,12 @@ Stream = Callable[[str], AbstractContextManager[None]]
 
 @dataclass(frozen=True)
 class Made:
-    """What an edit did at one place.
+    """What an edit did at one place."""
 
-    Attributes:
-        key: The edit's, for messages.
-        edit: The edit.
-        path: The name of the layer that it was about.
-        module: What stands there since, or the inserted layer.
-    """
-
-    key: str
+    key: str  # the edit's, for messages
     edit: Edit
-    path: str
-    module: nn.Module
+    path: str  # the name of the layer that it was about
+    module: nn.Module  # what stands there since, or the inserted layer
 
 
 def edit_model(
@@ -103,11 +96,7 @@ def all_names(model: nn.Module) -> dict[nn.Module, list[str]]:
 
 
 def matches(model: nn.Module, key: str, edit: Edit) -> list[str]:
-    """Returns all names of the layers that an edit is about, in the model's order; none within another.
-
-    Raises:
-        ValueError: There is none.
-    """
+    """Returns all names of the layers that an edit is about, in the model's order; none within another."""
     part = "at" if edit.kind in PLACED else edit.kind
     names = [name for name, _ in model.named_modules(remove_duplicate=False) if name]
     if not edit.is_pattern:
@@ -206,11 +195,7 @@ def _own(model: nn.Module, key: str, paths: Sequence[str]) -> nn.Module:
 
 
 def _twin(key: str, path: str, module: nn.Module, names: Sequence[str]) -> nn.Module:
-    """Returns a module with the same weights and children, to stand in another place.
-
-    Raises:
-        ValueError: It has buffers, such as running statistics, which two modules cannot share on every device.
-    """
+    """Returns a module with the same weights and children, to stand in another place; buffers cannot be shared so."""
     if any(buffer is not None for buffer in module._buffers.values()):
         others = " and ".join(name for name in names if name != path)
         raise ValueError(
@@ -318,7 +303,7 @@ def _rebuilt(key: str, path: str, module: nn.Module, changes: PlainMapping) -> n
     kind = type(module)
     if nn.utils.parametrize.is_parametrized(module):
         raise ValueError(f"{key}: {path} ({kind.__name__}) computes its weights of others; use replace instead")
-    kept = {"_target_": f"{kind.__module__}.{kind.__qualname__}"}
+    kept: dict[str, object] = {"_target_": f"{kind.__module__}.{kind.__qualname__}"}
     for name, parameter in inspect.signature(kind).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue

@@ -34,17 +34,11 @@ SAMPLE = 8  # images of a batch that a variant is proved on
 
 @dataclass(frozen=True)
 class Variant:
-    """A model ready to train.
+    """A model ready to train."""
 
-    Attributes:
-        model: The edited model, on the CPU.
-        layers: The layers that edits brought in, by the edit's name.
-        record: What the edits changed: layers, parameters and FLOPs of one image's forward pass, before and after.
-    """
-
-    model: nn.Module
-    layers: Mapping[str, nn.Module]
-    record: ModelFacts
+    model: nn.Module  # the edited model, on the CPU
+    layers: Mapping[str, nn.Module]  # those that edits brought in, by the edit's name
+    record: ModelFacts  # what the edits changed
 
 
 def build(
@@ -82,10 +76,11 @@ def build(
             raise ValueError(f"model.base._target_={base['_target_']}: is not a torch.nn.Module")
         traced(original, images, "model.base")  # lazy layers get their weights
     before = run_both(original, {}, seed, images, "model.base")
+    way_out = "" if base.get("num_classes", classes) == classes else f"; set model.base.num_classes={classes}"
     if (shape := tuple(before[False].output.shape)) != expected:
         raise ValueError(
             f"model.base: gives an output of shape {shape} for {len(images)} images, and the data has {classes} "
-            f"classes; expected {expected}{_way_out(base, classes)}"
+            f"classes; expected {expected}{way_out}"
         )
     made: list[Made] = []
     model, layers = _edited(original, edits, seed, images, made)
@@ -124,11 +119,10 @@ def rewrite_exactly(variant: Variant, seed: int, images: Tensor) -> list[str]:
         return []
     as_it_is = run_both(variant.model, variant.layers, seed, images, "model")
     rewritten = run_both(model, layers, seed, images, "model")
-    for training, one in as_it_is.items():
-        other = rewritten[training]
-        pairs = zip(one.tensors, other.tensors, strict=True)
-        if one.calls != other.calls or not all(close(a, b, 1e-6) for a, b in pairs):
-            return []  # what runs these layers does not run them in the order in which it holds them
+    ran_alike = all(as_it_is[training].calls == rewritten[training].calls for training in as_it_is)
+    pairs = zip(_behaviour(as_it_is), _behaviour(rewritten), strict=True)
+    if not ran_alike or not all(close(one, other, 1e-6) for one, other in pairs):
+        return []  # what runs these layers does not run them in the order in which it holds them
     return rewrite(variant.model)
 
 
@@ -143,11 +137,6 @@ def _fitted(base: PlainMapping, image_shape: tuple[int, ...], classes: int) -> P
     return {name: value for name, value in known.items() if name in takes} | {
         name: value for name, value in base.items() if name not in known or value is not None
     }
-
-
-def _way_out(base: PlainMapping, classes: int) -> str:
-    given = base.get("num_classes", classes)
-    return "" if given == classes else f"; set model.base.num_classes={classes}"
 
 
 def layer_digests(model: nn.Module) -> dict[str, str]:

@@ -53,11 +53,7 @@ def saved_epochs(directory: RunDirectory) -> frozenset[int]:
 
 
 def resume(trainee: Trainee, directory: RunDirectory) -> list[Epoch]:
-    """Puts the newest whole checkpoint's state into a trainee, if there is one.
-
-    Returns:
-        The rows of the epochs that the state has behind it; none without a checkpoint.
-    """
+    """Puts the newest whole checkpoint's state into a trainee, and returns the rows of its epochs; none without one."""
     for file in (directory.checkpoint_file, directory.previous_checkpoint_file):
         if not file.is_file():
             continue

@@ -19,10 +19,6 @@ class GraphedStep(Step):
     """The same on a CUDA GPU, whose many small kernels one call starts again: a CUDA graph.
 
     A batch of another size than the captured one runs kernel by kernel.
-
-    Args:
-        cohort: As for `Step`, and so are `normalise` and `precision`.
-        capture: Records the kernels of a call, and returns what starts them again.
     """
 
     WARM_UP = 3  # steps made kernel by kernel first, which readies memory and optimizers
@@ -75,12 +71,8 @@ Capture = Callable[[Callable[[], None], Cohort], Callable[[], object]]
 def capture_cuda_graph(call: Callable[[], None], cohort: Cohort) -> Callable[[], object]:
     """Records the kernels that a call starts, without running them, and returns what starts them again.
 
-    Args:
-        call: Starts the kernels, which read and write the same memory each time.
-        cohort: Whose streams of noise the kernels draw from.
-
-    Raises:
-        RuntimeError: The call waits for the device, or does something else that a graph cannot.
+    They read and write the same memory each time, and draw from the cohort's streams of noise. RuntimeError says that
+    the call waits for the device, or does something else that a graph cannot.
     """
     graph = torch.cuda.CUDAGraph()
     for streams in cohort.streams:

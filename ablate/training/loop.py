@@ -17,33 +17,20 @@ from ablate.training.step import Step, Tally, cross_entropy
 
 @dataclass(frozen=True)
 class Training:
-    """What an epoch takes.
-
-    Attributes:
-        step: Trains a cohort on a batch.
-        batches: The training images of each different seed of the cohort, in their order, on its device.
-        evaluated: The splits to evaluate on after every epoch, by name.
-        metrics: Of these evaluations, beside losses and accuracies.
-        meters: Of what an epoch takes beside time.
-    """
+    """What an epoch takes."""
 
     step: Step
-    batches: Sequence[TrainingBatches]
-    evaluated: Mapping[str, EvaluationBatches]
+    batches: Sequence[TrainingBatches]  # of each different seed of the cohort, in their order, on its device
+    evaluated: Mapping[str, EvaluationBatches]  # the splits to evaluate on after every epoch, by name
     metrics: Metrics = field(default_factory=lambda: Metrics({}, (), CPU))
     meters: Meters = field(default_factory=lambda: Meters({}, CPU))
 
 
 def fit(training: Training, epochs: Iterable[int], on_step: Callable[[], object]) -> Iterator[list[dict[str, float]]]:
-    """Trains and yields the records of each epoch: for every run, a row of `epochs.csv`.
+    """Trains and yields the records of each epoch, counted from 0: for every run, a row of `epochs.csv`.
 
     Training losses and accuracies are those of the batches as they were trained on. Nothing waits for the device
     between the first and the last step of an epoch. The seconds of a cohort's run are its share.
-
-    Args:
-        training: What to train, and on what.
-        epochs: Which to train, counted from 0.
-        on_step: Called after every step.
     """
     step, cohort, device = training.step, training.step.cohort, training.step.cohort.device
     size = training.batches[0].batch_size

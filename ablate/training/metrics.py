@@ -18,13 +18,9 @@ _MOST_CLASSES = 20  # of which there are columns for all pairs
 
 
 class Metrics:
-    """Metrics of the runs of a cohort, over the images of a split.
+    """Metrics of the runs of a cohort, over the images of a split; the `metrics` of a configuration but for its meters.
 
-    Args:
-        config: The `metrics` part of a configuration: `_target_` and arguments by name; each takes scores, shape
-            (images, classes), and labels, shape (images,), and gives a number, or one for each class.
-        classes: The classes' names.
-        device: Of the scores.
+    Each takes scores, shape (images, classes), and labels, shape (images,), and gives a number, or one for each class.
     """
 
     def __init__(self, config: PlainMapping, classes: Sequence[str], device: torch.device) -> None:

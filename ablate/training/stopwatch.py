@@ -22,17 +22,11 @@ _QUIET = 1.05  # of the probes' lowest fifth: what a probe may take for its roun
 
 
 class Stopwatch:
-    """Times one variant, on the first batches of an epoch again and again.
-
-    Args:
-        step: Trains a single run.
-        batches: Its training images.
-        test: The images that it is tested on.
-        evaluations: Batches that an epoch evaluates, of all splits.
-    """
+    """Times one variant, on the first batches of an epoch again and again."""
 
     def __init__(self, step: Step, batches: TrainingBatches, test: EvaluationBatches, evaluations: int) -> None:
-        self.step, self._all, self._evaluations = step, batches, evaluations
+        self.step, self._all = step, batches
+        self._evaluations = evaluations  # batches that an epoch evaluates, of all splits
         images, labels = batches.epoch(0)
         size = batches.batch_size
         whole = zip(images.split(size), labels.split(size), strict=True)  # but for the last, which may be smaller
@@ -73,15 +67,10 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds an epoch, by variant and part, for every round that counts.
+    """Seconds an epoch, by variant and part, for every round that counts."""
 
-    Attributes:
-        seconds: Lists of shape (rounds,): `seconds[variant]["train_seconds"]`.
-        disturbed: Rounds that do not count, because something else slowed the machine down.
-    """
-
-    seconds: Mapping[str, Mapping[str, list[float]]]
-    disturbed: int
+    seconds: Mapping[str, Mapping[str, list[float]]]  # shape (rounds,): `seconds[variant]["train_seconds"]`
+    disturbed: int  # rounds that do not count, because something else slowed the machine down
 
     @property
     def rounds(self) -> int:
@@ -110,14 +99,9 @@ def measure(
 
     A change of the machine's speed meets all variants of a round, and much of it cancels in their ratio. Not all: what
     waits for memory slows down more than what computes. So every round has a probe, a turn of the baseline that enters
-    no ratio, and where that took over 5 % longer than the fastest fifth of the probes, the round does not count.
-
-    Args:
-        variants: What to time.
-        baseline: The variant that the others are compared with.
-        precision: When to stop: half the width of the 95 % intervals of all ratios, 0.01 being a percent.
-        most_rounds: When to stop at the latest; at least 2.
-        on_round: Called after every round.
+    no ratio, and where that took over 5 % longer than the fastest fifth of the probes, the round does not count. The
+    last round is that after which half the width of the 95 % intervals of all ratios is at most `precision`, 0.01 being
+    a percent.
     """
     order = random.Random(0)
     data = statistics.median(variants[baseline].data() for _ in range(3))
