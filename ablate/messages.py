@@ -47,6 +47,11 @@ def install_hint(extra: str) -> str:
     return f"pip install '{distribution()}[{extra}]'"
 
 
+def first_line(error: BaseException) -> str:
+    """Returns what an error says in its first line, or its kind if it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def redact(text: str) -> str:
     """Returns a text whose addresses have lost the user and the password, `http://***@host`."""
     return re.sub(r"(?<=://)[^/\s\"']+@", "***@", text)

@@ -64,10 +64,11 @@ def explain(error: BaseException) -> str | None:
         return f"{group}={option}: there is no such option; {nearest(option, error.options)}"
     if isinstance(error, HydraException):
         text, cause = str(error), error.__cause__
-        if text.startswith("Could not override"):
+        if match := re.match(r"Could not override '([^']+)'", text):
             assert isinstance(cause, OmegaConfBaseException) and cause.parent_node is not None
-            key = cause.full_key or ""  # which may be in the mapping that was typed
-            known = list(_keys(OmegaConf.to_container(cause.parent_node._get_root())))
+            key, known = match[1], list(_keys(OmegaConf.to_container(cause.parent_node._get_root())))
+            if key in known:  # what is in the mapping that it is given is wrong
+                key = cause.full_key or key
             if key in known:
                 return f"{key}: {str(cause).splitlines()[0]}"
             of_hydra = key.startswith("hydra.")

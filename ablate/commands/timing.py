@@ -91,7 +91,7 @@ def _stopwatches(variants: Mapping[str, Config], runs: "Mapping[str, Prepared]")
     """Returns what times each variant; those that train on the same batches share them in memory."""
     from ablate.runs.prepare import assemble
     from ablate.training.loop import Training
-    from ablate.training.stopwatch import Block, Stopwatch
+    from ablate.training.stopwatch import Stopwatch
 
     first: dict[str, Training] = {}
     watches = {}
@@ -99,7 +99,7 @@ def _stopwatches(variants: Mapping[str, Config], runs: "Mapping[str, Prepared]")
         training = assemble(cfg, [runs[name]], [cfg.seed])
         shared = first.setdefault(json.dumps([plain_config(cfg.data), cfg.train.batch_size, cfg.seed]), training)
         evaluations = sum(map(len, shared.evaluated.values()))
-        watches[name] = Stopwatch(training.step, shared.batches[0], shared.evaluated["test"], evaluations, Block())
+        watches[name] = Stopwatch(training.step, shared.batches[0], shared.evaluated["test"], evaluations)
     return watches
 
 
