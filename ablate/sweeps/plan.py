@@ -1,8 +1,13 @@
 """What a sweep would do, and how long it would take: its cells, its cohorts, and the time of earlier runs."""
 
+import itertools
 import json
+import math
 import os
+import statistics
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +19,7 @@ from ablate.messages import aligned, say
 from ablate.records.epochs import TIMES
 from ablate.records.study_directory import PLAN, StudyDirectory, studies_in
 from ablate.runs.resume import Action, inspect_run
+from ablate.stats import smallest_difference
 from ablate.sweeps.jobs import Job
 
 _WORDS = {
@@ -162,6 +168,37 @@ def summary(found: Sequence[Cell], cohorts: int, cores: int) -> str:
     return "\n".join([*lines, "Nothing was started."])
 
 
+def power(jobs: Sequence[Job], study: StudyDirectory) -> str:
+    """Returns what the planned seeds could find, by the spread of the study's earlier runs, or in units of it."""
+    metric, pairs = jobs[0].cfg.study.metric, len({job.cfg.seed for job in jobs})
+    values: defaultdict[str, dict[int, float]] = defaultdict(dict)
+    for directory in study.runs():
+        with suppress(ValueError, KeyError):
+            record = directory.read_record()
+            if record is not None and record.is_complete:
+                variant = fingerprint(record.config, lambda meaning: meaning.tells_apart)
+                values[variant][record.seed] = directory.value(record, metric)
+    spreads = []
+    for one, other in itertools.combinations(values.values(), 2):
+        seeds = sorted(one.keys() & other.keys())
+        differences = [one[seed] - other[seed] for seed in seeds]
+        spreads += [(statistics.variance(differences), len(seeds) - 1)] if len(seeds) > 1 else []
+    known = sum(weight for _, weight in spreads)
+    deviation = math.sqrt(sum(spread * weight for spread, weight in spreads) / known) if known else 1.0
+    once, anytime = (smallest_difference(pairs, deviation, is_anytime=is_anytime) for is_anytime in (False, True))
+    if known:
+        of, unit = f"the spread of earlier runs (SD of paired differences {deviation:.4g})", f" in {metric}"
+    else:
+        of, unit = "no earlier runs to go by", " standard deviations of the paired differences"
+    if math.isinf(once):
+        return f"{pairs} seed finds no difference, however large: take 3 or more."
+    also = "" if math.isinf(anytime) else f", and {anytime:.3g} by the test for any number of looks"
+    return (
+        f"With {pairs} seeds and {of}, the smallest difference that one comparison would find in 80 % of studies is "
+        f"{once:.3g}{unit}{also}."
+    )
+
+
 def show(jobs: Sequence[Job], cohorts: Sequence[Sequence[Job]], study: str) -> None:
     """Prints a sweep's plan, and keeps it in the study's folder, for the report to hold against what came of it.
 
@@ -175,6 +212,7 @@ def show(jobs: Sequence[Job], cohorts: Sequence[Sequence[Job]], study: str) -> N
     todo = [cell for cell in found if cell.done < cell.epochs]
     training = {cell.cohort for cell in todo if cell.cohort is not None}
     say(summary(found, len(training), os.cpu_count() or 1))
+    say(power(jobs, StudyDirectory(folder)))
     if any(cell.core_seconds is not None for cell in todo):
         made = datetime.now(UTC).isoformat(timespec="seconds")
         StudyDirectory(folder).write(PLAN, made, {"made": made, "cells": [asdict(cell) for cell in todo]})

@@ -15,10 +15,11 @@ from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
-from omegaconf import OmegaConf
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
 
 from ablate.sweeps.session import session
 
@@ -50,7 +51,7 @@ class SettleConf:
 ConfigStore.instance().store(group="hydra/sweeper", name="settle", node=SettleConf, provider="ablate")
 
 
-class SettleSweeper(BasicSweeper):
+class SettleSweeper(Sweeper):
     """Sweeps over variants and seeds, and adds seeds until the claims are settled.
 
     Args:
@@ -67,12 +68,21 @@ class SettleSweeper(BasicSweeper):
         max_hours: float | None = None,
         seeds_per_look: int | None = None,
     ) -> None:
-        super().__init__(max_batch_size=None, params=params)
+        self.params = params  # which the jobs' overrides are read from, as of the study's own sweep
         self.max_seeds, self.max_hours, self.seeds_per_look = max_seeds, max_hours, seeds_per_look
         for name in ("max_seeds", "max_hours", "seeds_per_look"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"hydra.sweeper.{name}={value}: must be above 0")
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Gets what Hydra gives every sweeper."""
+        from hydra.core.plugins import Plugins
+
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         """Runs the sweep, batch after batch.

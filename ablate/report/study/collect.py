@@ -209,7 +209,7 @@ def _one_a_cell(runs: _Runs, variant_of: Mapping[str, Variant], labels: Sequence
 
 
 def _statistics(definition: Definition) -> list[str]:
-    """Returns the statistics over epochs that a report has: some always, and of last epochs as many as are asked for."""
+    """Returns the statistics over epochs that a report has; of last epochs, as many as are asked for."""
     claims = [claim for claim in definition.claims if isinstance(claim, Mapping)]
     named = [definition.metric, *(str(claim.get("metric")) for claim in claims)]
     asked = [statistic for name in named if last_of(statistic := split_statistic(name)[1])]

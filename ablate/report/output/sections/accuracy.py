@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 import pandas as pd
 
 from ablate.report.analysis.analyse import Analysis
+from ablate.report.analysis.noise import noise_table, statistics_table
 from ablate.report.output import pictures
 from ablate.report.output.document import Block, Cell, Table, Text, bounds, text
 from ablate.report.output.sections.cells import measured
@@ -41,11 +42,52 @@ def accuracy(analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> Iterator
             "The best epoch is chosen on the test data themselves, which flatters it: compare variants by their "
             "final epoch."
         )
+    yield from _noise(analysis)
     for name in (name for name in tables if name.startswith("metric_")):
         label = metric(name.removeprefix("metric_")).label
         yield summary(name, f"{label[:1].upper()}{label[1:]} over seeds.", tables[name])
     yield from _published(analysis, tables["published"])
     yield from pictures.learning_curves(analysis)
+
+
+def _noise(analysis: Analysis) -> Iterator[Block]:
+    """Yields where the noise of the study's metric comes from, and what another statistic over epochs does to it."""
+    study, kind = analysis.study, metric(analysis.metric)
+
+    def spread(head: str, value: float) -> Cell:
+        return Cell(head, kind.show_difference(value).lstrip("+"), value)
+
+    if len(frame := noise_table(study, kind.name)):
+        rows = [
+            [
+                text("variant", row["variant"]),
+                spread("over seeds", row["seeds"]),
+                spread("from epoch to epoch", row["epochs"]),
+                spread("of the test images", row["images"]),
+            ]
+            for row in frame.to_dict("records")
+        ]
+        caption = (
+            f"Where the noise of {kind.label} is, as standard deviations: more seeds average the first away, a mean of "
+            "several epochs the second, and only more test images the third, which all variants share."
+        )
+        yield Table("noise", caption, rows)
+    if len(frame := statistics_table(study, kind.name)):
+        rows = [
+            [
+                text("comparison", f"{row['first']} against {row['second']}"),
+                text("metric", metric(row["metric"]).label),
+                Cell("difference", kind.show_difference(row["mean"]), row["mean"]),
+                spread("SD of differences", row["sd"]),
+                Cell("seeds needed", "–" if pd.isna(row["needed"]) else f"{row['needed']:.0f}", row["needed"]),
+            ]
+            for row in frame.to_dict("records")
+        ]
+        caption = (
+            "What the statistic over epochs does: with the spread of these differences, so many seeds would find them "
+            "with a power of 80 %. Choose one before the runs, not by this table."
+        )
+        yield Table("statistics", caption, rows)
 
 
 def _published(analysis: Analysis, frame: pd.DataFrame) -> Iterator[Block]:
