@@ -22,7 +22,8 @@ from ablate.config.options import config_dir
 from ablate.config.schema import Config
 from ablate.files import atomic_write
 from ablate.messages import redact, say
-from ablate.records.run_directory import Busy, RunFailed
+from ablate.records.record import RunFailed
+from ablate.records.run_directory import Busy
 from ablate.sweeps.preflight import Refused, failures, means, say_what_next
 from ablate.sweeps.session import session
 from ablate.sweeps.sigterm import Terminated, stop_workers, terminable

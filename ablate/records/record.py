@@ -6,13 +6,15 @@ an empty text), where readers of format 1 expect a value.
 
 import math
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
+from typing import NotRequired, TypedDict
 
 from ablate.files import FOLDER_NAME, Plain, PlainMapping
 from ablate.records import forms
-from ablate.records.epochs import TIMES, Result
+from ablate.records.epochs import TIMES, Epoch, Result, summarise, total_times
 from ablate.records.forms import WRITTEN
 
 RECORD_FILE, FORMAT = "run.json", 1
@@ -152,6 +154,24 @@ def describe_error(error: BaseException, epoch: int) -> Failure:
     return Failure(type=type(error).__name__, message=str(error), epoch=epoch, traceback=text)
 
 
+class RunFailed(Exception):
+    """A run that started and did not end well; its record says how, its log where.
+
+    Args:
+        message: What went wrong, and where its log is.
+        diverged: Whether a loss was no longer a finite number.
+    """
+
+    def __init__(self, message: str, diverged: bool = False) -> None:
+        super().__init__(message)
+        self.diverged = diverged
+
+
+def now() -> str:
+    """Returns the time as records hold it: ISO 8601, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
     """The run of another tool that a record was made of: the tool, its name for the run, and when it was read."""
@@ -166,21 +186,14 @@ class RunRecord:
     """A run: its identity, configuration and provenance, and what came of it.
 
     Attributes:
-        status: How far it is, or how it ended.
         id: The hash of all that determines its result.
         task: The function that trained it, if that is a user's own; of imported runs, in words.
-        imported: Of an imported run, where it comes from.
         study: The name of its study.
         variant: The name of its model.
-        seed: The seed.
-        config: The whole configuration, as plain data.
-        model: What the edits changed.
-        data: The data set; None if unknown.
-        pairing: What it shares with the other runs of its seed; None if unknown.
-        provenance: Code, packages and machine.
+        config: The whole configuration.
+        pairing: What it shares with the other runs of its seed.
         overrides: What was typed to get the configuration.
         started: When it was started first, in ISO 8601 and UTC.
-        starts: Each of its starts.
         cohort: With how many runs, itself among them, it was trained in lock-step, in all its epochs or some; None if
             alone.
         trackers: What each tracker calls it.
@@ -189,7 +202,6 @@ class RunRecord:
         times: Seconds by part, and `total_seconds`, of a complete run.
         final_weights: Digests by layer, of a complete run.
         error: What ended a run that is not complete.
-        ended: When it ended last.
         epochs_done: Of a run that stopped before its planned epochs and is complete, how many it had.
         stale: What had changed when its command was last repeated, in words.
     """
@@ -284,12 +296,19 @@ class RunRecord:
         """Returns a time, or a metric after the last epoch, of a complete run."""
         return float(self.times[metric] if metric in self.times else self.results[metric].final)
 
+    def begun(self, start: Start, earlier: "RunRecord | None") -> "RunRecord":
+        """Returns the record with a start after those of an earlier record, if there is one."""
+        if earlier is None:
+            return replace(self, starts=(start,))
+        return replace(self, started=earlier.started, starts=(*earlier.starts, start))
+
+    def completed(self, rows: Sequence[Epoch]) -> "RunRecord":
+        """Returns the record with the results of all its epochs."""
+        return replace(self, status=Status.COMPLETE, results=summarise(rows), times=total_times(rows))
+
     @classmethod
     def from_json(cls, content: object) -> "RunRecord":
         """Returns the record that run.json holds.
-
-        Args:
-            content: As `json.loads` returns it; keys that are not known are ignored.
 
         Raises:
             ValueError: It is no record of this format, or a value is missing or of another kind.
@@ -336,30 +355,25 @@ def _with_placeholders(content: PlainMapping, take_away: bool) -> Plain:
     return result
 
 
-@dataclass(frozen=True)
-class _Edit:
-    layer: Config | None = None
+class _Edit(TypedDict):
+    layer: NotRequired[Config | None]
 
 
-@dataclass(frozen=True)
-class _Model:
+class _Model(TypedDict):
     name: str
     edits: Mapping[str, _Edit]
-    base: Config | None = None
+    base: NotRequired[Config | None]
 
 
-@dataclass(frozen=True)
-class _Train:
+class _Train(TypedDict):
     epochs: int
 
 
-@dataclass(frozen=True)
-class _Hardware:
+class _Hardware(TypedDict):
     precision: str
 
 
-@dataclass(frozen=True)
-class _Config:
+class _Config(TypedDict):
     """What is read off a recorded configuration, whatever else is in it."""
 
     model: _Model
@@ -367,7 +381,7 @@ class _Config:
     hardware: _Hardware
     study: Config
     data: Config
-    logger: Config | None = None
+    logger: NotRequired[Config | None]
 
 
 def _check(record: RunRecord) -> None:

@@ -326,12 +326,12 @@ def test_the_newest_state_of_a_file_goes_up_after_those_before_it(tmp_path: Path
             time.sleep(0.05)
             arrived.append((key, content))
 
-    up = uploads.Uploads(Slow(str(tmp_path / "store")), "k", folder)
+    up = uploads.RunStore(Slow(str(tmp_path / "store")), "k", folder, ["checkpoint.pt", "run.json"])
     for number in range(5):
         for name in ("checkpoint.pt", "run.json"):
             with atomic_write(folder / name) as file:
                 file.write(str(number))
-        up.add(["checkpoint.pt", "run.json"])
+        up.push(["checkpoint.pt", "run.json"])
     up.finish(10)
     assert dict(arrived) == {"k/checkpoint.pt": b"4", "k/run.json": b"4"}
     assert arrived[-1][0] == "k/run.json"
