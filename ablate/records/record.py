@@ -299,7 +299,7 @@ class RunRecord:
     def begun(self, start: Start, earlier: "RunRecord | None") -> "RunRecord":
         """Returns the record with a start after those of an earlier record, if there is one."""
         if earlier is None:
-            return replace(self, starts=(start,))
+            return replace(self, started=str(start.started), starts=(start,))
         return replace(self, started=earlier.started, starts=(*earlier.starts, start))
 
     def completed(self, rows: Sequence[Epoch]) -> "RunRecord":

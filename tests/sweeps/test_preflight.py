@@ -14,8 +14,8 @@ from ablate.records.run_directory import RunFailed
 from ablate.runs import prepare as prepare_module
 from ablate.runs import recorder
 from ablate.runs import run as run_module
+from ablate.runs.job import Job
 from ablate.sweeps import cohorts
-from ablate.sweeps.jobs import Job
 from ablate.sweeps.preflight import means
 from ablate.training.checkpoint import save_checkpoint
 
