@@ -10,28 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import NotRequired, TypedDict
 
 from ablate.files import FOLDER_NAME, Plain, PlainMapping
 from ablate.records import forms
 from ablate.records.epochs import TIMES, Epoch, Result, summarise, total_times
+from ablate.records.format_1 import RecordedConfig, with_placeholders
 from ablate.records.forms import WRITTEN
 
 RECORD_FILE, FORMAT = "run.json", 1
 Config = PlainMapping  # a part of a configuration, as plain data
-# What run.json holds where a value is not known, by its dotted key: the first is written, each is read as None.
-_IMAGES: dict[str, object] = {"sha256": "", "images": {}}
-_PLACEHOLDERS: dict[str, tuple[object, ...]] = {
-    **{f"model.{when}.{what}": (0,) for when in ("before", "after") for what in ("parameters", "flops")},
-    "data": ({"name": "unknown", **_IMAGES}, {"name": "the task's", **_IMAGES}),
-    "data.name": ("unknown", "the task's"),
-    "data.sha256": ("",),
-    "pairing": ({"initial_weights": {}, "first_epoch_order": ""},),
-    "provenance.machine.cpu": ("unknown",),
-    "provenance.machine.cores": (0,),
-    "provenance.accelerator": ("unknown", "of the task"),
-    "provenance.threads": (0,),
-}
 
 
 class Status(StrEnum):
@@ -316,8 +303,8 @@ class RunRecord:
         if not isinstance(content, Mapping) or content.get("format") != FORMAT:
             raise ValueError(f"run.json is not a run's record of format {FORMAT}")
         try:
-            record = forms.read(cls, _with_placeholders(content, take_away=True))
-            forms.read(_Config, record.config, "config")
+            record = forms.read(cls, with_placeholders(content, take_away=True))
+            forms.read(RecordedConfig, record.config, "config")
             _check(record)
         except ValueError as error:
             raise ValueError(f"run.json {error}") from error
@@ -325,7 +312,7 @@ class RunRecord:
 
     def to_json(self) -> Plain:
         """Returns what run.json holds, as `json.dump` takes it."""
-        return _with_placeholders({"format": FORMAT, **forms.plain(self)}, take_away=False)
+        return with_placeholders({"format": FORMAT, **forms.plain(self)}, take_away=False)
 
 
 def schema() -> Plain:
@@ -335,53 +322,6 @@ def schema() -> Plain:
     record["properties"] = {"format": {"const": FORMAT}, **record["properties"]}
     record["required"] = ["format", *record["required"]]
     return {"title": "run.json", **made}
-
-
-def _with_placeholders(content: PlainMapping, take_away: bool) -> Plain:
-    """Returns what run.json holds with placeholders for what is not known, or with None in their place."""
-    result = dict(content)
-    for key, placeholders in _PLACEHOLDERS.items():
-        *above, name = key.split(".")
-        part = result
-        for each in above:
-            if not isinstance(part.get(each), Mapping):
-                break
-            part[each] = part = dict(part[each])
-        else:
-            if take_away and part.get(name) in placeholders:
-                part[name] = None
-            elif not take_away and part.get(name) is None:
-                part[name] = placeholders[0]
-    return result
-
-
-class _Edit(TypedDict):
-    layer: NotRequired[Config | None]
-
-
-class _Model(TypedDict):
-    name: str
-    edits: Mapping[str, _Edit]
-    base: NotRequired[Config | None]
-
-
-class _Train(TypedDict):
-    epochs: int
-
-
-class _Hardware(TypedDict):
-    precision: str
-
-
-class _Config(TypedDict):
-    """What is read off a recorded configuration, whatever else is in it."""
-
-    model: _Model
-    train: _Train
-    hardware: _Hardware
-    study: Config
-    data: Config
-    logger: NotRequired[Config | None]
 
 
 def _check(record: RunRecord) -> None:
