@@ -17,6 +17,7 @@ from ablate.config.schema import Config
 from ablate.data import digits
 from ablate.data.cifar10_sources import Arrays
 from ablate.data.images import ImageData, Split
+from ablate.runs.job import Job
 from ablate.runs.progress import Progress
 from ablate.runs.run import run
 
@@ -50,7 +51,7 @@ def train_one(quick: Callable[..., Config], tmp_path: Path) -> Callable[..., Pat
     def train(*overrides: str, folder: str = "run") -> Path:
         path = tmp_path / folder
         path.mkdir(parents=True, exist_ok=True)
-        run(quick(*overrides), path, Progress())
+        run(Job(quick(*overrides), path), Progress())
         return path
 
     return train

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from ablate.messages import install_hint, nearest, say
-from ablate.records.run_directory import RunFailed
+from ablate.records.record import RunFailed
 from ablate.sweeps.sigterm import EXIT_CODE, Terminated
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130

@@ -19,10 +19,11 @@ from omegaconf import DictConfig, OmegaConf
 from ablate.config.compose import register, to_config
 from ablate.config.hydra_node import check_hydra, worst_value
 from ablate.config.options import config_dir
-from ablate.config.schema import Config
 from ablate.files import atomic_write
 from ablate.messages import redact, say
-from ablate.records.run_directory import Busy, RunFailed
+from ablate.records.record import RunFailed
+from ablate.records.run_directory import Busy
+from ablate.runs.job import Job
 from ablate.sweeps.preflight import Refused, failures, means, say_what_next
 from ablate.sweeps.session import session
 from ablate.sweeps.sigterm import Terminated, stop_workers, terminable
@@ -37,22 +38,22 @@ def train(composed: DictConfig) -> float:
     """Runs one job; what it returns is what Hydra's sweepers optimise."""
     from ablate.runs.run import run  # imports torch, which --help and shell completion do without
 
-    cfg = to_config(composed)
     hydra_config = HydraConfig.get()
     if hydra_config.job.chdir:
         # Relative paths in the configuration are from where the command was typed, as for jobs trained in a cohort, and
         # all that a run writes goes to its folder anyway.
         os.chdir(hydra_config.runtime.cwd)
-    folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
+    folder = Path(hydra_config.runtime.output_dir)
+    job = Job(to_config(composed), folder, list(hydra_config.overrides.task))
     for file in (folder.parents[1] / "multirun.yaml", *(folder / (hydra_config.output_subdir or "")).glob("*.yaml")):
         _without_passwords(file)
     with terminable():
         try:
-            return run(cfg, folder, session.progress, overrides, wait=not session.defers, command=session.id)
+            return run(job, session.progress, wait=not session.defers, command=session.id)
         except Busy:
-            log.info("%s seed %d is being run by another process; it is left for the end", cfg.model.name, cfg.seed)
+            log.info("%s is being run by another process; it is left for the end", job.name)
             logs = OmegaConf.to_container(hydra_config.job_logging, resolve=True)
-            session.deferred.append(partial(_run_deferred, cfg, folder, overrides, logs))
+            session.deferred.append(partial(_run_deferred, job, logs))
             return math.nan
         except RunFailed as error:
             if not error.diverged or (worst := worst_value(hydra_config)) is None:
@@ -70,12 +71,12 @@ def _without_passwords(file: Path) -> None:
                 new.write(redact(text))
 
 
-def _run_deferred(cfg: Config, folder: Path, overrides: list[str], logs: Any) -> None:
+def _run_deferred(job: Job, logs: Any) -> None:
     from ablate.runs.run import run
 
     logging.config.dictConfig(logs)
     with terminable():
-        run(cfg, folder, session.progress, overrides)
+        run(job, session.progress)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -47,6 +47,7 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
             itself allows does not count.
     """
     from ablate.models.variant import layer_digests
+    from ablate.runs.job import Job
     from ablate.runs.prepare import prepare
     from ablate.runs.progress import Progress
     from ablate.runs.recorder import Recorder
@@ -67,8 +68,9 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
         cfg = _configuration(record, allow)
         with configured(cfg.hardware), tempfile.TemporaryDirectory() as scratch:
             prepared = prepare(cfg)
-            recorder = Recorder(cfg, prepared, RunDirectory(Path(scratch)))
-            train(cfg, prepared, recorder, Progress(), until)
+            recorder = Recorder(Job(cfg, Path(scratch)), RunDirectory(Path(scratch)))
+            recorder.describe(prepared)
+            train(recorder, Progress(), until)
             now = describe(provenance.collect(), prepared.device)
             conditions = [f"trained with {record.cohort - 1} other runs, now alone"] if record.cohort else []
             data = prepared.data

@@ -6,30 +6,19 @@ an empty text), where readers of format 1 expect a value.
 
 import math
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from ablate.files import FOLDER_NAME, Plain, PlainMapping
 from ablate.records import forms
-from ablate.records.epochs import TIMES, Result
+from ablate.records.epochs import TIMES, Epoch, Result, summarise, total_times
+from ablate.records.format_1 import RecordedConfig, with_placeholders
 from ablate.records.forms import WRITTEN
 
 RECORD_FILE, FORMAT = "run.json", 1
 Config = PlainMapping  # a part of a configuration, as plain data
-# What run.json holds where a value is not known, by its dotted key: the first is written, each is read as None.
-_IMAGES: dict[str, object] = {"sha256": "", "images": {}}
-_PLACEHOLDERS: dict[str, tuple[object, ...]] = {
-    **{f"model.{when}.{what}": (0,) for when in ("before", "after") for what in ("parameters", "flops")},
-    "data": ({"name": "unknown", **_IMAGES}, {"name": "the task's", **_IMAGES}),
-    "data.name": ("unknown", "the task's"),
-    "data.sha256": ("",),
-    "pairing": ({"initial_weights": {}, "first_epoch_order": ""},),
-    "provenance.machine.cpu": ("unknown",),
-    "provenance.machine.cores": (0,),
-    "provenance.accelerator": ("unknown", "of the task"),
-    "provenance.threads": (0,),
-}
 
 
 class Status(StrEnum):
@@ -162,6 +151,24 @@ def describe_error(error: BaseException, epoch: int) -> Failure:
     return Failure(type=type(error).__name__, message=str(error), epoch=epoch, traceback=text)
 
 
+class RunFailed(Exception):
+    """A run that started and did not end well; its record says how, its log where.
+
+    Args:
+        message: What went wrong, and where its log is.
+        diverged: Whether a loss was no longer a finite number.
+    """
+
+    def __init__(self, message: str, diverged: bool = False) -> None:
+        super().__init__(message)
+        self.diverged = diverged
+
+
+def now() -> str:
+    """Returns the time as records hold it: ISO 8601, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
     """The run of another tool that a record was made of: the tool, its name for the run, and when it was read."""
@@ -176,21 +183,14 @@ class RunRecord:
     """A run: its identity, configuration and provenance, and what came of it.
 
     Attributes:
-        status: How far it is, or how it ended.
         id: The hash of all that determines its result.
         task: The function that trained it, if that is a user's own; of imported runs, in words.
-        imported: Of an imported run, where it comes from.
         study: The name of its study.
         variant: The name of its model.
-        seed: The seed.
-        config: The whole configuration, as plain data.
-        model: What the edits changed.
-        data: The data set; None if unknown.
-        pairing: What it shares with the other runs of its seed; None if unknown.
-        provenance: Code, packages and machine.
+        config: The whole configuration.
+        pairing: What it shares with the other runs of its seed.
         overrides: What was typed to get the configuration.
         started: When it was started first, in ISO 8601 and UTC.
-        starts: Each of its starts.
         cohort: With how many runs, itself among them, it was trained in lock-step, in all its epochs or some; None if
             alone.
         trackers: What each tracker calls it.
@@ -199,7 +199,6 @@ class RunRecord:
         times: Seconds by part, and `total_seconds`, of a complete run.
         final_weights: Digests by layer, of a complete run.
         error: What ended a run that is not complete.
-        ended: When it ended last.
         epochs_done: Of a run that stopped before its planned epochs and is complete, how many it had.
         stale: What had changed when its command was last repeated, in words.
     """
@@ -299,12 +298,19 @@ class RunRecord:
         """Returns a time, or a metric after the last epoch, of a complete run."""
         return float(self.times[metric] if metric in self.times else self.results[metric].final)
 
+    def begun(self, start: Start, earlier: "RunRecord | None") -> "RunRecord":
+        """Returns the record with a start after those of an earlier record, if there is one."""
+        if earlier is None:
+            return replace(self, started=str(start.started), starts=(start,))
+        return replace(self, started=earlier.started, starts=(*earlier.starts, start))
+
+    def completed(self, rows: Sequence[Epoch]) -> "RunRecord":
+        """Returns the record with the results of all its epochs."""
+        return replace(self, status=Status.COMPLETE, results=summarise(rows), times=total_times(rows))
+
     @classmethod
     def from_json(cls, content: object) -> "RunRecord":
         """Returns the record that run.json holds.
-
-        Args:
-            content: As `json.loads` returns it; keys that are not known are ignored.
 
         Raises:
             ValueError: It is no record of this format, or a value is missing or of another kind.
@@ -312,8 +318,8 @@ class RunRecord:
         if not isinstance(content, Mapping) or content.get("format") != FORMAT:
             raise ValueError(f"run.json is not a run's record of format {FORMAT}")
         try:
-            record = forms.read(cls, _with_placeholders(content, take_away=True))
-            forms.read(_Config, record.config, "config")
+            record = forms.read(cls, with_placeholders(content, take_away=True))
+            forms.read(RecordedConfig, record.config, "config")
             _check(record)
         except ValueError as error:
             raise ValueError(f"run.json {error}") from error
@@ -321,7 +327,7 @@ class RunRecord:
 
     def to_json(self) -> Plain:
         """Returns what run.json holds, as `json.dump` takes it."""
-        return _with_placeholders({"format": FORMAT, **forms.plain(self)}, take_away=False)
+        return with_placeholders({"format": FORMAT, **forms.plain(self)}, take_away=False)
 
 
 def schema() -> Plain:
@@ -331,58 +337,6 @@ def schema() -> Plain:
     record["properties"] = {"format": {"const": FORMAT}, **record["properties"]}
     record["required"] = ["format", *record["required"]]
     return {"title": "run.json", **made}
-
-
-def _with_placeholders(content: PlainMapping, take_away: bool) -> Plain:
-    """Returns what run.json holds with placeholders for what is not known, or with None in their place."""
-    result = dict(content)
-    for key, placeholders in _PLACEHOLDERS.items():
-        *above, name = key.split(".")
-        part = result
-        for each in above:
-            if not isinstance(part.get(each), Mapping):
-                break
-            part[each] = part = dict(part[each])
-        else:
-            if take_away and part.get(name) in placeholders:
-                part[name] = None
-            elif not take_away and part.get(name) is None:
-                part[name] = placeholders[0]
-    return result
-
-
-@dataclass(frozen=True)
-class _Edit:
-    layer: Config | None = None
-
-
-@dataclass(frozen=True)
-class _Model:
-    name: str
-    edits: Mapping[str, _Edit]
-    base: Config | None = None
-
-
-@dataclass(frozen=True)
-class _Train:
-    epochs: int
-
-
-@dataclass(frozen=True)
-class _Hardware:
-    precision: str
-
-
-@dataclass(frozen=True)
-class _Config:
-    """What is read off a recorded configuration, whatever else is in it."""
-
-    model: _Model
-    train: _Train
-    hardware: _Hardware
-    study: Config
-    data: Config
-    logger: Config | None = None
 
 
 def _check(record: RunRecord) -> None:

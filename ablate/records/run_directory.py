@@ -6,6 +6,7 @@ that is killed, sees the old one or the new one.
 
 import csv
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,29 +18,32 @@ from filelock import FileLock, Timeout
 from ablate.files import atomic_write, keep_copy, refuse_links, remove_leftovers
 from ablate.messages import redact
 from ablate.records.epochs import EPOCHS_FILE, Epoch, over_epochs, split_statistic
-from ablate.records.record import RECORD_FILE, RunRecord
-from ablate.records.uploads import HURRY, PATIENCE, RunStore, StoreFailed
+from ablate.records.record import RECORD_FILE, RunFailed, RunRecord
+from ablate.records.store import Store
+from ablate.records.uploads import HURRY, PATIENCE, RunStore
+
+log = logging.getLogger(__name__)
 
 MOST_BYTES = 2**28  # of epochs.csv, whatever its run; of JSON a sixteenth
 _LONGEST_NUMBER = 26  # of characters: -2.2250738585072014e-308, what separates it, and one to spare
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON writes half a character
-
-
-class RunFailed(Exception):
-    """A run that started and did not end well; its record says how, its log where.
-
-    Args:
-        message: What went wrong, and where its log is.
-        diverged: Whether a loss was no longer a finite number.
-    """
-
-    def __init__(self, message: str, diverged: bool = False) -> None:
-        super().__init__(message)
-        self.diverged = diverged
+_CHECKPOINT, _PREVIOUS_CHECKPOINT = "checkpoint.pt", "checkpoint.previous.pt"
+# Of a run's state and results, in the order in which they are copied; they are removed in the opposite one.
+_FILES = (_CHECKPOINT, _PREVIOUS_CHECKPOINT, EPOCHS_FILE, RECORD_FILE)
 
 
 class Busy(Exception):
     """Another process works on the run."""
+
+
+class _File:
+    """The path of a file in a run directory, under a name of its own."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, directory: "RunDirectory", _: object) -> Path:
+        return directory.folder / self._name
 
 
 class RunDirectory:
@@ -55,45 +59,18 @@ class RunDirectory:
         ValueError: The store's address cannot be used.
     """
 
+    record_file = _File(RECORD_FILE)  # status, identity, results, times and provenance
+    epochs_file = _File(EPOCHS_FILE)  # a row an epoch
+    checkpoint_file = _File(_CHECKPOINT)  # the state after the newest complete epoch
+    previous_checkpoint_file = _File(_PREVIOUS_CHECKPOINT)  # an epoch earlier, for when the newest is damaged
+    lock_file = _File("run.lock")  # gone when no process works on the run, unless one was killed
+    log_file = _File("train.log")  # which Hydra's job logging opens under this name
+
     def __init__(self, folder: Path, store: str | None = None, study: str = "") -> None:
         self.folder = folder
-        self._store = None if store is None else RunStore(
-            store,
-            f"{study}/{folder.parent.name}/{folder.name}",
-            folder,
-            state=[self.checkpoint_file.name, self.previous_checkpoint_file.name],
-            told=[EPOCHS_FILE, RECORD_FILE],
-        )  # fmt: skip
-
-    @property
-    def record_file(self) -> Path:
-        """Status, identity, results, times and provenance of the run."""
-        return self.folder / RECORD_FILE
-
-    @property
-    def epochs_file(self) -> Path:
-        """A row an epoch."""
-        return self.folder / EPOCHS_FILE
-
-    @property
-    def checkpoint_file(self) -> Path:
-        """The state after the newest complete epoch."""
-        return self.folder / "checkpoint.pt"
-
-    @property
-    def previous_checkpoint_file(self) -> Path:
-        """The state an epoch earlier, for when the newest is damaged."""
-        return self.folder / "checkpoint.previous.pt"
-
-    @property
-    def lock_file(self) -> Path:
-        """Held by the process that works on the run; gone when none does, unless one was killed."""
-        return self.folder / "run.lock"
-
-    @property
-    def log_file(self) -> Path:
-        """The run's log, which Hydra's job logging opens under this name."""
-        return self.folder / "train.log"
+        self._store = None
+        if store is not None:
+            self._store = RunStore(Store(store), f"{study}/{folder.parent.name}/{folder.name}", folder, _FILES)
 
     @contextmanager
     def lock(self, on_wait: Callable[[], object] | None = None) -> Iterator[None]:
@@ -138,13 +115,10 @@ class RunDirectory:
             self._store.pull()
             yield
         except BaseException as error:
-            with suppress(StoreFailed):  # the error itself is the one to tell
+            with suppress(RunFailed):  # the error itself is the one to tell
                 self._store.finish(PATIENCE if isinstance(error, Exception) else HURRY)
             raise
-        try:
-            self._store.finish(PATIENCE)
-        except StoreFailed as error:
-            raise RunFailed(str(error)) from error
+        self._store.finish(PATIENCE)
 
     def pull(self) -> None:
         """Brings the run here without a lock, if it has a store and is further there.
@@ -158,7 +132,7 @@ class RunDirectory:
     def _push(self, *files: Path) -> None:
         """Has files copied to the store, if there is one, in this order, without waiting."""
         if self._store is not None:
-            self._store.push(*(file.name for file in files))
+            self._store.push(file.name for file in files)
 
     def forget(self) -> None:
         """Removes the results and the state, here and in the store, for the run to restart; its log stays.
@@ -168,8 +142,8 @@ class RunDirectory:
         """
         if self._store is not None:
             self._store.forget()
-        for file in (self.record_file, self.checkpoint_file, self.previous_checkpoint_file, self.epochs_file):
-            file.unlink(missing_ok=True)
+        for name in reversed(_FILES):
+            (self.folder / name).unlink(missing_ok=True)
 
     def read_record(self) -> RunRecord | None:
         """Returns what run.json holds, or None if there is none.
@@ -182,6 +156,30 @@ class RunDirectory:
         except FileNotFoundError:
             return None
         return RunRecord.from_json(content)
+
+    def readable_record(self) -> RunRecord | None:
+        """Returns the record, or None if there is none that can be read."""
+        with suppress(ValueError):
+            return self.read_record()
+        return None
+
+    def earlier_record(self, identity: str, way_out: str) -> RunRecord | None:
+        """Returns the record of an earlier start of a run; None if there is none, or it cannot be read, which is said.
+
+        Raises:
+            ValueError: The folder holds another run; the message ends with the way out.
+        """
+        try:
+            record = self.read_record()
+        except ValueError as error:
+            log.warning("%s: %s; the run is restarted", self.folder, error)
+            return None
+        if record is not None and record.id != identity:
+            raise ValueError(
+                f"{self.folder}: holds the run of another configuration ({record.id}, this one is {identity}); "
+                f"{way_out}"
+            )
+        return record
 
     def write_record(self, record: RunRecord) -> None:
         """Replaces run.json; the passwords of addresses in it are left out."""
@@ -208,19 +206,12 @@ class RunDirectory:
         return over_epochs(metric, dict(zip(columns, zip(*rows, strict=True), strict=True)))
 
     def read_epochs(self, most: int | None = None) -> list[Epoch]:
-        """Returns the rows of epochs.csv; none if there is no file.
-
-        Args:
-            most: As for `read_epoch_table`.
-
-        Raises:
-            ValueError: It is not a table of numbers, or is too large.
-        """
+        """Returns the rows of epochs.csv as `read_epoch_table` does, by column."""
         columns, rows = self.read_epoch_table(most)
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
     def read_epoch_table(self, most: int | None = None) -> tuple[list[str], list[list[float]]]:
-        """Returns the columns of epochs.csv, and a row of values for each epoch.
+        """Returns the columns of epochs.csv, and a row of values for each epoch; none if there is no file.
 
         Args:
             most: The number of epochs that the run has at most, if that is known; a file that is too large for them
@@ -230,7 +221,7 @@ class RunDirectory:
             ValueError: It is not a table of numbers, or is too large.
         """
         try:
-            text = read_text(self.epochs_file, MOST_BYTES, None if most is None else lambda head: _room(head, most))
+            text = _read_text(self.epochs_file, MOST_BYTES, most)
             columns, *rows = [row for row in csv.reader(text.splitlines()) if row] or [[]]
             if any(len(row) != len(columns) for row in rows):
                 raise ValueError("its rows differ in length")
@@ -251,26 +242,19 @@ class RunDirectory:
         self._push(self.checkpoint_file, self.epochs_file)
 
 
-def read_text(file: Path, most: int, room: Callable[[bytes], int] | None = None) -> str:
-    """Returns the text of a file, of which no more is read than it may hold.
+def _read_text(file: Path, most: int, epochs: int | None = None) -> str:
+    """Returns the text of a file, of which no more is read than it may hold, in bytes or in epochs below a first line.
 
     What others send may hold a pipe, which would block, a device without an end, or gigabytes.
-
-    Args:
-        file: The file.
-        most: The bytes that it may have.
-        room: Returns the bytes that it may have by its first line, if that is fewer.
-
-    Raises:
-        OSError: It cannot be read, or is too large.
-        UnicodeDecodeError: It is not UTF-8.
     """
     if file.exists() and not file.is_file():
         raise OSError("it is not a plain file")
     with file.open("rb") as opened:
-        content = opened.readline(most + 1) if room is not None else b""
-        if room is not None:
-            most = min(most, room(content))
+        content = b""
+        if epochs is not None:
+            content = opened.readline(most + 1)
+            longest_row = _LONGEST_NUMBER * (content.count(b",") + 1) + 2
+            most = min(most, len(content) + (epochs + 1) * longest_row)
         content += opened.read(max(most + 1 - len(content), 0))
     if len(content) > most:
         raise OSError(f"it has more than the {most:,} bytes that it can have")
@@ -285,7 +269,7 @@ def read_json(file: Path) -> Any:
         ValueError: It cannot be read, is not JSON, or too large.
     """
     try:
-        text = read_text(file, MOST_BYTES // 16)
+        text = _read_text(file, MOST_BYTES // 16)
     except FileNotFoundError:
         raise
     except (OSError, UnicodeDecodeError) as error:
@@ -304,8 +288,3 @@ def read_json(file: Path) -> Any:
 def _is_deep(value: object, left: int = 100) -> bool:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return left == 0 or any(_is_deep(each, left - 1) for each in inner)
-
-
-def _room(head: bytes, epochs: int) -> int:
-    """Returns the bytes that a table of so many epochs has at most, by the line of its columns."""
-    return len(head) + (epochs + 1) * (_LONGEST_NUMBER * (head.count(b",") + 1) + 2)

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ablate.files import atomic_write
+from ablate.records.epochs import EPOCHS_FILE
+from ablate.records.record import RECORD_FILE, RunFailed
 from ablate.records.store import Store, reason
 
 log = logging.getLogger(__name__)
@@ -17,29 +19,69 @@ PATIENCE = 600.0  # seconds that a run which has ended waits for its files to ar
 HURRY = 5.0  # the same for a run that was interrupted
 
 
-class StoreFailed(Exception):
-    """Files of a run that has ended could not be brought to the store; they are in the run's folder."""
+class RunStore:
+    """One run's files in a store, and here.
 
-
-class Uploads:
-    """Brings a run's files to the store, in a thread: training does not wait, and a store that is away is tried again.
+    A thread brings them to the store: training does not wait, and a store that is away is tried again.
 
     Args:
         store: The store.
-        key: The run's folder in it.
+        key: The run's folder in it: study, variant and run.
         folder: The run's folder here.
+        files: Names of its files, in the order in which they are to arrive: the record never says more than there is.
     """
 
-    def __init__(self, store: Store, key: str, folder: Path) -> None:
-        self._store, self._key, self._folder = store, key, folder
+    def __init__(self, store: Store, key: str, folder: Path, files: Sequence[str]) -> None:
+        self._store, self._key, self._folder, self._files = store, key, folder, files
+        self._further_here = False
         self._changed = threading.Condition()
         self._waiting: list[str] = []  # names of files, each once, in the order they are to arrive
         self._sending: str | None = None
         self._error: Exception | None = None
         self._thread: threading.Thread | None = None
 
-    def add(self, names: Iterable[str]) -> None:
-        """Has files brought to the store, after those added before; of one that has changed since, the newest state."""
+    def pull(self) -> None:
+        """Brings the run here, if it is further in the store.
+
+        Raises:
+            ValueError: The store cannot be read.
+        """
+        try:
+            there = _progress(self._read(EPOCHS_FILE), self._read(RECORD_FILE))
+            here = _progress(*(_content(self._folder / name) for name in (EPOCHS_FILE, RECORD_FILE)))
+            self._further_here = here > there
+            if there > here:
+                log.info("%s is further in %s than here, and is taken from there", self._key, self._store.address)
+                self._folder.mkdir(parents=True, exist_ok=True)
+                for name in self._files:
+                    content = self._read(name)
+                    if content is not None:
+                        with atomic_write(self._folder / name, "wb") as local:
+                            local.write(content)
+        except Exception as error:  # each store raises its own
+            raise ValueError(f"store={self._store.address}: {self._key} cannot be read: {reason(error)}") from error
+
+    def _read(self, name: str) -> bytes | None:
+        return self._store.read(f"{self._key}/{name}")
+
+    def forget(self) -> None:
+        """Removes the run from the store, for it to restart: what is there would else count as further.
+
+        Raises:
+            ValueError: It cannot be removed.
+        """
+        self._further_here = False
+        try:
+            for name in reversed(self._files):
+                self._store.remove(f"{self._key}/{name}")
+        except Exception as error:
+            raise ValueError(f"store={self._store.address}: {self._key} cannot be removed: {reason(error)}") from error
+
+    def push(self, names: Iterable[str]) -> None:
+        """Has files brought to the store after those before them, without waiting; of each, its newest state."""
+        if self._further_here:  # what the store lacks goes first, once
+            self._further_here = False
+            self.push(self._files)
         with self._changed:
             for name in names:
                 if name in self._waiting:
@@ -50,19 +92,20 @@ class Uploads:
                 self._thread.start()
             self._changed.notify_all()
 
-    def finish(self, patience: float = PATIENCE) -> None:
-        """Waits until all files have arrived.
+    def finish(self, patience: float) -> None:
+        """Waits until all is there, with what `pull` found to be further here.
 
         Raises:
-            StoreFailed: They did not within the patience, in seconds.
+            RunFailed: It is not within the patience, in seconds.
         """
+        self.push([])
         until = time.monotonic() + patience
         with self._changed:
             while left_over := [*([self._sending] if self._sending else []), *self._waiting]:
                 left = until - time.monotonic()
                 if left <= 0:
                     names = ", ".join(dict.fromkeys(left_over))
-                    raise StoreFailed(
+                    raise RunFailed(
                         f"{self._key}: {names} could not be brought to {self._store.address} ({reason(self._error)}); "
                         f"the run is in {self._folder}; the same command tries again"
                     )
@@ -77,12 +120,12 @@ class Uploads:
                     return
                 name = self._sending = self._waiting.pop(0)  # so that a newer state of it can be added meanwhile
             try:
-                file = self._folder / name
-                if file.is_file():
-                    self._store.write(f"{self._key}/{name}", file.read_bytes())
+                content = _content(self._folder / name)
+                if content is not None:
+                    self._store.write(f"{self._key}/{name}", content)
                 error = None
-            except Exception as found:  # each store raises its own
-                error = found
+            except Exception as raised:  # each store raises its own
+                error = raised
             with self._changed:
                 self._sending = None
                 if error is None:
@@ -98,77 +141,6 @@ class Uploads:
                     self._waiting.insert(0, name)
                 self._changed.wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
-
-
-class RunStore:
-    """One run's files in a store, and here.
-
-    Args:
-        address: Of the store.
-        key: The run's folder in it: study, variant and run.
-        folder: The run's folder here.
-        state: Names of the files that a run resumes from.
-        told: Names of its table of epochs and its record.
-
-    Raises:
-        ValueError: As for `Store`.
-    """
-
-    def __init__(self, address: str, key: str, folder: Path, *, state: Sequence[str], told: Sequence[str]) -> None:
-        self._store, self._key, self._folder = Store(address), key, folder
-        self._uploads = Uploads(self._store, key, folder)
-        self._state, self._told = state, told
-        self._further_here = False
-
-    def pull(self) -> None:
-        """Brings the run here, if it is further in the store.
-
-        Raises:
-            ValueError: The store cannot be read.
-        """
-        try:
-            there = _progress(*(self._store.read(f"{self._key}/{name}") for name in self._told))
-            here = _progress(*(_content(self._folder / name) for name in self._told))
-            self._further_here = here > there
-            if there > here:
-                log.info("%s is further in %s than here, and is taken from there", self._key, self._store.address)
-                self._folder.mkdir(parents=True, exist_ok=True)
-                for name in (*self._state, *self._told):
-                    content = self._store.read(f"{self._key}/{name}")
-                    if content is not None:
-                        with atomic_write(self._folder / name, "wb") as local:
-                            local.write(content)
-        except Exception as error:  # each store raises its own
-            raise ValueError(f"store={self._store.address}: {self._key} cannot be read: {reason(error)}") from error
-
-    def forget(self) -> None:
-        """Removes the run from the store, for it to restart: what is there would else count as further.
-
-        Raises:
-            ValueError: It cannot be removed.
-        """
-        self._further_here = False
-        try:
-            for name in (*reversed(self._told), *self._state):  # the record first: it never says more than there is
-                self._store.remove(f"{self._key}/{name}")
-        except Exception as error:
-            raise ValueError(f"store={self._store.address}: {self._key} cannot be removed: {reason(error)}") from error
-
-    def push(self, *names: str) -> None:
-        """Has files brought to the store, in this order, without waiting for it."""
-        if self._further_here:  # what the store lacks goes first, once
-            self._further_here = False
-            self._uploads.add([*self._state, *self._told])
-        self._uploads.add(names)
-
-    def finish(self, patience: float = PATIENCE) -> None:
-        """Waits until all is there, with what `pull` found to be further here.
-
-        Raises:
-            StoreFailed: It is not within the patience, in seconds.
-        """
-        self.push()
-        self._uploads.finish(patience)
 
 
 def _content(file: Path) -> bytes | None:

@@ -7,20 +7,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ablate.config.identity import run_id
 from ablate.config.plain import plain
-from ablate.config.schema import Config
 from ablate.data.batches import draw
 from ablate.files import PlainMapping
 from ablate.models.variant import layer_digests
 from ablate.records import provenance
-from ablate.records.epochs import Epoch, summarise, total_times
+from ablate.records.epochs import Epoch
 from ablate.records.record import (
     DataFacts,
     Failure,
@@ -28,16 +25,16 @@ from ablate.records.record import (
     Pairing,
     RunRecord,
     Size,
-    Start,
     Status,
     describe_error,
+    now,
 )
 from ablate.records.run_directory import RunDirectory
+from ablate.runs.job import Job
 from ablate.runs.prepare import Prepared
 from ablate.runs.progress import EPOCH_LOGGER
 from ablate.trackers.base import Trackers
 from ablate.training.checkpoint import resume, save_checkpoint, snapshot
-from ablate.training.cohort import Trainee
 from ablate.training.hardware import describe
 
 epoch_log = logging.getLogger(EPOCH_LOGGER)
@@ -48,42 +45,64 @@ class Diverged(ArithmeticError):
 
 
 class Recorder:
-    """Writes the record, the epochs and the checkpoints of a run, from one start to its end.
+    """A run under way: writes its record, its epochs and its checkpoints, from one start to its end.
 
     Args:
-        cfg: The run's configuration.
-        prepared: The data, the model and the device that it describes.
+        job: What asks for it.
         directory: The run directory, locked.
-        overrides: What was typed to get the configuration.
-        earlier: The record of earlier starts, of a run that is resumed.
-        other_runs: Counts the other runs on this machine.
         command: The identity of the command that trains it.
 
     Attributes:
-        name: What the run is called in messages.
-        record: What run.json holds, or will hold when it is written next.
+        earlier: The record of earlier starts, of a run that is resumed.
+        prepared: What is trained.
+        record: What run.json holds, or will hold when it is written next. This and `prepared` are there once the run is
+            described.
         rows: The rows of epochs.csv: of all complete epochs.
     """
 
-    def __init__(
-        self,
-        cfg: Config,
-        prepared: Prepared,
-        directory: RunDirectory,
-        overrides: Sequence[str] = (),
-        earlier: RunRecord | None = None,
-        other_runs: Callable[[], int | None] = lambda: None,
-        command: str | None = None,
-    ) -> None:
-        self.name = f"{cfg.model.name} seed {cfg.seed}"
+    earlier: RunRecord | None = None
+    prepared: Prepared
+    record: RunRecord
+    is_described = False
+
+    def __init__(self, job: Job, directory: RunDirectory, command: str | None = None) -> None:
+        self.job, self.directory, self._command = job, directory, command
         self.rows: list[Epoch] = []
-        self._directory, self._epochs, self._other_runs = directory, cfg.train.epochs, other_runs
-        self._trackers = Trackers(cfg.logger, self.name)
-        self._saver = _saver(prepared.device)
+        self._other_runs: Callable[[], int | None] = lambda: None
+        self._trackers = Trackers({}, job.name)
+        self._saver: Executor | None = None
         self._saving: Future[None] | None = None
-        self._earlier = earlier
-        start = provenance.process(_now(), other_runs(), command)
-        self.record = _begun(describe_run(cfg, prepared, overrides, started=str(start.started)), earlier, start)
+
+    def describe(self, prepared: Prepared, other_runs: Callable[[], int | None] = lambda: None) -> None:
+        """Takes what is trained, and what counts the other runs on this machine; writes nothing."""
+        self.prepared, self._other_runs = prepared, other_runs
+        cfg, data = self.job.cfg, prepared.data
+        self._trackers = Trackers(cfg.logger, self.job.name)
+        self._saver = _saver(prepared.device)
+        record = _described(self.job)
+        order = draw(len(data.train), cfg.data.padding, cfg.data.flip, cfg.seed, epoch=0).order
+        record = replace(
+            record,
+            model=prepared.variant.record,
+            data=DataFacts(
+                name=data.name,
+                sha256=data.digest,
+                images={name: len(split) for name, split in {"train": data.train, **data.evaluated}.items()},
+                normalisation=data.normalisation,
+            ),
+            # What paired runs have in common: the report checks that it is.
+            pairing=Pairing(
+                initial_weights=layer_digests(prepared.trainee.model),
+                first_epoch_order=hashlib.sha256(order.numpy().data).hexdigest()[:16],
+            ),
+            provenance=describe(record.provenance, prepared.device),
+        )
+        self._begin(record, self.earlier)
+        self.is_described = True
+
+    def _begin(self, record: RunRecord, earlier: RunRecord | None) -> None:
+        start = provenance.process(now(), self._other_runs(), self._command)
+        self.record = record.begun(start, earlier)
 
     def started(self, cohort: Sequence[str] = ()) -> None:
         """Writes that the run is running.
@@ -91,34 +110,34 @@ class Recorder:
         Args:
             cohort: The identities of the runs that it is trained with in lock-step, its own among them; none if alone.
         """
-        epochs, known = 0, dict[str, str | None]()
-        if self._earlier is not None:
-            epochs, known = len(self._directory.read_epochs()), dict(self._earlier.trackers)
-        before = self._earlier.cohort if self._earlier is not None and epochs else None
+        epochs, known, before = 0, dict[str, str | None](), None
+        if self.earlier is not None:
+            epochs, known = len(self.directory.read_epochs()), dict(self.earlier.trackers)
+            before = self.earlier.cohort if epochs else None
         self.record = replace(self.record, cohort=len(cohort) or before)
         self._note_start(cohort=tuple(sorted(cohort)), epochs=epochs)
-        trackers = self._trackers.start(self.record, self._directory.folder, epochs, known)
+        trackers = self._trackers.start(self.record, self.directory.folder, epochs, known)
         self.record = replace(self.record, trackers=trackers)
-        self._directory.write_record(self.record)
+        self.directory.write_record(self.record)
 
     def rewritten(self, rewrites: Sequence[str]) -> None:
         """Notes the exact rewrites that were made as the run's cohort was merged."""
         self.record = replace(self.record, model=replace(self.record.model, rewrites=tuple(rewrites)))
 
-    def restore(self, trainee: Trainee) -> None:
-        """Puts the newest checkpoint, if there is one, into the trainee, and its epochs into the rows."""
-        self.rows = resume(trainee, self._directory)
+    def restore(self) -> None:
+        """Puts the newest checkpoint, if there is one, into what is trained, and its epochs into the rows."""
+        self.rows = resume(self.prepared.trainee, self.directory)
         if self.rows:
-            self._directory.write_epochs(self.rows)  # a kill may have come between the checkpoint and the table
+            self.directory.write_epochs(self.rows)  # a kill may have come between the checkpoint and the table
         if not self.record.retries and self.record.newest_start.epochs != len(self.rows):
             self._note_start(epochs=len(self.rows))
-            self._directory.write_record(self.record)
+            self.directory.write_record(self.record)
 
     def _note_start(self, **values: Any) -> None:
         *before, start = self.record.starts
         self.record = replace(self.record, starts=(*before, replace(start, **values)))
 
-    def epoch(self, trainee: Trainee, row: Epoch) -> None:
+    def epoch(self, row: Epoch) -> None:
         """Saves the state and the row of an epoch that has ended, on an accelerator while the next one goes on.
 
         Raises:
@@ -126,15 +145,15 @@ class Recorder:
             OSError: This epoch, or the one before it, cannot be saved.
         """
         epoch_log.info(
-            "%s epoch %d of %d: training loss %.4f, test loss %.4f, test accuracy %.2f %%",
-            self.name, row["epoch"], self._epochs, row["train_loss"], row["test_loss"], 100 * row["test_accuracy"],
+            "%s epoch %d of %d: training loss %.4f, test loss %.4f, test accuracy %.2f %%", self.job.name, row["epoch"],
+            self.job.cfg.train.epochs, row["train_loss"], row["test_loss"], 100 * row["test_accuracy"],
         )  # fmt: skip
         self.settle()
         rows = [*self.rows, row]
         if not (math.isfinite(row["train_loss"]) and math.isfinite(row["test_loss"])):
-            self._directory.write_epochs(rows)
+            self.directory.write_epochs(rows)
             raise Diverged(f"the loss is not finite after epoch {len(rows)}; a smaller optimizer.lr may help")
-        state = snapshot(trainee)
+        state = snapshot(self.prepared.trainee)
         if self._saver is None:
             self._save(state, rows)
         else:
@@ -143,8 +162,8 @@ class Recorder:
         self._trackers.epoch(row)
 
     def _save(self, state: PlainMapping, rows: list[Epoch]) -> None:
-        save_checkpoint(state, self._directory, rows)
-        self._directory.write_epochs(rows)
+        save_checkpoint(state, self.directory, rows)
+        self.directory.write_epochs(rows)
 
     def settle(self) -> None:
         """Waits until the epoch before is saved, and raises what kept it from being saved."""
@@ -156,74 +175,42 @@ class Recorder:
         """Notes an error after which the run tries again."""
         with suppress(Exception):
             self.settle()
-        self.record = replace(self.record, retries=(*self.record.retries, self._describe(error)))
+        self.record = replace(self.record, retries=(*self.record.retries, self._failure(error)))
 
-    def complete(self, trainee: Trainee) -> None:
+    def complete(self) -> None:
         """Writes the results."""
         self.settle()
-        self._end(
-            replace(
-                self.record,
-                status=Status.COMPLETE,
-                results=summarise(self.rows),
-                times=total_times(self.rows),
-                final_weights=layer_digests(trainee.model),
-            )
-        )
-        self._directory.previous_checkpoint_file.unlink(missing_ok=True)
+        self._end(replace(self.record.completed(self.rows), final_weights=layer_digests(self.prepared.trainee.model)))
+        self.directory.previous_checkpoint_file.unlink(missing_ok=True)
 
     def fail(self, error: BaseException) -> None:
-        """Writes how the run ended before its last epoch, if anything can be written."""
+        """Writes how the run ended before its last epoch, if anything can be written and the folder is its own."""
         with suppress(Exception):  # the error of this epoch is the one to tell
             self.settle()
         with suppress(OSError):  # the error itself may be a full disk
-            self._end(replace(self.record, status=_status(error), error=self._describe(error)))
+            if self.is_described or self._begin_undescribed():
+                self._end(replace(self.record, status=_status(error), error=self._failure(error)))
+
+    def _begin_undescribed(self) -> bool:
+        """Begins the record of a run that could not be prepared, or continues the one that is there, if it is its."""
+        try:
+            earlier, self.rows = self.directory.read_record(), self.directory.read_epochs()
+        except ValueError:
+            earlier = None
+        if earlier is not None and earlier.id != self.job.id:
+            return False
+        self._begin(earlier or _described(self.job), earlier)
+        self._note_start(epochs=len(self.rows))
+        return True
 
     def _end(self, record: RunRecord) -> None:
-        ended = _now()
-        self.record = replace(record, ended=ended)
-        self._note_start(ended=ended, other_runs_at_end=self._other_runs())
-        self._directory.write_record(self.record)
+        self.record = replace(record, ended=now())
+        self._note_start(ended=self.record.ended, other_runs_at_end=self._other_runs())
+        self.directory.write_record(self.record)
         self._trackers.end(self.record)
 
-    def _describe(self, error: BaseException) -> Failure:
+    def _failure(self, error: BaseException) -> Failure:
         return describe_error(error, epoch=len(self.rows) + 1)
-
-
-def record_failure(
-    cfg: Config, directory: RunDirectory, overrides: Sequence[str], command: str | None, error: BaseException
-) -> None:
-    """Writes that a run failed before it could be described, if anything can be written.
-
-    Args:
-        cfg: The run's configuration.
-        directory: The run directory, locked.
-        overrides: What was typed to get the configuration.
-        command: The identity of the command that tried to train it.
-        error: What ended it.
-    """
-    with suppress(OSError):
-        try:
-            earlier, done = directory.read_record(), len(directory.read_epochs())
-        except ValueError:
-            earlier, done = None, 0
-        if earlier is not None and earlier.id != run_id(cfg):
-            return  # the folder is another run's
-        now = _now()
-        record = _begun(
-            describe_run(cfg, None, overrides, started=now) if earlier is None else earlier,
-            earlier,
-            replace(provenance.process(now, command=command), ended=now, epochs=done),
-        )
-        failure = describe_error(error, epoch=done + 1)
-        directory.write_record(replace(record, status=_status(error), error=failure, ended=now))
-
-
-def _begun(record: RunRecord, earlier: RunRecord | None, start: Start) -> RunRecord:
-    """Returns a record with a new start after the earlier ones."""
-    if earlier is not None:
-        record = replace(record, started=earlier.started, starts=earlier.starts)
-    return replace(record, starts=(*record.starts, start))
 
 
 def _status(error: BaseException) -> Status:
@@ -233,48 +220,21 @@ def _status(error: BaseException) -> Status:
     return Status.INTERRUPTED if isinstance(error, KeyboardInterrupt) else Status.FAILED
 
 
-def describe_run(cfg: Config, prepared: Prepared | None, overrides: Sequence[str], started: str) -> RunRecord:
-    """Returns the record of a run at its start: its configuration, and what it came from.
-
-    Args:
-        cfg: The run's configuration.
-        prepared: The data, the model and the device that it describes; None if it failed before they were there.
-        overrides: What was typed to get the configuration.
-        started: When, in ISO 8601 and UTC.
-    """
-    record = RunRecord(
+def _described(job: Job) -> RunRecord:
+    """Returns the record of a run as far as it is known before the run is prepared."""
+    return RunRecord(
         status=Status.RUNNING,
-        id=run_id(cfg),
-        study=cfg.study.name,
-        variant=cfg.model.name,
-        seed=cfg.seed,
-        config=plain(cfg),
+        id=job.id,
+        study=job.cfg.study.name,
+        variant=job.cfg.model.name,
+        seed=job.cfg.seed,
+        config=plain(job.cfg),
         model=ModelFacts(after=Size()),
         data=None,
         pairing=None,
-        provenance=provenance.collect(cfg.allow),
-        overrides=tuple(overrides),
-        started=started,
-    )
-    if prepared is None:
-        return record
-    data = prepared.data
-    order = draw(len(data.train), cfg.data.padding, cfg.data.flip, cfg.seed, epoch=0).order
-    return replace(
-        record,
-        model=prepared.variant.record,
-        data=DataFacts(
-            name=data.name,
-            sha256=data.digest,
-            images={name: len(split) for name, split in {"train": data.train, **data.evaluated}.items()},
-            normalisation=data.normalisation,
-        ),
-        # What paired runs have in common: the report checks that it is.
-        pairing=Pairing(
-            initial_weights=layer_digests(prepared.trainee.model),
-            first_epoch_order=hashlib.sha256(order.numpy().data).hexdigest()[:16],
-        ),
-        provenance=describe(record.provenance, prepared.device),
+        provenance=provenance.collect(job.cfg.allow),
+        overrides=tuple(job.overrides),
+        started="",
     )
 
 
@@ -296,7 +256,3 @@ def shown(path: Path) -> Path:
 def _saver(device: torch.device) -> Executor | None:
     """Returns a thread that saves while an accelerator trains on; on the CPU it would only take the cores' time."""
     return None if device.type == "cpu" else ThreadPoolExecutor(1)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

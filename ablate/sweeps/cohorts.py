@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
-from ablate.config.identity import fingerprint, run_id
+from ablate.config.identity import fingerprint
 from ablate.config.plain import plain
 from ablate.config.schema import Config
-from ablate.records.record import RunRecord, Status
-from ablate.records.run_directory import Busy, RunDirectory, RunFailed
+from ablate.records.record import RunFailed, RunRecord, Status
+from ablate.records.run_directory import Busy
+from ablate.runs.job import Job
 from ablate.runs.other_runs import counting_other_runs
-from ablate.runs.prepare import Prepared, assemble, first_images, prepare
+from ablate.runs.prepare import assemble, first_images, prepare
 from ablate.runs.recorder import Diverged, Recorder
 from ablate.runs.resume import Action, inspect_run
-from ablate.sweeps.jobs import Job
 from ablate.training.checkpoint import saved_epochs
 from ablate.training.cohort_proof import disproved
 from ablate.training.hardware import configured
@@ -48,45 +48,24 @@ def _in_common(cfg: Config, across_seeds: bool) -> str:
     return fingerprint(plain(cfg), lambda meaning: meaning.cohort and not (meaning.repeats and across_seeds))
 
 
-@dataclass
-class _Run:
-    cfg: Config
-    prepared: Prepared
-    recorder: Recorder
-
-    @property
-    def done(self) -> int:
-        return len(self.recorder.rows)
-
-
 @dataclass(frozen=True)
-class _Wanted:
-    """A run that is to be trained, and is locked.
+class _Member:
+    """A run that is to be trained, and is locked; and after which epochs, counted from 1, its state is there."""
 
-    Attributes:
-        job: What asks for it.
-        directory: Its directory.
-        earlier: The record of the run if it is resumed.
-        saved: After which epochs, counted from 1, its state is there.
-    """
-
-    job: Job
-    directory: RunDirectory
-    earlier: RunRecord | None
-    saved: frozenset[int]
+    recorder: Recorder
+    saved: frozenset[int] = frozenset()
 
     @property
     def id(self) -> str:
-        return run_id(self.job.cfg)
+        return self.recorder.job.id
 
     @property
     def diverged_in(self) -> int | None:
-        """The epoch in which it diverged, if it did."""
-        return _diverged_in(self.earlier)
+        return _diverged_in(self.recorder.earlier)
 
 
 def train_cohort(jobs: Sequence[Job], command: str, on_progress: Callable[[float], object]) -> None:
-    """Trains jobs in lock-step and records them as if each had been trained alone.
+    """Trains the jobs of a cohort in lock-step and records them as if each had been trained alone.
 
     Runs that are complete, that another process works on, or that `rerun` leaves as they are do not take part. A run
     whose loss is not finite leaves the cohort, and so does one that cannot be prepared; any other failure ends it, and
@@ -103,12 +82,12 @@ def train_cohort(jobs: Sequence[Job], command: str, on_progress: Callable[[float
     with ExitStack() as stack:
         stack.enter_context(configured(jobs[0].cfg.hardware))
         other_runs = stack.enter_context(counting_other_runs())
-        wanted = [found for job in jobs if (found := _wanted(job, command, stack)) is not None]
+        wanted = [member for job in jobs if (member := _wanted(job, command, stack)) is not None]
         for company, together in _companies(wanted, jobs):
-            _train_together(together, company, command, other_runs, on_progress)
+            _train_together([member.recorder for member in together], company, other_runs, on_progress)
 
 
-def _wanted(job: Job, command: str, stack: ExitStack) -> _Wanted | None:
+def _wanted(job: Job, command: str, stack: ExitStack) -> _Member | None:
     """Locks a job's run as long as the stack lasts, and returns it, if it is to be trained."""
     directory = job.directory
     directory.folder.mkdir(parents=True, exist_ok=True)
@@ -117,54 +96,55 @@ def _wanted(job: Job, command: str, stack: ExitStack) -> _Wanted | None:
         stack.enter_context(directory.lock())
     except Busy:
         return None
-    earlier = inspect_run(job.cfg, directory, command)
-    if earlier.decision.action in (Action.KEEP, Action.LEAVE):
+    earlier = inspect_run(job, directory, command)
+    if earlier.action in (Action.KEEP, Action.LEAVE):
         return None
-    if earlier.decision.action is Action.START:
+    recorder = Recorder(job, directory, command)
+    if earlier.action is Action.START:
         directory.forget()
-        return _Wanted(job, directory, None, frozenset())
-    return _Wanted(job, directory, earlier.record, saved_epochs(directory))
+        return _Member(recorder)
+    recorder.earlier = earlier.record
+    return _Member(recorder, saved_epochs(directory))
 
 
-def _companies(wanted: Sequence[_Wanted], jobs: Sequence[Job]) -> Iterator[tuple[frozenset[str], list[_Wanted]]]:
+def _companies(wanted: Sequence[_Member], jobs: Sequence[Job]) -> Iterator[tuple[frozenset[str], list[_Member]]]:
     """Yields the runs that are trained together, as they lie after their common last epoch, and the whole company.
 
     The company is what is recorded of a cohort that was begun: also runs that have diverged since. Runs that were begun
     alone, and those that have diverged before, are left to their jobs.
     """
-    everyone = frozenset(run_id(job.cfg) for job in jobs)
-    companies: dict[frozenset[str], list[_Wanted]] = {}
+    everyone = frozenset(job.id for job in jobs)
+    begun_with = {run.id: _company(run.recorder.earlier, everyone) for run in wanted if run.saved}
+    companies: dict[frozenset[str], list[_Member]] = {company: [] for company in begun_with.values() if company}
     new = []
-    for run in wanted:
-        if run.saved and (company := _company(run.earlier, everyone)):
-            companies.setdefault(company, [])
     for run in wanted:
         begun = [company for company in companies if run.id in company]
         if run.saved:
-            begun = [company for company in begun if company == _company(run.earlier, everyone)]
+            begun = [company for company in begun if company == begun_with[run.id]]
         if begun:
             companies[begun[0]].append(run)
         elif not run.saved:
             new.append(run)
-    diverged = {run_id(job.cfg) for job in jobs if _diverged_in(_record(job)) is not None}
+    diverged = {job.id for job in jobs if _diverged_in(job.directory.readable_record()) is not None}
     for company, runs in companies.items():
         steady = [run for run in runs if run.diverged_in is None]
         level = max(frozenset.intersection(*(run.saved | {0} for run in steady)), default=0) if steady else 0
         here = [run for run in runs if run.diverged_in is None or (run.diverged_in > level in run.saved | {0})]
         if steady:
+            for run in here:
+                _take_back(run, level)
             ids = frozenset(run.id for run in here)
-            yield company if company - ids <= diverged else ids, [_at(level, run) for run in here]
+            yield company if company - ids <= diverged else ids, here
     if new:
         yield frozenset(run.id for run in new), new
 
 
-def _at(level: int, run: _Wanted) -> _Wanted:
-    """Takes a run back to the state after an epoch that is saved."""
+def _take_back(run: _Member, level: int) -> None:
+    """Takes a run back to the state after an epoch that is saved; 0 is its start."""
     if level == 0:
-        run.directory.forget()
+        run.recorder.directory.forget()
     elif level < max(run.saved):
-        run.directory.take_back()
-    return run
+        run.recorder.directory.take_back()
 
 
 def _company(record: RunRecord | None, everyone: frozenset[str]) -> frozenset[str]:
@@ -177,114 +157,104 @@ def _company(record: RunRecord | None, everyone: frozenset[str]) -> frozenset[st
 
 
 def _diverged_in(record: RunRecord | None) -> int | None:
+    """Returns the epoch in which a run diverged, if it did."""
     if record is None or record.status is not Status.DIVERGED or record.error is None:
         return None
     return record.error.epoch
 
 
-def _record(job: Job) -> RunRecord | None:
-    try:
-        return job.directory.read_record()
-    except ValueError:
-        return None
-
-
 def _train_together(
-    wanted: Sequence[_Wanted],
+    wanted: Sequence[Recorder],
     company: frozenset[str],
-    command: str,
     other_runs: Callable[[], int | None],
     on_progress: Callable[[float], object],
 ) -> None:
-    runs: list[_Run] = []
+    runs: list[Recorder] = []
     try:
-        for each in wanted:
-            cfg, overrides = each.job.cfg, each.job.overrides
+        for run in wanted:
             try:
                 # What fits all members of a cohort is rewritten as they are merged.
-                prepared = prepare(cfg, rewrite=len(company) == 1)
+                prepared = prepare(run.job.cfg, rewrite=len(company) == 1)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # its own job tells it
-                log.warning("%s cannot be prepared beside others: %s", each.job.name, error)
-                company -= {each.id}
+                log.warning("%s cannot be prepared beside others: %s", run.job.name, error)
                 continue
-            recorder = Recorder(cfg, prepared, each.directory, overrides, each.earlier, other_runs, command)
-            runs.append(_Run(cfg, prepared, recorder))
-        proved = _proved(runs)
-        company -= {run_id(run.cfg) for run in runs} - {run_id(run.cfg) for run in proved}
-        runs = proved
+            run.describe(prepared, other_runs)
+            runs.append(run)
+        runs = _proved(runs)
+        company -= {run.job.id for run in wanted} - {run.job.id for run in runs}
         if len(company) == 1 < len(wanted):
             return  # what is left of several was not rewritten as a run alone is
         for run in runs:
-            run.recorder.started(sorted(company) if len(company) > 1 else ())
-            run.recorder.restore(run.prepared.trainee)
+            run.started(sorted(company) if len(company) > 1 else ())
+            run.restore()
         if runs:
             _train(runs, on_progress)
     except KeyboardInterrupt as error:
         for run in runs:
-            if run.recorder.record.status is Status.RUNNING:
-                run.recorder.fail(error)
+            if run.record.status is Status.RUNNING:
+                run.fail(error)
         raise
     except BaseException as error:
-        names = ", ".join(run.recorder.name for run in runs)
+        names = ", ".join(run.job.name for run in runs)
         log.warning("a cohort failed; its runs are trained alone (%s): %s", names, error, exc_info=error)
     finally:
         for run in runs:
             with suppress(Exception):  # what is being saved is saved before the runs' locks go
-                run.recorder.settle()
+                run.settle()
 
 
-def _proved(runs: list[_Run]) -> list[_Run]:
+def _proved(runs: list[Recorder]) -> list[Recorder]:
     """Returns the runs that compute beside each other what they compute alone; the others are left to train alone."""
     left = runs
     while len(left) > 1:
-        cfg = left[0].cfg
+        cfg = left[0].job.cfg
         trainees, images = [run.prepared.trainee for run in left], first_images(left[0].prepared.data, cfg)
-        reasons = disproved(trainees, [run.cfg.seed for run in left], images, cfg.hardware.rewrite)
+        reasons = disproved(trainees, [run.job.cfg.seed for run in left], images, cfg.hardware.rewrite)
         if not any(reasons):
             return left
         for run, reason in zip(left, reasons, strict=True):
             if reason:
-                log.info("%s is trained alone: %s", run.recorder.name, reason)
+                log.info("%s is trained alone: %s", run.job.name, reason)
         left = [run for run, reason in zip(left, reasons, strict=True) if not reason]
     return left if len(runs) == 1 else []
 
 
-def _train(runs: list[_Run], on_progress: Callable[[float], object]) -> None:
-    epochs = runs[0].cfg.train.epochs
+def _train(runs: list[Recorder], on_progress: Callable[[float], object]) -> None:
+    epochs = runs[0].job.cfg.train.epochs
     for run in runs:
-        on_progress(run.done / epochs)
-    while runs and runs[0].done < epochs:
-        for run in _lock_step(runs, epochs, on_progress):
+        on_progress(len(run.rows) / epochs)
+    while runs and len(runs[0].rows) < epochs:
+        for run in _lock_step(runs, on_progress):
             runs.remove(run)
     _settle(runs)  # else one would be complete, and of another an epoch still to train
     for run in runs:
-        run.recorder.complete(run.prepared.trainee)
+        run.complete()
 
 
-def _settle(runs: Sequence[_Run]) -> None:
+def _settle(runs: Sequence[Recorder]) -> None:
     for run in runs:
-        run.recorder.settle()
+        run.settle()
 
 
-def _lock_step(runs: Sequence[_Run], until: int, on_progress: Callable[[float], object]) -> list[_Run]:
-    """Trains runs of one number of epochs up to another; ends early, returning them, where some diverge."""
-    cfg = runs[0].cfg
-    training = assemble(cfg, [run.prepared for run in runs], [run.cfg.seed for run in runs])
+def _lock_step(runs: Sequence[Recorder], on_progress: Callable[[float], object]) -> list[Recorder]:
+    """Trains runs of one number of epochs to their last; ends early, returning them, where some diverge."""
+    cfg = runs[0].job.cfg
+    training = assemble(cfg, [run.prepared for run in runs], [run.job.cfg.seed for run in runs])
     if len(runs) > 1:
         for run in runs:
-            run.recorder.rewritten(training.step.cohort.rewrites)
+            run.rewritten(training.step.cohort.rewrites)
     share = len(runs) / (len(training.batches[0]) * cfg.train.epochs)
-    for rows in fit(training, range(runs[0].done, until), lambda: on_progress(share)):
+    for rows in fit(training, range(len(runs[0].rows), cfg.train.epochs), lambda: on_progress(share)):
         _settle(runs)  # so that no two are more than an epoch apart, and all can go back to the same
         diverged = []
         for run, row in zip(runs, rows, strict=True):
             try:
-                run.recorder.epoch(run.prepared.trainee, row)
+                run.epoch(row)
             except Diverged as error:
-                run.recorder.fail(error)
-                log.error("%s failed: %s", run.recorder.name, error)
+                run.fail(error)
+                log.error("%s failed: %s", run.job.name, error)
                 diverged.append(run)
         if diverged:
             return diverged

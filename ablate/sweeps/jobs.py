@@ -1,7 +1,6 @@
 """The jobs of a command: composed as Hydra will, checked before the first one starts, looked at after the last."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,37 +14,11 @@ from omegaconf.errors import OmegaConfBaseException
 from ablate.config.compose import composer, to_config, to_plain
 from ablate.config.design import components, variants_of_design
 from ablate.config.schema import Config
-from ablate.records.run_directory import RunDirectory
+from ablate.runs.job import Job
 from ablate.sweeps.composition_cache import remember
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
-
-
-@dataclass(frozen=True)
-class Job:
-    """A run that a command asks for.
-
-    Attributes:
-        cfg: Its configuration.
-        folder: Its run directory; None if that is named by what Hydra knows only as it starts the job.
-        overrides: What was typed for it.
-    """
-
-    cfg: Config
-    folder: Path | None
-    overrides: Sequence[str] = ()
-
-    @property
-    def directory(self) -> RunDirectory:
-        """Its run directory, of a job whose folder is known."""
-        assert self.folder is not None
-        return RunDirectory(self.folder, self.cfg.store, self.cfg.study.name)
-
-    @property
-    def name(self) -> str:
-        """What it is called in messages."""
-        return f"{self.cfg.model.name} seed {self.cfg.seed}"
 
 
 def single(config: DictConfig) -> list[Job]:

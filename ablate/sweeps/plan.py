@@ -18,9 +18,9 @@ from ablate.files import PlainMapping
 from ablate.messages import aligned, say
 from ablate.records.epochs import TIMES
 from ablate.records.study_directory import PLAN, StudyDirectory, studies_in
+from ablate.runs.job import Job
 from ablate.runs.resume import Action, inspect_run
 from ablate.stats import smallest_difference
-from ablate.sweeps.jobs import Job
 
 _WORDS = {
     Action.START: "to run",
@@ -70,13 +70,13 @@ def cells(jobs: Sequence[Job], cohorts: Sequence[Sequence[Job]], earlier: Path) 
 
 def _cell(job: Job, cohort: int | None, history: Sequence["_Earlier"]) -> Cell:
     directory, epochs = job.directory, job.cfg.train.epochs
-    earlier = inspect_run(job.cfg, directory, None)
-    action = earlier.decision.action
+    earlier = inspect_run(job, directory)
+    action = earlier.action
     state = _WORDS[action]
     if action is Action.KEEP and earlier.stale:
         state += f", stale ({'; '.join(earlier.stale)})"
     elif action is Action.START and earlier.record is not None:
-        state += f" again ({earlier.decision.why})" if earlier.decision.why else " again"
+        state += f" again ({earlier.why})" if earlier.why else " again"
     if action in (Action.KEEP, Action.LEAVE):
         return Cell(_name(directory.folder), state, epochs, epochs, None, 0.0, "")
     done = len(directory.read_epochs()) if action is Action.RESUME else 0

@@ -23,7 +23,8 @@ from ablate.records.record import Plan
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import Store
 from ablate.records.study_directory import StudyDirectory
-from ablate.sweeps.jobs import Job, differences, single, swept
+from ablate.runs.job import Job
+from ablate.sweeps.jobs import differences, single, swept
 from ablate.sweeps.session import session
 
 log = logging.getLogger(__name__)

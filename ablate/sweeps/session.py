@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ablate.runs.progress import Progress
 
 if TYPE_CHECKING:
-    from ablate.sweeps.jobs import Job
+    from ablate.runs.job import Job
 
 
 def _new_id() -> str:

@@ -24,10 +24,10 @@ from ablate.records import run_directory, store, uploads
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import Store, mirror
 from ablate.runs import recorder
+from ablate.runs.job import Job
 from ablate.runs.progress import Progress
 from ablate.runs.run import run
 from ablate.sweeps.cohorts import train_cohort
-from ablate.sweeps.jobs import Job
 from ablate.training.checkpoint import save_checkpoint
 
 Compose = Callable[..., Config]
@@ -86,7 +86,7 @@ def s3(server: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
 
 def train(quick: Compose, folder: Path, address: str, *overrides: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    run(quick(f"store={address}", *overrides), folder, Progress())
+    run(Job(quick(f"store={address}", *overrides), folder), Progress())
     return folder
 
 
@@ -199,7 +199,7 @@ def test_a_cohort_leaves_it_to_its_jobs_to_say_that_a_store_stays_away(
             assert record_of(member.folder)["status"] == "complete"
             assert not RunDirectory(member.folder).lock_file.exists()
             with pytest.raises(run_directory.RunFailed, match=r"demo/\w+/seed0: .*Access Denied"):
-                run(member.cfg, member.folder, Progress())
+                run(member, Progress())
 
 
 def test_names_that_lead_out_of_the_folder_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,12 +326,12 @@ def test_the_newest_state_of_a_file_goes_up_after_those_before_it(tmp_path: Path
             time.sleep(0.05)
             arrived.append((key, content))
 
-    up = uploads.Uploads(Slow(str(tmp_path / "store")), "k", folder)
+    up = uploads.RunStore(Slow(str(tmp_path / "store")), "k", folder, ["checkpoint.pt", "run.json"])
     for number in range(5):
         for name in ("checkpoint.pt", "run.json"):
             with atomic_write(folder / name) as file:
                 file.write(str(number))
-        up.add(["checkpoint.pt", "run.json"])
+        up.push(["checkpoint.pt", "run.json"])
     up.finish(10)
     assert dict(arrived) == {"k/checkpoint.pt": b"4", "k/run.json": b"4"}
     assert arrived[-1][0] == "k/run.json"

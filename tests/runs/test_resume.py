@@ -19,6 +19,7 @@ from ablate.records import provenance
 from ablate.records.record import Code, Status
 from ablate.records.run_directory import Busy, RunDirectory, RunFailed
 from ablate.runs import recorder
+from ablate.runs.job import Job
 from ablate.runs.progress import Progress
 from ablate.runs.resume import Action, decide
 from ablate.runs.run import run
@@ -55,11 +56,11 @@ def test_the_table_of_decisions(status: str, stale: bool, expected: list[str], t
     directory.write_epochs([{"epoch": 1.0}])
     record = replace(example_record(), status=Status(status), config={"train": {"epochs": 1}})
     found = [
-        decide(directory, record, ["other data"] if stale else [], rerun).action
+        decide(directory, record, ["other data"] if stale else [], rerun)[0]
         for rerun in ("never", "failed", "stale", "all")
     ]
     assert found == [Action[name] for name in expected]
-    assert decide(directory, None, [], "never").action is Action.START
+    assert decide(directory, None, [], "never")[0] is Action.START
 
 
 def test_a_stale_run_is_kept_and_marked_and_run_anew_on_request(
@@ -243,10 +244,10 @@ def test_a_run_that_another_process_works_on(quick: Callable[..., Config], train
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(Busy):
-            run(quick(), folder, Progress(), wait=False)
+            run(Job(quick(), folder), Progress(), wait=False)
         holder.kill()
     assert RunDirectory(folder).lock_file.exists()
-    assert run(quick(), folder, Progress(), wait=False) == record_of(folder)["results"]["test_accuracy"]["final"]
+    assert run(Job(quick(), folder), Progress(), wait=False) == record_of(folder)["results"]["test_accuracy"]["final"]
     assert not RunDirectory(folder).lock_file.exists()
 
 

@@ -13,6 +13,7 @@ from ablate.config.schema import Config
 from ablate.data.batches import Normalise
 from ablate.records.run_directory import RunDirectory, RunFailed
 from ablate.runs import recorder
+from ablate.runs.job import Job
 from ablate.runs.prepare import prepare
 from ablate.runs.progress import Progress
 from ablate.runs.run import run
@@ -47,7 +48,7 @@ def test_a_run_is_recorded(train_one: Callable[..., Path]) -> None:
 def test_the_metric_is_what_the_study_names(quick: Callable[..., Config], tmp_path: Path) -> None:
     metrics = {}
     for name in ("test_accuracy", "train_loss", "total_seconds"):
-        metrics[name] = run(quick(f"study.metric={name}"), tmp_path, Progress())
+        metrics[name] = run(Job(quick(f"study.metric={name}"), tmp_path), Progress())
     record = record_of(tmp_path)
     assert metrics["test_accuracy"] == record["results"]["test_accuracy"]["final"]
     assert metrics["train_loss"] == record["results"]["train_loss"]["final"]
@@ -81,7 +82,7 @@ def test_every_batch_of_a_variant_is_that_of_the_others(
     for model in ("plain", "dropout", "bn_dropout"):
         seen.clear()
         (tmp_path / model).mkdir()
-        run(quick(f"model={model}"), tmp_path / model, Progress())
+        run(Job(quick(f"model={model}"), tmp_path / model), Progress())
         batches[model] = seen[:]
     assert len(set(batches["plain"])) > 8
     assert batches["plain"] == batches["dropout"] == batches["bn_dropout"]
@@ -190,7 +191,7 @@ def test_what_does_not_fit_the_data_is_refused(
 @pytest.mark.cifar10
 def test_an_epoch_on_real_cifar10(compose: Callable[..., Config], tmp_path: Path, real_cifar10: object) -> None:
     """The bounds hold the 0.416 of an independent script with room for other seeds of its shuffle."""
-    accuracy = run(compose("train.epochs=1", "hardware=cpu"), tmp_path, Progress())
+    accuracy = run(Job(compose("train.epochs=1", "hardware=cpu"), tmp_path), Progress())
     assert 0.39 <= accuracy <= 0.46
     record = record_of(tmp_path)
     assert record["data"]["images"] == {"train": 50000, "test": 10000}

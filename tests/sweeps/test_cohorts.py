@@ -27,10 +27,10 @@ from ablate.config.schema import Config
 from ablate.records.run_directory import RunDirectory
 from ablate.report.study.collect import collect
 from ablate.runs import recorder
+from ablate.runs.job import Job
 from ablate.runs.progress import Progress
 from ablate.runs.run import run
 from ablate.sweeps.cohorts import plan, train_cohort
-from ablate.sweeps.jobs import Job
 from ablate.training.checkpoint import save_checkpoint
 
 Compose = Callable[..., Config]
@@ -59,7 +59,7 @@ def test_a_cohorts_runs_are_those_of_single_runs(quick: Compose, tmp_path: Path)
     assert sum(train(cohort)) == pytest.approx(3)
     for member, alone in zip(cohort, members(quick, tmp_path / "alone"), strict=True):
         alone.folder.mkdir(parents=True)
-        run(alone.cfg, alone.folder, Progress())
+        run(alone, Progress())
         assert_close(member.folder, alone.folder)
         record, expected = record_of(member.folder), record_of(alone.folder)
         assert record["status"] == "complete" and record["cohort"] == 3
@@ -75,7 +75,7 @@ def test_a_job_finds_its_finished_record(quick: Compose, tmp_path: Path, caplog:
     cohort = members(quick, tmp_path, "rerun=all")
     train(cohort)
     before = RunDirectory(cohort[0].folder).record_file.read_bytes()
-    run(cohort[0].cfg, cohort[0].folder, Progress(), command=COMMAND)
+    run(cohort[0], Progress(), command=COMMAND)
     assert RunDirectory(cohort[0].folder).record_file.read_bytes() == before
 
 
@@ -139,15 +139,15 @@ def test_a_cohort_that_was_stopped_as_it_ended_is_complete(
     with monkeypatch.context() as patch:
         complete = recorder.Recorder.complete
 
-        def complete_one(self: recorder.Recorder, trainee: Any) -> None:
-            if self.name != "plain seed 0":
+        def complete_one(self: recorder.Recorder) -> None:
+            if self.job.name != "plain seed 0":
                 raise KeyboardInterrupt
-            complete(self, trainee)
+            complete(self)
 
         patch.setattr(recorder.Recorder, "complete", complete_one)
         with pytest.raises(KeyboardInterrupt):
             train(cohort)
-    run(cohort[1].cfg, cohort[1].folder, Progress())
+    run(cohort[1], Progress())
     train(cohort, ANOTHER)
     assert_same(cohort, whole)
     assert [record_of(job.folder)["cohort"] for job in cohort] == [3, 3, 3]
@@ -204,14 +204,14 @@ def test_who_was_not_in_the_company_does_not_join_it(
     train(expected)
     for each in members(quick, tmp_path / "whole_alone", *THREE, variants=alone):
         each.folder.mkdir(parents=True)
-        run(each.cfg, each.folder, Progress())
+        run(each, Progress())
         expected.append(each)
     cohort = members(quick, tmp_path / "stopped", *THREE, variants=(*pair, *alone))
     stop(cohort[:2], 0, 3, monkeypatch)
     stop(cohort[2:3], 0, 2, monkeypatch)
     train(cohort, ANOTHER)
     assert record_of(cohort[2].folder)["status"] == "interrupted", "its own job resumes it"
-    run(cohort[2].cfg, cohort[2].folder, Progress(), command=ANOTHER)
+    run(cohort[2], Progress(), command=ANOTHER)
     assert_same(cohort, expected)
 
 
@@ -225,7 +225,7 @@ def test_a_run_that_was_begun_in_a_cohort_and_finished_alone_says_so(
         for member in members(quick, tmp_path, *THREE)
     ]
     stop(cohort, 0, 3, monkeypatch)
-    run(cohort[0].cfg, cohort[0].folder, Progress())  # alone
+    run(cohort[0], Progress())  # alone
     assert "plain seed 0 resumes after epoch 2, alone; it was begun in a cohort" in caplog.text
     train(cohort)  # what is left of the company
     assert [changed_company(job) for job in cohort] == [True, True, True]
@@ -253,11 +253,11 @@ def test_no_clock_tells_what_a_command_has_trained(
         RunDirectory(job.folder).record_file.write_text(json.dumps({**record, "ended": shifted}))
     before = [RunDirectory(job.folder).record_file.read_bytes() for job in cohort]
     train(cohort)
-    run(cohort[0].cfg, cohort[0].folder, Progress(), command=COMMAND)
+    run(cohort[0], Progress(), command=COMMAND)
     assert [RunDirectory(job.folder).record_file.read_bytes() for job in cohort] == before
     train(cohort, ANOTHER)
     assert all(record_of(job.folder)["starts"][0]["command"] == ANOTHER for job in cohort)
-    run(cohort[0].cfg, cohort[0].folder, Progress(), command="3")
+    run(cohort[0], Progress(), command="3")
     assert [record_of(job.folder)["starts"][0]["command"] for job in cohort] == ["3", ANOTHER, ANOTHER]
     assert trained() == [1, 1, 1]
 
@@ -324,7 +324,7 @@ def test_a_cohort_that_fails_leaves_its_runs_to_the_jobs(
     assert (
         "a cohort failed; its runs are trained alone (plain seed 0, dropout seed 0, bn_dropout seed 0)" in caplog.text
     )
-    assert run(cohort[0].cfg, cohort[0].folder, Progress(), command=COMMAND) > 0
+    assert run(cohort[0], Progress(), command=COMMAND) > 0
     assert record_of(cohort[0].folder)["status"] == "complete"
 
 

@@ -12,8 +12,8 @@ from reading_runs import record_of
 from ablate.config.schema import Config
 from ablate.records.record import Status
 from ablate.records.run_directory import RunDirectory
+from ablate.runs.job import Job
 from ablate.sweeps.cohorts import plan
-from ablate.sweeps.jobs import Job
 from ablate.sweeps.plan import Cell, cells, summary
 
 Compose = Callable[..., Config]

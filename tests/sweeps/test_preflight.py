@@ -14,8 +14,8 @@ from ablate.records.run_directory import RunFailed
 from ablate.runs import prepare as prepare_module
 from ablate.runs import recorder
 from ablate.runs import run as run_module
+from ablate.runs.job import Job
 from ablate.sweeps import cohorts
-from ablate.sweeps.jobs import Job
 from ablate.sweeps.preflight import means
 from ablate.training.checkpoint import save_checkpoint
 
@@ -81,8 +81,8 @@ def test_an_error_as_a_killed_run_is_prepared_again(
             save_checkpoint(*given)
 
         patch.setattr(recorder, "save_checkpoint", die)
-        patch.setattr(recorder.Recorder, "fail", lambda *given: None)  # as if it had been killed
-        with pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+            killed.setattr(recorder.Recorder, "fail", lambda *given: None)  # as if it had been killed
             train_one()
         patch.setattr(run_module, "prepare", lambda *given: [][1])
         with pytest.raises(RunFailed, match="list index out of range"):

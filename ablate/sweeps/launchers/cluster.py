@@ -22,7 +22,7 @@ from ablate.sweeps.session import session
 
 if TYPE_CHECKING:
     from ablate.records.run_directory import RunDirectory
-    from ablate.sweeps.jobs import Job
+    from ablate.runs.job import Job
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Work:
 
         from ablate.config.compose import register
         from ablate.records import provenance
-        from ablate.records.run_directory import RunFailed
+        from ablate.records.record import RunFailed
 
         register()  # configurations are composed with it
         session.id = self.command
@@ -180,7 +180,7 @@ class ClusterLauncher(CohortLauncher):
     def _is_complete(self, job: "Job") -> bool:
         from ablate.runs.resume import Action, inspect_run
 
-        return inspect_run(job.cfg, _directory(job), None).decision.action is Action.KEEP
+        return inspect_run(job, _directory(job)).action is Action.KEEP
 
     def _share(self, job: "Job") -> float:
         try:
@@ -198,7 +198,7 @@ def _directory(job: "Job") -> "RunDirectory":
 
 def _job_return(job: "Job", overrides: Sequence[str], cause: BaseException | None) -> JobReturn:
     from ablate.config.plain import plain
-    from ablate.records.run_directory import RunFailed
+    from ablate.records.record import RunFailed
 
     job_return = JobReturn(overrides=list(overrides), cfg=OmegaConf.create(plain(job.cfg)), working_dir=str(job.folder))
     status, why = "not started", f"there is no record in {job.folder}; machines without a common folder need store=…"

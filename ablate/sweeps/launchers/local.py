@@ -16,7 +16,7 @@ from hydra.core.utils import JobReturn, configure_log, setup_globals
 from ablate.sweeps.session import session
 
 if TYPE_CHECKING:
-    from ablate.sweeps.jobs import Job
+    from ablate.runs.job import Job
 
 
 @dataclass
