@@ -10,8 +10,6 @@ from ablate.files import Plain, PlainMapping, atomic_write, refuse_links
 from ablate.records.record import FORMAT, RECORD_FILE
 from ablate.records.run_directory import RunDirectory, read_json
 
-_T = TypeVar("_T")
-
 TIMING, PLAN, REPORT = "timing", "plan", "report"  # folders in a study's, beside those of its variants
 
 
@@ -98,6 +96,9 @@ def read_study_file(path: Path) -> Plain:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path.name} is not of format {FORMAT}")
     return content
+
+
+_T = TypeVar("_T")
 
 
 def read_study_files(folder: Path, kind: str, read: Callable[[Path], _T], broken: dict[str, str]) -> Iterator[_T]:

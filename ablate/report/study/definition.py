@@ -10,19 +10,33 @@ from ablate.files import PlainMapping
 
 @dataclass(frozen=True)
 class Definition:
-    """A study option, as the report reads it."""
+    """A study option, as the report reads it.
+
+    Attributes:
+        name: The study's name.
+        title: For people.
+        baseline: The label of the variant that others are compared with.
+        metric: The metric that the study is about.
+        design: The design that made its variants, if one did.
+        source: Where the published figures come from.
+        published_epochs: After how many epochs they were taken, if known.
+        published: Published figures by variant and metric.
+        claims: Claims as they are written; `ablate.report.analysis.claims` reads them.
+        sweep: What its default sweep sets: overrides by key, as Hydra's sweeper takes them.
+        option: The name of the option, if it is a file that was found.
+    """
 
     name: str
-    title: str = ""  # for people
-    baseline: str = "plain"  # the label of the variant that others are compared with
-    metric: str = "test_accuracy"  # the one that the study is about
-    design: str | None = None  # that made its variants, if one did
-    source: str = ""  # where the published figures come from
-    published_epochs: int | None = None  # after how many they were taken, if known
-    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by variant and metric
-    claims: Sequence[object] = ()  # as they are written; `ablate.report.analysis.claims` reads them
-    sweep: Mapping[str, str] = field(default_factory=dict)  # its own overrides by key, as Hydra's sweeper takes them
-    option: str | None = None  # its name, if it is a file that was found
+    title: str = ""
+    baseline: str = "plain"
+    metric: str = "test_accuracy"
+    design: str | None = None
+    source: str = ""
+    published_epochs: int | None = None
+    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    claims: Sequence[object] = ()
+    sweep: Mapping[str, str] = field(default_factory=dict)
+    option: str | None = None
 
 
 def find(name: str, recorded: PlainMapping, folders: Iterable[Path], file: Path | None = None) -> Definition:
@@ -43,17 +57,18 @@ def find(name: str, recorded: PlainMapping, folders: Iterable[Path], file: Path 
         if isinstance(content.get("study"), Mapping):
             content = {**content, "study": {**kept, **content["study"]}}
         return define(name, content, None)
-    files = (
-        (option, content)
-        for option, content in options("study", folders).items()
-        if isinstance(content.get("study"), Mapping) and content["study"].get("name") == name
-    )
-    option, content = next(files, (None, {"study": recorded}))
-    definition = define(name, content, option)
+    for option, content in options("study", folders).items():
+        if isinstance(content.get("study"), dict) and content["study"].get("name") == name:
+            return _designed(define(name, content, option), recorded)
+    return _designed(define(name, {"study": recorded}, None), recorded)
+
+
+def _designed(definition: Definition, recorded: PlainMapping) -> Definition:
+    """Returns the definition with the baseline of the design that its runs are of, if they are of one."""
     design, baseline = recorded.get("design"), recorded.get("baseline")
-    if isinstance(design, str) and isinstance(baseline, str):
-        return replace(definition, design=design, baseline=baseline)  # the one that the runs' design has made
-    return definition
+    if not isinstance(design, str) or not isinstance(baseline, str):
+        return definition
+    return replace(definition, design=design, baseline=baseline)
 
 
 def define(name: str, content: PlainMapping, option: str | None) -> Definition:
@@ -67,13 +82,13 @@ def define(name: str, content: PlainMapping, option: str | None) -> Definition:
         raise ValueError(f"study {name}: its definition has no `study:` with the study's keys")
     published = study.get("published") or {}
     _require(f"study {name}: published", published, Mapping)
-    variants = published.get("variants") or {}
-    _require(f"study {name}: published.variants", variants, Mapping)
+    _require(f"study {name}: published.variants", published.get("variants") or {}, Mapping)
     for key in ("title", "baseline", "metric"):
         _require(f"study {name}: {key}", study.get(key) or "", str)
     _require(f"study {name}: published.source", published.get("source") or "", str)
     _require(f"study {name}: published.epochs", published.get("epochs") or 0, int)
-    for variant in variants:
+    known = {key: study[key] for key in ("title", "baseline", "metric") if study.get(key)}
+    for variant in published.get("variants") or {}:
         if not isinstance(variant, str):  # 0.10 and true are other values to YAML
             raise ValueError(f"study {name}: published.variants.{variant}: put the variant's name in quotes")
     claims = study.get("claims") or []
@@ -82,12 +97,12 @@ def define(name: str, content: PlainMapping, option: str | None) -> Definition:
     params = ((content.get("hydra") or {}).get("sweeper") or {}).get("params") or {}
     return Definition(
         name=name,
-        **{key: study[key] for key in ("title", "baseline", "metric") if study.get(key)},
+        **known,
         source=published.get("source") or "",
         published_epochs=published.get("epochs"),
         published={
-            variant: dict(_figures(f"study {name}: published.variants.{variant}", figures))
-            for variant, figures in variants.items()
+            str(variant): dict(_figures(f"study {name}: published.variants.{variant}", figures))
+            for variant, figures in (published.get("variants") or {}).items()
         },
         claims=list(claims),
         sweep={str(key): str(value) for key, value in params.items()},

@@ -11,6 +11,7 @@ from ablate.records.epochs import field_name
 
 # Over a run's epochs. A metric's plain name is its value after the last one.
 STATISTICS = ("final", "maximum", "minimum")
+_SUFFIXES = tuple(f".{statistic}" for statistic in STATISTICS)
 _OVER_EPOCHS = {"maximum": "highest of all epochs", "minimum": "lowest of all epochs"}
 # Columns of epochs.csv that are of the images of a split: `test_loss`, `test_accuracy_of_cat`,
 # `test_confusion_cat_as_dog`, `validation_top5_accuracy`, `test_f1`.
@@ -39,17 +40,29 @@ _SHOWN = {
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that each run has one of."""
+    """A number that each run has one of.
 
-    name: str  # as in claims and tables: test_accuracy, test_accuracy.maximum, total_seconds
-    label: str  # for people, without the unit
-    kind: str  # one of those in `_SHOWN`; a share is from 0 to 1
-    higher_is_better: bool | None = None  # None where that is not known
-    split: str = ""  # train, validation or test, if it is of images
-    quantity: str = ""  # what is measured of them, such as accuracy
-    of_class: str = ""  # the class whose images it is of, if it is of one
-    taken_for: str = ""  # the class that they are taken for, of a confusion
-    statistic: str = "final"  # over the run's epochs: final, maximum or minimum
+    Attributes:
+        name: As in claims and tables: `test_accuracy`, `test_accuracy.maximum`, `total_seconds`.
+        label: For people, without the unit.
+        kind: share (from 0 to 1, shown in percent), loss, seconds, bytes, joules, or number.
+        higher_is_better: Whether more of it is wanted; None if that is not known.
+        split: train, validation or test, if it is of images.
+        quantity: What is measured of them, such as accuracy.
+        of_class: The class whose images it is of, if it is of one.
+        taken_for: The class that they are taken for, of a confusion.
+        statistic: Over the run's epochs: final, maximum or minimum.
+    """
+
+    name: str
+    label: str
+    kind: str
+    higher_is_better: bool | None = None
+    split: str = ""
+    quantity: str = ""
+    of_class: str = ""
+    taken_for: str = ""
+    statistic: str = "final"
 
     @property
     def is_of_test(self) -> bool:
@@ -75,27 +88,32 @@ class Metric:
 
     def show_difference(self, difference: float) -> str:
         """Returns a difference between two variants; of a time's logarithms, the ratio."""
-        return self._show_differences(difference)
+        if math.isnan(difference):
+            return "–"
+        if self.kind == "share":
+            return f"{_signed(100 * difference, 2)} pp"
+        if self.is_cost:
+            return f"× {math.exp(difference):.3f}"
+        return _signed(difference, 4) if self.kind == "loss" else minus(f"{difference:+z.4g}")
 
     def show_interval(self, low: float, high: float) -> str:
         """Returns the bounds of a difference, or of the ratio of times."""
-        return self._show_differences(low, high)
-
-    def _show_differences(self, *differences: float) -> str:
-        if math.isnan(differences[0]):
+        if math.isnan(low):
             return "–"
+        if self.kind == "share":
+            return f"{_signed(100 * low, 2)} to {_signed(100 * high, 2)} pp"
         if self.is_cost:
-            return "× " + " to ".join(f"{math.exp(difference):.3f}" for difference in differences)
-        factor, digits, _ = _SHOWN[self.kind]
-        digits = ".4g" if self.kind == "number" else digits
-        # With z, what rounds to 0 is +0.00, never −0.00.
-        shown = " to ".join(minus(f"{factor * difference:+z{digits}}") for difference in differences)
-        return f"{shown} pp" if self.kind == "share" else shown
+            return f"× {math.exp(low):.3f} to {math.exp(high):.3f}"
+        return f"{self.show_difference(low)} to {self.show_difference(high)}"
 
 
 def minus(text: str) -> str:
     """Returns a number's text with the sign for minus in place of the hyphen."""
     return text.replace("-", "−")
+
+
+def _signed(value: float, digits: int) -> str:
+    return minus(f"{value:+z.{digits}f}")  # what rounds to 0 is +0.00, never −0.00
 
 
 @cache
@@ -146,10 +164,8 @@ def check_metric(name: str, known: Iterable[str], where: str) -> str:
     """
     plain, known = name.removesuffix(".final"), list(known)
     if plain not in known:
-        column, dot, statistic = plain.rpartition(".")
-        if statistic not in STATISTICS:
-            column, dot, statistic = plain, "", ""
-        plain = f"{field_name(column)}{dot}{statistic}"
+        of_field, statistic = next(((plain[: -len(s)], s) for s in _SUFFIXES if plain.endswith(s)), (plain, ""))
+        plain = f"{field_name(of_field)}{statistic}"
     if plain not in known:
         raise ValueError(f"{where}: there is no metric {name!r} in the runs; {nearest(name, known)}")
     return plain

@@ -71,8 +71,8 @@ def completeness(analysis: Analysis) -> Iterator[Block]:
     if missing:
         numbers = words.listed(f"{n} {status}" for status, n in Counter(cell.status for cell in missing).items())
         labels = dict.fromkeys(cell.variant for cell in missing)
-        typed = commands(study, labels, [cell.seed for cell in missing]) or [default_command(study)]
-        known = [command for command in typed if command is not None]
+        typed: list[str | None] = [*commands(study, labels, [cell.seed for cell in missing])]
+        known = [command for command in (typed or [default_command(study)]) if command is not None]
         yield Text(f"Of the study's runs, {numbers}.{' To run them:' if known else ''}")
         yield from [Commands(known)] if known else []
 
