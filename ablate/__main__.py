@@ -18,11 +18,7 @@ COMMANDS = {
 
 
 def run_command(arguments: list[str]) -> int:
-    """Runs a command and returns its exit code: 0 done, 1 a run or a claim failed, 2 the command was wrong.
-
-    Args:
-        arguments: What was typed after `ablate`.
-    """
+    """Runs a command and returns its exit code: 0 done, 1 a run or a claim failed, 2 the command was wrong."""
     from ablate.commands.errors import exit_code
     from ablate.messages import say
 

@@ -23,7 +23,6 @@ PlainMapping: TypeAlias = Mapping[str, Any]
 # names of temporary files beside it, which file systems limit to 255 bytes.
 FOLDER_NAME = re.compile(r"(?!\.+$)[\w.+-]{1,100}")
 _SUFFIX = ".part"
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 @contextmanager
@@ -36,7 +35,8 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """
     part = _part(path)
     try:
-        with _create(part, mode) as file:
+        # Never a file that is there already: it may be another's, or a link to one.
+        with part.open("xb") if mode == "wb" else part.open("x", encoding="utf-8", newline="\n") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -48,11 +48,7 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 def file_digest(path: Path) -> str:
-    """Returns the SHA-256 of a file's content; read once as long as the file stays as it is.
-
-    Raises:
-        OSError: It cannot be read.
-    """
+    """Returns the SHA-256 of a file's content; read once as long as the file stays as it is."""
     return _file_digest(path, file_state(path))
 
 
@@ -75,19 +71,11 @@ def keep_copy(path: Path, copy: Path) -> None:
         try:
             os.link(path, part)
         except OSError:  # a file system without links
-            with path.open("rb") as source, _create(part, "wb") as target:
+            with path.open("rb") as source, part.open("xb") as target:
                 shutil.copyfileobj(source, target)
         part.replace(copy)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _create(part: Path, mode: str) -> IO[Any]:
-    # Never a file that is there already: it may be another's, or a link to one.
-    binary = "b" in mode
-    return open(  # noqa: PTH123 (a descriptor)
-        os.open(part, _NEW, 0o666), mode, encoding=None if binary else "utf-8", newline=None if binary else "\n"
-    )
 
 
 def _part(path: Path) -> Path:
@@ -102,11 +90,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def refuse_links(*paths: Path) -> None:
-    """Refuses to write to what is a link: a folder that somebody else has sent may lead anywhere.
-
-    Raises:
-        ValueError: One of the paths is a link; the message says where to.
-    """
+    """Refuses to write to what is a link: a folder that somebody else has sent may lead anywhere."""
     for path in paths:
         if path.is_symlink():
             raise ValueError(

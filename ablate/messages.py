@@ -21,23 +21,12 @@ def printable(text: str) -> str:
 
 
 def say(*lines: object, file: TextIO | None = None) -> None:
-    """Prints lines as `printable`, without secrets: what is said of runs may hold anybody's text.
-
-    Args:
-        lines: One after the other.
-        file: Where to; by default the standard output.
-    """
+    """Prints lines as `printable`, without secrets: what is said of runs may hold anybody's text."""
     print(*(printable(redact(str(line))) for line in lines), sep="\n", file=file or sys.stdout, flush=True)
 
 
 def nearest(word: str, names: Iterable[str], most: int = 3) -> str:
-    """Returns what to type instead of a mistyped word: "did you mean …?" with near names, and all if they are few.
-
-    Args:
-        word: What the user typed.
-        names: What would have been right.
-        most: How many near names to give.
-    """
+    """Returns what to type instead of a mistyped word: "did you mean …?" with near names, and all if they are few."""
     names = list(dict.fromkeys(names))
     close = difflib.get_close_matches(word, names, n=most, cutoff=0.6)
     if not close:
@@ -54,12 +43,13 @@ def distribution() -> str:
 
 
 def install_hint(extra: str) -> str:
-    """Returns the command that installs what an optional part of ablate needs.
-
-    Args:
-        extra: One of `project.optional-dependencies`.
-    """
+    """Returns the command that installs what an optional part of ablate needs."""
     return f"pip install '{distribution()}[{extra}]'"
+
+
+def first_line(error: BaseException) -> str:
+    """Returns what an error says in its first line, or its kind if it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def redact(text: str) -> str:

@@ -46,15 +46,9 @@ def global_stream(seed: int, name: str, epoch: int = 0, device: torch.device = C
 class LayerStreams:
     """Gives each layer's forward pass a stream of its own, `<name>/<key>`; all else draws from the stream `name`.
 
-    So the noise of a layer does not change when another layer is inserted before it.
-
-    Args:
-        layers: The layers by the last part of their streams' names.
-        seed: The run's seed.
-        name: The stream of everything except the layers.
-        device: Where the layers compute.
-        base: Layers that draw from the stream `name` whatever the global generators are, for a model that is stacked
-            with others; none of them runs inside another.
+    So the noise of a layer does not change when another layer is inserted before it. `base` are layers that draw from
+    the stream `name` whatever the global generators are, for a model that is stacked with others; none of them runs
+    inside another.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 
 from ablate.messages import install_hint, nearest, say
 from ablate.records.run_directory import RunFailed
@@ -14,23 +14,18 @@ DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 # What no other command would mend: a disk without space, or that writes no more.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
-# Options that come with a plugin of Hydra, and our extra, or the package, that has the plugin.
-_EXTRAS = {"hydra/sweeper/optuna": "optuna"}
-_PACKAGES = {"hydra/launcher/joblib": "hydra-joblib-launcher"}
+# Options that come with a plugin of Hydra, and what installs it.
+_PLUGINS: dict[str, Callable[[], str]] = {
+    "hydra/sweeper/optuna": lambda: install_hint("optuna"),
+    "hydra/launcher/joblib": lambda: "pip install hydra-joblib-launcher",
+}
 
 
 def exit_code(command: Callable[[list[str]], int], arguments: list[str]) -> int:
-    """Runs a command, and prints the message of an error that the user can mend.
-
-    Args:
-        command: Returns 0 if all went well and 1 if a run or a claim failed.
-        arguments: What was typed after its name.
+    """Runs a command; prints the message of an error that the user can mend, raises one that is a mistake in ablate.
 
     Returns:
         What the command returns; 2 if the command was wrong, 130 after Ctrl-C, 143 after SIGTERM.
-
-    Raises:
-        Exception: The error is a mistake in ablate, or HYDRA_FULL_ERROR=1 asks for the traceback of any error.
     """
     try:
         try:
@@ -48,7 +43,7 @@ def exit_code(command: Callable[[list[str]], int], arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except Exception as error:
-        message = explain(error, arguments)
+        message = explain(error)
         if os.environ.get("HYDRA_FULL_ERROR") == "1" or message is None:
             raise
         say(message, file=sys.stderr)
@@ -56,38 +51,31 @@ def exit_code(command: Callable[[list[str]], int], arguments: list[str]) -> int:
         return FAILED if full or isinstance(error, RunFailed) else REFUSED
 
 
-def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
-    """Returns the message for an error that the user can mend, None for a mistake in ablate.
-
-    Args:
-        error: What a command ended with.
-        arguments: The command line.
-    """
+def explain(error: BaseException) -> str | None:
+    """Returns the message for an error that the user can mend, None for a mistake in ablate."""
     from hydra.errors import HydraException, MissingConfigException  # most commands end without an error
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        if (extra := _EXTRAS.get(error.missing_cfg_file)) is not None:
-            return f"{group}={option}: its plugin is not installed; {install_hint(extra)}"
-        if (package := _PACKAGES.get(error.missing_cfg_file)) is not None:
-            return f"{group}={option}: its plugin is not installed; pip install {package}"
+        if (way_out := _PLUGINS.get(error.missing_cfg_file)) is not None:
+            return f"{group}={option}: its plugin is not installed; {way_out()}"
         return f"{group}={option}: there is no such option; {nearest(option, error.options)}"
     if isinstance(error, HydraException):
-        text = str(error)
+        text, cause = str(error), error.__cause__
         if match := re.match(r"Could not override '([^']+)'", text):
-            from ablate.config.compose import keys
-
-            key, known = match[1], keys(arguments)
+            assert isinstance(cause, OmegaConfBaseException) and cause.parent_node is not None
+            key, known = match[1], list(_keys(OmegaConf.to_container(cause.parent_node._get_root())))
             if key in known:  # what is in the mapping that it is given is wrong
-                cause, inner = error.__cause__, getattr(error.__cause__, "full_key", None)
-                if inner in (None, "", key) or inner in known:
-                    return f"{key}: {str(cause or text).splitlines()[0]}"
-                key = inner
-            hint = nearest(key, known, most=1)
+                key = cause.full_key or key
+            if key in known:
+                return f"{key}: {str(cause).splitlines()[0]}"
+            of_hydra = key.startswith("hydra.")
+            hint = nearest(key, (name for name in known if name.startswith("hydra.") == of_hydra), most=1)
             return f"{key}: there is no such key; {hint}\nWhere new keys can be added, +{key}=… adds one."
         if match := re.match(r"Error merging override (.*)", text):
-            reason = str(error.__cause__).splitlines()[0] if error.__cause__ else text
+            reason = str(cause).splitlines()[0] if cause else text
             return f"{match[1]}: {reason}"
         return text
     if isinstance(error, OmegaConfBaseException):
@@ -98,3 +86,11 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
     if isinstance(error, ValueError | RunFailed):
         return str(error)
     return None
+
+
+def _keys(node: object, prefix: str = "") -> Iterator[str]:
+    """Yields the dotted keys of nested mappings, those of the inner mappings too."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield f"{prefix}{key}"
+            yield from _keys(value, f"{prefix}{key}.")

@@ -13,11 +13,7 @@ from ablate.sources.logged_run import LoggedRun, Wanted
 
 
 def read(options: argparse.Namespace, wanted: Wanted) -> list[LoggedRun]:
-    """Returns the runs that the command line names.
-
-    Raises:
-        ValueError: An option is of another tool, or there is nothing to read.
-    """
+    """Returns the runs that the command line names."""
     for name, tool in (("experiment", "mlflow"), ("epoch", "csv")):
         if getattr(options, name) and options.tool != tool:
             raise ValueError(f"--{name} is for {tool}")

@@ -8,8 +8,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra.core.global_hydra import GlobalHydra
-
 from ablate.config.compose import compose
 from ablate.config.targets import check_targets, instantiate
 from ablate.messages import say
@@ -18,21 +16,11 @@ from ablate.trackers.base import check_loggers
 
 
 def publish(study: Path, overrides: Sequence[str] = (), folder: Path | None = None) -> list[str]:
-    """Sends a study's report, and returns the names of the loggers that store reports.
-
-    Args:
-        study: Its folder, with `report/` in it.
-        overrides: As of the sweep: which loggers, and their settings.
-        folder: A folder of config groups beside ablate's own.
-
-    Raises:
-        ValueError: There is no report, no tracker is named, or one that is not ours.
-    """
+    """Sends a study's report, and returns the names of the loggers that store reports."""
     directory = StudyDirectory(study)
     report = directory.report
     if not (report / "index.html").is_file():
         raise ValueError(f"{study}: has no report yet; ablate report {study} writes it")
-    GlobalHydra.instance().clear()
     loggers = compose(overrides, folder).logger
     if not loggers:
         raise ValueError(

@@ -1,23 +1,23 @@
 """`ablate status outputs/<study>`: how far the runs of a study are, read from their records, whatever launched them."""
 
 import argparse
-import os
 import platform
 import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ablate.messages import aligned, duration, say
-from ablate.records.epochs import TIMES, Epoch
+from ablate.records.epochs import TIMES
 from ablate.records.record import Start, Status
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import is_address, mirror
 from ablate.records.study_directory import StudyDirectory
+from ablate.sweeps.sigterm import is_there
 
 _PATIENCE = 5  # a run is stuck if no epoch has ended for the time of so many
 _LEAST_PATIENCE = 120.0  # seconds
@@ -27,27 +27,16 @@ _CLEAR = "\x1b[H\x1b[2J"
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How far a run is.
+    """How far a run is."""
 
-    Attributes:
-        run: Its folder below the study's.
-        status: As in its record; `stuck` if it should be running, but has written nothing for long or has no process.
-        done: Number of complete epochs.
-        epochs: Number of epochs of the whole run.
-        seconds: Of an epoch, the median of the last five; None before the first.
-        accuracy: On the test images after the last epoch; None before the first.
-        place: The host that it runs on, or ran on last.
-        why: The reason, if it is stuck or failed.
-    """
-
-    run: str
-    status: str
-    done: int
-    epochs: int
-    seconds: float | None
-    accuracy: float | None
-    place: str
-    why: str = ""
+    run: str  # its folder below the study's
+    status: str  # as in its record; `stuck` if it should be running, but has no process or has written nothing for long
+    done: int  # complete epochs
+    epochs: int  # of the whole run
+    seconds: float | None  # of an epoch, the median of the last five; None before the first
+    accuracy: float | None  # on the test images after the last epoch
+    place: str  # the host that it runs on, or ran on last
+    why: str = ""  # it is stuck, failed or unreadable
 
     @property
     def left(self) -> float | None:
@@ -56,15 +45,7 @@ class RunStatus:
 
 
 def look(study: Path, now: float | None = None) -> list[RunStatus]:
-    """Returns the state of every run in a study's folder, sorted by folder.
-
-    Args:
-        study: The folder.
-        now: The present time in seconds since 1970, by which the age of files is told; None for the clock.
-
-    Raises:
-        ValueError: There is no run.
-    """
+    """Returns the state of every run in a study's folder, sorted by folder, as of `now` in seconds since 1970."""
     runs = StudyDirectory(study).runs()
     if not runs:
         raise ValueError(f"{study}: there are no runs in it; give the folder of a study, such as outputs/lenet_cifar10")
@@ -78,7 +59,7 @@ def _look(directory: RunDirectory, study: Path, now: float) -> RunStatus:
         if record is None:
             raise ValueError("run.json is gone")
         rows = directory.read_epochs(record.planned_epochs or None)  # a task may not have said
-        seconds = statistics.median(_seconds(rows[-5:])) if rows else None
+        seconds = statistics.median(sum(row[part] for part in TIMES) for row in rows[-5:]) if rows else None
     except (ValueError, KeyError) as error:
         return RunStatus(name, "unreadable", 0, 0, None, None, "", str(error))
     status, why, start = record.status.value, record.cause, record.newest_start
@@ -89,13 +70,9 @@ def _look(directory: RunDirectory, study: Path, now: float) -> RunStatus:
     return RunStatus(name, status, len(rows), record.epochs, seconds, accuracy, start.host or "", why)
 
 
-def _seconds(rows: Iterable[Epoch]) -> list[float]:
-    return [sum(row[part] for part in TIMES) for row in rows]
-
-
 def _stuck(directory: RunDirectory, start: Start, seconds: float | None, runs: int, now: float) -> str:
     """Returns why a run whose status is running seems not to run; empty if it may be running."""
-    if start.host == platform.node() and start.pid is not None and not _alive(start.pid):
+    if start.host == platform.node() and start.pid is not None and not is_there(start.pid):
         return "its process is gone; the command of the sweep resumes it"
     files = [file for file in (directory.record_file, directory.epochs_file) if file.exists()]
     quiet = now - max(file.stat().st_mtime for file in files)
@@ -104,35 +81,17 @@ def _stuck(directory: RunDirectory, start: Start, seconds: float | None, runs: i
     return f"nothing new for {duration(quiet)}" if quiet > patience else ""
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        return True
-    return True
-
-
 def table(runs: Sequence[RunStatus]) -> str:
     """Returns the runs as a table for people, with a line that sums them up."""
-    rows = [
-        [
-            run.run,
-            run.status,
-            f"{run.done}/{run.epochs}",
-            "–" if run.seconds is None else f"{run.seconds:.1f} s",
-            duration(run.left),
-            "–" if run.accuracy is None else f"{run.accuracy:.2%}",
-            run.place,
-            run.why[:60],
-        ]
-        for run in runs
-    ]
+    rows = [("run", "status", "epoch", "s an epoch", "left", "test accuracy", "on", "")]
+    for run in runs:
+        seconds = "–" if run.seconds is None else f"{run.seconds:.1f} s"
+        accuracy = "–" if run.accuracy is None else f"{run.accuracy:.2%}"
+        done = f"{run.done}/{run.epochs}"
+        rows.append((run.run, run.status, done, seconds, duration(run.left), accuracy, run.place, run.why[:60]))
     counts = Counter(run.status for run in runs)
-    columns = ["run", "status", "epoch", "s an epoch", "left", "test accuracy", "on", ""]
     summed = ", ".join(f"{number} {status}" for status, number in counts.most_common())
-    return f"{aligned([columns, *rows])}\n\n{len(runs)} runs: {summed}"
+    return f"{aligned(rows)}\n\n{len(runs)} runs: {summed}"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -9,6 +9,7 @@ import os
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -25,20 +26,19 @@ from ablate.sweeps.jobs import variants_of
 
 if TYPE_CHECKING:
     from ablate.runs.prepare import Prepared
-    from ablate.training.stopwatch import Stopwatch, Timings
+    from ablate.training.stopwatch import Stopwatch
+
+_PROFILED_STEPS = 20  # of each variant, for the times of its layers
 
 
-def time_variants(variants: Mapping[str, Config], precision: float, rounds: int, profiled_steps: int = 20) -> Plain:
+def time_variants(variants: Mapping[str, Config], precision: float, rounds: int, profiled: bool) -> Plain:
     """Times variants, and returns what is written into the study's folder.
 
     Args:
         variants: Configurations by name; of hardware and study they have the same.
         precision: Half the width of the 95 % intervals to stop at, 0.01 being a percent.
         rounds: The most.
-        profiled_steps: Of each variant, for the times of its layers; 0 leaves them out.
-
-    Raises:
-        ValueError: A configuration is refused.
+        profiled: Whether to time their layers too.
     """
     from tqdm import tqdm
 
@@ -57,8 +57,7 @@ def time_variants(variants: Mapping[str, Config], precision: float, rounds: int,
         with tqdm(total=rounds, desc="timing", unit="round", disable=None) as bar:
             timings = measure(watches, baseline, precision, rounds, bar.update)
         layers = {
-            name: _layer_times(cfg, runs[name], watches[name], profiled_steps) if profiled_steps else []
-            for name, cfg in variants.items()
+            name: _layer_times(cfg, runs[name], watches[name]) if profiled else [] for name, cfg in variants.items()
         }
         here["other_runs_at_end"] = other_runs()
         came_from = describe(provenance.collect(first.allow), runs[baseline].device)
@@ -77,7 +76,10 @@ def time_variants(variants: Mapping[str, Config], precision: float, rounds: int,
                 "name": name,
                 "config": plain_config(cfg),
                 "seconds": timings.seconds[name],
-                "ratio": None if name == baseline else _ratios(timings, name, baseline),
+                # Over the baseline's times, by part: the estimate, and both ends of its interval.
+                "ratio": None
+                if name == baseline
+                else {part: astuple(timings.ratio(name, baseline, part)) for part in timings.seconds[name]},
                 "layers": layers[name],
             }
             for name, cfg in variants.items()
@@ -87,27 +89,21 @@ def time_variants(variants: Mapping[str, Config], precision: float, rounds: int,
 
 def _stopwatches(variants: Mapping[str, Config], runs: "Mapping[str, Prepared]") -> "dict[str, Stopwatch]":
     """Returns what times each variant; those that train on the same batches share them in memory."""
-    from ablate.data.batches import EvaluationBatches, TrainingBatches
-    from ablate.runs.prepare import make_step
-    from ablate.training.stopwatch import Block, Stopwatch
+    from ablate.runs.prepare import assemble
+    from ablate.training.loop import Training
+    from ablate.training.stopwatch import Stopwatch
 
-    images: dict[str, tuple[TrainingBatches, dict[str, EvaluationBatches]]] = {}
+    first: dict[str, Training] = {}
     watches = {}
     for name, cfg in variants.items():
-        data, device = runs[name].data, runs[name].device
-        shared = json.dumps([plain_config(cfg.data), cfg.train.batch_size, cfg.seed])
-        if shared not in images:
-            images[shared] = (
-                TrainingBatches(data.train, cfg.train.batch_size, cfg.data.padding, cfg.data.flip, cfg.seed, device),
-                {split: EvaluationBatches(part, device) for split, part in data.evaluated.items()},
-            )
-        batches, evaluated = images[shared]
-        step = make_step(cfg, [runs[name]], [cfg.seed])
-        watches[name] = Stopwatch(step, batches, evaluated["test"], sum(map(len, evaluated.values())), Block())
+        training = assemble(cfg, [runs[name]], [cfg.seed])
+        shared = first.setdefault(json.dumps([plain_config(cfg.data), cfg.train.batch_size, cfg.seed]), training)
+        evaluations = sum(map(len, shared.evaluated.values()))
+        watches[name] = Stopwatch(training.step, shared.batches[0], shared.evaluated["test"], evaluations)
     return watches
 
 
-def _layer_times(cfg: Config, run: "Prepared", watch: "Stopwatch", steps: int) -> list[Plain]:
+def _layer_times(cfg: Config, run: "Prepared", watch: "Stopwatch") -> list[Plain]:
     """Returns the times of a variant's layers in seconds a step, as they are written."""
     from ablate.runs.prepare import make_step
     from ablate.training.layer_times import time_layers
@@ -115,24 +111,12 @@ def _layer_times(cfg: Config, run: "Prepared", watch: "Stopwatch", steps: int) -
     step = make_step(cfg, [run], [cfg.seed], graph=False)
     step.cohort.train(True)
     with step.cohort.noise(0):
-        times = time_layers(run.trainee.model, partial(step, *watch.batches[0]), steps)
-    return [
-        {"layer": time.name, "kind": time.kind, "forward": time.forward, "backward": time.backward} for time in times
-    ]
-
-
-def _ratios(timings: "Timings", name: str, baseline: str) -> dict[str, list[float]]:
-    """Returns a variant's times over the baseline's, by part: the estimate, and both ends of its interval."""
-    ratios = {part: timings.ratio(name, baseline, part) for part in timings.seconds[name]}
-    return {part: [ratio.estimate, ratio.low, ratio.high] for part, ratio in ratios.items()}
+        times = time_layers(run.trainee.model, partial(step, *watch.batches[0]), _PROFILED_STEPS)
+    return [asdict(time) for time in times]
 
 
 def pin(threads: int | None) -> None:
-    """Binds this process's threads to a core each, where the system can; before torch is imported.
-
-    Args:
-        threads: How many cores to keep to; all that the process may use if None.
-    """
+    """Binds threads to a core each, of so many or all, where the system can; before torch is imported."""
     os.environ.setdefault("OMP_PROC_BIND", "true")
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
@@ -141,45 +125,44 @@ def pin(threads: int | None) -> None:
 
 def show(timing: PlainMapping) -> str:
     """Returns a timing as tables for people."""
-    machine, variants = timing["provenance"]["machine"], timing["variants"]
+    machine, variants, baseline = timing["provenance"]["machine"], timing["variants"], timing["baseline"]
+    rows = [["seconds an epoch", "training", "test", "with data"]]
+    for part in ("total", "training"):
+        rows[0] += [f"{part} / {baseline}", "95 % interval"]
+    for variant in variants:
+        parts = ("train_seconds", "eval_seconds", "total_seconds")
+        rows.append([variant["name"], *(f"{statistics.median(variant['seconds'][part]):.3f}" for part in parts)])
+        for part in ("total_seconds", "train_seconds"):
+            if variant["ratio"] is None:
+                rows[-1] += ["1", "–"]
+            else:
+                estimate, low, high = variant["ratio"][part]
+                rows[-1] += [f"{estimate:.3f}", f"{low:.3f} to {high:.3f}"]
     lines = [
         f"{timing['rounds']} rounds on {timing['provenance']['accelerator']} with {timing['provenance']['threads']} "
         f"threads ({machine['cpu']}), {timing['disturbed']} more left out as disturbed",
         "",
-        f"| seconds an epoch | training | test | with data | total / {timing['baseline']} | 95 % interval | training / "
-        f"{timing['baseline']} | 95 % interval |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        *_table(rows),
     ]
-    for variant in variants:
-        parts = ("train_seconds", "eval_seconds", "total_seconds")
-        seconds = [f"{statistics.median(variant['seconds'][part]):.3f}" for part in parts]
-        ratios = ["1", "–", "1", "–"]
-        if variant["ratio"] is not None:
-            (one, *bounds), (other, *others) = (variant["ratio"][part] for part in ("total_seconds", "train_seconds"))
-            ratios = [
-                f"{one:.3f}",
-                "{:.3f} to {:.3f}".format(*bounds),
-                f"{other:.3f}",
-                "{:.3f} to {:.3f}".format(*others),
-            ]
-        lines.append(f"| {' | '.join([variant['name'], *seconds, *ratios])} |")
-    names = dict.fromkeys(layer["layer"] for variant in variants for layer in variant["layers"])
-    if names:
-        lines += [
-            "",
-            "Layers, forward + backward, milliseconds a training step, the profiler's own cost included:",
-            "",
-            f"| layer | {' | '.join(variant['name'] for variant in variants)} |",
-            f"| --- |{' --- |' * len(variants)}",
-        ]
-        for name in names:
-            cells = [
-                next((f"{1000 * layer['forward']:.2f} + {1000 * layer['backward']:.2f}" for layer in variant["layers"]
-                      if layer["layer"] == name), "")
-                for variant in variants
-            ]  # fmt: skip
-            lines.append(f"| {name} | {' | '.join(cells)} |")
+    layers = [{layer["layer"]: layer for layer in variant["layers"]} for variant in variants]
+    if any(layers):
+        rows = [["layer", *(variant["name"] for variant in variants)]]
+        for name in dict.fromkeys(name for times in layers for name in times):
+            found = [times.get(name) for times in layers]
+            rows.append([name, *(_milliseconds(time) if time else "" for time in found)])
+        lines += ["", "Layers, forward + backward, milliseconds a training step, the profiler's own cost included:", ""]
+        lines += _table(rows)
     return "\n".join(lines)
+
+
+def _milliseconds(time: PlainMapping) -> str:
+    return f"{1000 * time['forward']:.2f} + {1000 * time['backward']:.2f}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Returns the lines of a Markdown table, the columns' names first."""
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return [lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -203,7 +186,7 @@ def main(arguments: Sequence[str]) -> int:
     if len(hardware) > 1:
         raise ValueError("the variants differ in hardware; time them with one setting after another")
     pin(next(iter(variants.values())).hardware.threads)
-    timing = time_variants(variants, options.precision, options.rounds, 0 if options.no_layers else 20)
+    timing = time_variants(variants, options.precision, options.rounds, not options.no_layers)
     say(show(timing))
     file = StudyDirectory(study).write(TIMING, timing["started"], timing)
     say(f"\nWritten to {file}; the report of {study} prefers it for times.")

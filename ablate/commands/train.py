@@ -5,9 +5,10 @@ import logging.config
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from ablate.config.schema import Config
 from ablate.files import atomic_write
 from ablate.messages import redact, say
 from ablate.records.run_directory import Busy, RunFailed
-from ablate.sweeps.preflight import Refused, failures, means, say_what_next, searched
+from ablate.sweeps.preflight import Refused, failures, means, say_what_next
 from ablate.sweeps.session import session
 from ablate.sweeps.sigterm import Terminated, stop_workers, terminable
 
@@ -78,21 +79,20 @@ def _run_deferred(cfg: Config, folder: Path, overrides: list[str], logs: Any) ->
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Trains what the arguments ask for; those are Hydra's: overrides and flags.
-
-    Returns:
-        0 if every run is complete, 1 if one is not.
-    """
+    """Trains what Hydra's overrides and flags ask for; returns 0 if every run is complete, 1 if one is not."""
     session.begin()
+    failed: list[str] = []
     full_error = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing; what calls this prints
     sys.argv[1:] = arguments
     try:
         check_hydra(arguments)
         with terminable(_stop_workers):
-            failed = _failure(train)
-            for run in session.deferred:
-                failed += _failure(run)
+            for run in chain([train], session.deferred):  # what is deferred is known as the first one ends
+                try:
+                    run()
+                except RunFailed as error:
+                    failed.append(str(error))
     except Refused as refused:
         raise refused.error from refused.error.__cause__
     except KeyboardInterrupt as error:
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str]) -> int:
         raise
     except Exception:  # of a run that was refused later than the others were checked
         if session.folder is not None:
-            say(failures(_folders(session.folder)), file=sys.stderr)
+            say(failures(), file=sys.stderr)
         raise
     finally:
         session.progress.end_sweep()
@@ -114,30 +114,16 @@ def main(arguments: Sequence[str]) -> int:
             with suppress(OSError):  # a reader that is gone
                 say(table)
         say_what_next(session.folder)
-        table = failures(_folders(session.folder))
-        failed = [table] if table else failed
+        if table := failures():
+            failed = [table]
     if failed:
         say("\n".join(failed), file=sys.stderr)
     return 1 if failed else 0
 
 
-def _folders(study: str) -> list[Path]:
-    """Returns the folders of the command's runs."""
-    return [job.folder for job in session.jobs if job.folder is not None] or searched(Path(study), session.id)
-
-
 def _stop_workers() -> None:
     if session.folder is not None:
         stop_workers(Path(session.folder))
-
-
-def _failure(call: Callable[[], object]) -> list[str]:
-    """Makes a call; returns what it says of a run that failed."""
-    try:
-        call()
-    except RunFailed as error:
-        return [str(error)]
-    return []
 
 
 def plan(arguments: Sequence[str]) -> int:

@@ -1,13 +1,15 @@
 """`ablate tree model=dropout`: the layers that edits can name, and what a variant's edits change."""
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablate.config.compose import compose
 from ablate.config.plain import plain
+from ablate.config.targets import check_targets, within
 from ablate.messages import aligned, say
 
 if TYPE_CHECKING:
@@ -16,32 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """A layer, or a part of the model that holds layers.
+    """A layer, or a part of the model that holds layers."""
 
-    Attributes:
-        name: As in `named_modules()`.
-        kind: Its class, and for a layer its arguments.
-        state: `frozen`, `bypassed`, both or empty.
-        shape: Of its output for one image; empty if it was not called or returns no tensor.
-        parameters: Their number, those of its parts included.
-        flops: Of one image's forward pass, where torch counts them.
-    """
-
-    name: str
-    kind: str
-    state: str
-    shape: tuple[int, ...]
-    parameters: int
-    flops: int
+    name: str  # as in `named_modules()`
+    kind: str  # its class, and for a layer its arguments
+    state: str  # `frozen`, `bypassed`, both or empty
+    shape: tuple[int, ...]  # of its output for one image; empty if it was not called or returns no tensor
+    parameters: int  # their number, those of its parts included
+    flops: int  # of one image's forward pass, where torch counts them
 
 
 def outline(model: "nn.Module", sample: "Tensor") -> list[Row]:
-    """Returns a row for each part of a model, in the order of `named_modules()`.
-
-    Args:
-        model: A module.
-        sample: Images, shape (images, channels, height, width).
-    """
+    """Returns a row for each part of a model that takes images of shape (images, channels, height, width)."""
     import torch
     from torch import Tensor
     from torch.utils.flop_counter import FlopCounterMode
@@ -50,14 +38,11 @@ def outline(model: "nn.Module", sample: "Tensor") -> list[Row]:
 
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def note(name: str) -> "Callable[[object, object, object], None]":
-        def hook(_module: object, _args: object, output: object) -> None:
-            if isinstance(output, Tensor):
-                shapes[name] = tuple(output.shape[1:])
+    def note(name: str, _module: object, _args: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            shapes[name] = tuple(output.shape[1:])
 
-        return hook
-
-    hooks = [module.register_forward_hook(note(name)) for name, module in model.named_modules()]
+    hooks = [module.register_forward_hook(partial(note, name)) for name, module in model.named_modules()]
     try:
         with FlopCounterMode(display=False) as counter, torch.no_grad(), fused_kernels(False):
             model.eval()(sample)
@@ -88,66 +73,38 @@ def _state(module: "nn.Module") -> str:
     return " ".join(["frozen"] * frozen + ["bypassed"] * ("forward" in vars(module)))
 
 
-def difference(before: Sequence[Row], after: Sequence[Row]) -> list[tuple[str, Row]]:
-    """Returns the rows of both models, each with a sign: none if unchanged, `+` new, `~` changed, `-` removed.
+def difference(before: Sequence[Row], after: Sequence[Row]) -> str:
+    """Returns the parts of two models as an indented tree, each with a sign if it is `+` new, `~` changed, `-` removed.
 
-    A removed row stands after the part that held it.
+    A removed part stands after the one that held it.
     """
-    old, new = {row.name: row for row in before}, {row.name: row for row in after}
-    rows = [(_sign(old.get(row.name), row), row) for row in after]
-    for name in old:
+    old, new = ({row.name: row for row in rows} for rows in (before, after))
+    rows = list(after)
+    for name, row in old.items():
         if name not in new:
-            above = name.rpartition(".")[0]
-            place = max(
-                (number for number, (_, row) in enumerate(rows) if _within(row.name, above)), default=len(rows) - 1
-            )
-            rows.insert(place + 1, ("-", old[name]))
-    return rows
-
-
-def _within(name: str, above: str) -> bool:
-    return name == above or name.startswith(f"{above}.")
-
-
-def _sign(old: Row | None, new: Row) -> str:
-    if old is None:
-        return "+"
-    return "" if (old.kind, old.state) == (new.kind, new.state) else "~"
-
-
-def show(rows: Iterable[tuple[str, Row]], before: Mapping[str, Row]) -> str:
-    """Returns rows as an indented tree with shapes, parameters and FLOPs.
-
-    Args:
-        rows: With their signs.
-        before: The rows of the base by name; the old kind of a changed row is shown.
-    """
+            beside = [place for place, other in enumerate(rows) if within(other.name, [name.rpartition(".")[0]])]
+            rows.insert(max(beside, default=len(rows) - 1) + 1, row)
     table = [("", "name", "output", "parameters", "FLOPs", "layer")]
-    for sign, row in rows:
-        kind = f"{row.kind} {row.state}".strip()
-        if sign == "~" and before[row.name].kind != row.kind:
-            kind += f" (was {before[row.name].kind})"
-        indent = "  " * row.name.count(".")
-        shape = "x".join(map(str, row.shape))
-        table.append((sign, indent + row.name, shape, f"{row.parameters:,}", f"{row.flops:,}", kind))
+    for row in rows:
+        was, sign, kind = old.get(row.name), "", f"{row.kind} {row.state}".strip()
+        if row.name not in new:
+            sign = "-"
+        elif was is None:
+            sign = "+"
+        elif (was.kind, was.state) != (row.kind, row.state):
+            sign = "~"
+            kind += f" (was {was.kind})" if was.kind != row.kind else ""
+        name = "  " * row.name.count(".") + row.name
+        table.append((sign, name, "x".join(map(str, row.shape)), f"{row.parameters:,}", f"{row.flops:,}", kind))
     return aligned(table)
 
 
 def tree(overrides: Sequence[str], folder: Path | None = None) -> str:
-    """Returns the layers of the model that overrides describe, with what differs from its base.
-
-    Args:
-        overrides: As of a run.
-        folder: A folder of config groups beside ablate's own.
-
-    Raises:
-        ValueError: The configuration is refused.
-    """
+    """Returns the layers of the model that overrides describe, with what differs from its base."""
     cfg = compose(overrides, folder)
 
     import torch
 
-    from ablate.config.targets import check_targets
     from ablate.models.variant import build
     from ablate.runs.prepare import load_data
 
@@ -163,8 +120,7 @@ def tree(overrides: Sequence[str], folder: Path | None = None) -> str:
     for name, size in (("base", made.before), *([("with edits", made.after)] if cfg.model.edits else [])):
         lines.append(f"  {name}: {size.layers} layers, {size.parameters:,} parameters, {size.flops:,} FLOPs an image")
     lines += [f"  {edit.describe(name)}" for name, edit in cfg.model.edits.items()]
-    named = {row.name: row for row in before}
-    return "\n".join([*lines, "", show(difference(before, after), named)])
+    return "\n".join([*lines, "", difference(before, after)])
 
 
 def main(arguments: Sequence[str]) -> int:

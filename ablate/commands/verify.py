@@ -7,11 +7,11 @@ import argparse
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from ablate.config.plain import read_config
 from ablate.config.schema import Config
-from ablate.config.validation import validate
 from ablate.messages import say
 from ablate.records import provenance
 from ablate.records.epochs import COSTS, TIMES, Epoch
@@ -24,41 +24,14 @@ _NOT_COMPARED = ("images_per_second", *TIMES, *COSTS)
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Where a repeated run first differs: its epoch, the metric, and both values."""
-
-    epoch: int
-    metric: str
-    recorded: float | None
-    repeated: float | None
-
-    def __str__(self) -> str:
-        if self.recorded is None or self.repeated is None:
-            return f"epoch {self.epoch}: {self.metric} is {self.recorded} in the record and {self.repeated} now"
-        difference = self.repeated - self.recorded
-        return (
-            f"epoch {self.epoch}: {self.metric} is {self.recorded!r} in the record and {self.repeated!r} now, "
-            f"a difference of {difference:.3g}"
-        )
-
-
-@dataclass(frozen=True)
 class Verification:
-    """The comparison of a run with its repetition.
+    """The comparison of a run with its repetition, in words."""
 
-    Attributes:
-        epochs: Number of repeated epochs.
-        difference: The first one; None if the epochs agree.
-        weights: Names of the layers whose final weights differ; None if only some epochs were repeated.
-        conditions: What has changed in code, packages, data and hardware, in words.
-        contradictions: Where the record says other than its configuration and its epochs.
-    """
-
-    epochs: int
-    difference: Difference | None
-    weights: tuple[str, ...] | None
-    conditions: tuple[str, ...]
-    contradictions: tuple[str, ...] = ()
+    epochs: int  # how many were repeated
+    difference: str | None  # the first one; None if the epochs agree
+    weights: list[str] | None  # the layers whose final weights differ; None if only some epochs were repeated
+    conditions: list[str]  # what has changed in code, packages, data and hardware
+    contradictions: list[str]  # where the record says other than its configuration and its epochs
 
     @property
     def identical(self) -> bool:
@@ -70,13 +43,8 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
     """Runs a run again in a temporary folder, with its recorded configuration and threads, and compares.
 
     Args:
-        folder: A run directory.
-        epochs: How many to repeat, if not all.
         allow: Packages whose code the recorded configuration may name, beside torch's and ablate's. What the record
             itself allows does not count.
-
-    Raises:
-        ValueError: The folder holds no run that can be repeated; the message says why.
     """
     from ablate.models.variant import layer_digests
     from ablate.runs.prepare import prepare
@@ -112,12 +80,12 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
     recorded = record.final_weights
     differing = None
     if until == len(rows) and recorded is not None:
-        differing = tuple(name for name in {**recorded, **weights} if recorded.get(name) != weights.get(name))
+        differing = [name for name in {**recorded, **weights} if recorded.get(name) != weights.get(name)]
     difference = next(_differences(rows, recorder.rows), None)
-    contradictions = [*against_config(record)]
+    contradictions = list(against_config(record))
     if record.is_complete and until == len(rows):
         contradictions += against_epochs(record, rows)
-    return Verification(until, difference, differing, tuple(conditions), tuple(contradictions))
+    return Verification(until, difference, differing, conditions, contradictions)
 
 
 def _configuration(record: RunRecord, allow: Sequence[str]) -> Config:
@@ -132,28 +100,25 @@ def _configuration(record: RunRecord, allow: Sequence[str]) -> Config:
         cfg = read_config({**plain, "allow": list(allow), "logger": {}, "store": None})
     except ValueError as error:
         raise ValueError(f"run.json has no usable configuration: {error}") from error
-    validate(cfg)
     if cfg.hardware.threads is None:  # sums over threads are rounded in another order
         cfg.hardware.threads = record.provenance.threads
     return cfg
 
 
 def _hardware(then: Provenance, now: Provenance) -> Iterator[str]:
-    for name, before, after in (
-        ("accelerator", then.accelerator, now.accelerator),
-        ("threads", then.threads, now.threads),
-        ("cpu", then.machine.cpu, now.machine.cpu),
-        ("system", then.machine.system, now.machine.system),
-    ):
+    for name in ("accelerator", "threads", "machine.cpu", "machine.system"):
+        before, after = map(attrgetter(name), (then, now))
         if before != after:
-            yield f"{name} {before}, now {after}"
+            yield f"{name.rpartition('.')[2]} {before}, now {after}"
 
 
-def _differences(recorded: Sequence[Epoch], repeated: Sequence[Epoch]) -> Iterator[Difference]:
+def _differences(recorded: Sequence[Epoch], repeated: Sequence[Epoch]) -> Iterator[str]:
     for number, (old, new) in enumerate(zip(recorded, repeated, strict=False), start=1):
         for name in {**old, **new}:
-            if name not in _NOT_COMPARED and old.get(name) != new.get(name):
-                yield Difference(number, name, old.get(name), new.get(name))
+            before, now = old.get(name), new.get(name)
+            if name not in _NOT_COMPARED and before != now:
+                amount = "" if before is None or now is None else f", a difference of {now - before:.3g}"
+                yield f"epoch {number}: {name} is {before!r} in the record and {now!r} now{amount}"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,14 +1,13 @@
 """Configurations on their way in: Hydra composes them, and here each becomes a `Config`, the design applied."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from ablate.config.design import apply_design
@@ -16,7 +15,6 @@ from ablate.config.identity import run_id
 from ablate.config.options import config_dir
 from ablate.config.plain import can_alter, read_config
 from ablate.config.schema import OPTIONS, Config, ModelConfig
-from ablate.config.validation import validate
 from ablate.files import Plain
 
 
@@ -61,11 +59,7 @@ def _applied(parts: Plain) -> Plain:
 
 
 def to_plain(composed: DictConfig) -> Plain:
-    """Returns a composed configuration as plain data, without Hydra's node and with the study's design applied.
-
-    Raises:
-        ValueError: A key is not set, or the design cannot be made.
-    """
+    """Returns what Hydra composed, without its own node, as plain data: all keys set, the design applied."""
     own = [key for key in map(str, composed) if key != "hydra"]
     for missing in sorted(name for key in own for name in _missing(composed, key)):
         raise ValueError(f"{missing} is not set; set it with {missing}=…")
@@ -80,56 +74,21 @@ def _missing(composed: DictConfig, key: str) -> set[str]:
 
 
 def to_config(composed: DictConfig) -> Config:
-    """Returns what Hydra composed as a `Config`, the study's design applied and every value checked.
-
-    Args:
-        composed: With or without Hydra's node.
-
-    Raises:
-        ValueError: Something in it is impossible; the message names the key and the way out.
-    """
-    config = read_config(to_plain(composed))
-    validate(config)
-    return config
+    """Returns what Hydra composed, with its own node or without, as a `Config`, every value checked."""
+    return read_config(to_plain(composed))
 
 
 def compose(overrides: Sequence[str], folder: Path | None = None) -> Config:
-    """Returns the configuration that overrides mean.
+    """Returns the configuration that overrides mean, with a folder of config groups beside ablate's own."""
+    with composer(folder) as composed_of:
+        return to_config(composed_of(overrides))
 
-    Args:
-        overrides: As of a run.
-        folder: A folder of config groups beside ablate's own.
 
-    Raises:
-        ValueError: The configuration is refused.
-    """
+@contextmanager
+def composer(folder: Path | None = None) -> Iterator[Callable[..., DictConfig]]:
+    """Gives what composes overrides as Hydra does, with a folder of config groups beside ablate's own."""
     register()
-    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return to_config(hydra.compose("config", [*search_path(folder), *overrides]))
-
-
-def search_path(folder: Path | None) -> list[str]:
-    """Returns the override that adds a folder of config groups to ablate's own."""
-    return [] if folder is None else [f"hydra.searchpath=[file://{folder.absolute()}]"]
-
-
-def keys(arguments: Sequence[str]) -> list[str]:
-    """Returns the keys of the configuration with the groups that a command line chooses, dotted and whole."""
     GlobalHydra.instance().clear()
+    search = [] if folder is None else [f"hydra.searchpath=[file://{folder.absolute()}]"]
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        chosen = [re.sub(",.*", "", text) for text in arguments if re.fullmatch(r"[a-z/]+=[\w,]+", text)]
-        default = hydra.compose("config")
-        groups = [text for text in chosen if text.partition("=")[0] in default]
-        try:
-            composed = hydra.compose("config", groups)
-        except HydraException:
-            composed = default
-    return list(_flatten(composed))
-
-
-def _flatten(node: object, prefix: str = "") -> Iterator[str]:
-    if isinstance(node, DictConfig):
-        for key in map(str, node):
-            yield f"{prefix}{key}"
-            if not OmegaConf.is_missing(node, key):
-                yield from _flatten(node[key], f"{prefix}{key}.")
+        yield lambda overrides=(), **options: hydra.compose("config", [*search, *overrides], **options)

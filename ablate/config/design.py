@@ -22,15 +22,12 @@ def variants_of_design(design: str, components: Mapping[str, bool]) -> list[tupl
     Args:
         design: One of `DESIGNS`.
         components: By name, in order, whether each is in at first, which only `one_at_a_time` asks.
-
-    Raises:
-        ValueError: There are too few or too many components.
     """
     names = tuple(components)
     if not names:
         raise ValueError("study.design: the model has no edits to make variants of; name one that has with model=…")
     if design == "leave_one_out":
-        return [names, *(_without(names, name) for name in names)]
+        return [names, *(tuple(other for other in names if other != name) for name in names)]
     if design == "add_one_in":
         return [(), *((name,) for name in names)]
     if design == "one_at_a_time":
@@ -46,32 +43,14 @@ def variants_of_design(design: str, components: Mapping[str, bool]) -> list[tupl
 
 
 def variant_name(model: str, components: Sequence[str], used: Sequence[str], design: str | None) -> str:
-    """Returns what a variant is called: `model-left_out`, or `one+other` where a design starts from none.
-
-    Args:
-        model: The model with all components.
-        components: All of them.
-        used: Those that are in.
-        design: One of `DESIGNS`, if the variant is part of one.
-    """
+    """Returns what a variant is called: `model-left_out`, or `one+other` where a design starts from none."""
     if design in (None, "leave_one_out"):
         return model + "".join(f"-{name}" for name in components if name not in used)
     return "+".join(name for name in components if name in used) or NONE
 
 
-def _without(names: tuple[str, ...], left_out: str) -> tuple[str, ...]:
-    return tuple(name for name in names if name != left_out)
-
-
 def components(config: Plain) -> dict[str, bool]:
-    """Returns the names of the model's components, in the order of its edits, and whether each is in at first.
-
-    Args:
-        config: A whole configuration as plain data.
-
-    Raises:
-        ValueError: A name is not that of an edit.
-    """
+    """Returns the names of the model's components, in the order of its edits, and whether each is in at first."""
     edits, named = [str(name) for name in config["model"]["edits"]], config["study"]["components"]
     if named is None:
         return dict.fromkeys(edits, True)
@@ -85,14 +64,7 @@ def components(config: Plain) -> dict[str, bool]:
 
 
 def apply_design(config: Plain) -> Plain:
-    """Returns a configuration without the components that its variant of the design does without, and with its name.
-
-    Args:
-        config: As plain data, with at least the model and the study.
-
-    Raises:
-        ValueError: There is no such design, or no such component.
-    """
+    """Returns plain data without the components that its variant of the design does without, and with its name."""
     study, model = config["study"], config["model"]
     design, used = study["design"], model["components"]
     if design is not None and design not in DESIGNS:

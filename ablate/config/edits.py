@@ -64,11 +64,7 @@ class Edit:
         return self.type is not None or any(sign in self.where for sign in "*?[")
 
     def describe(self, name: str) -> str:
-        """Returns the edit in words.
-
-        Args:
-            name: The edit's, which is that of the layer it inserts.
-        """
+        """Returns the edit in words; its name is that of the layer it inserts."""
         layers = self._layers()
         match self.kind:
             case "insert":
@@ -104,14 +100,9 @@ def _arguments(node: Plain | None) -> str:
 
 
 def read_edits(raw: PlainMapping) -> dict[str, Edit]:
-    """Returns the edits of a model by name, in the order in which they are made.
-
-    Args:
-        raw: The `edits` of a model option, as plain data.
-
-    Raises:
-        ValueError: An edit that is not one; the message names its key and the way out.
-    """
+    """Returns the edits of a model by name, in the order in which they are made."""
+    if not isinstance(raw, Mapping):
+        raise ValueError(f"model.edits={raw}: must be a mapping of edits by name")
     return {str(name): _read(f"model.edits.{name}", str(name), edit) for name, edit in raw.items()}
 
 

@@ -38,15 +38,7 @@ _OF_A_JOB = ("hydra.job_logging", "hydra.job.env_set", "hydra.job.env_copy", "hy
 
 
 def check_hydra(arguments: Sequence[str]) -> None:
-    """Refuses a command whose configuration has Hydra run what neither ablate nor the user asks for.
-
-    Args:
-        arguments: The command line.
-
-    Raises:
-        ValueError: The message names the key, and how to type it.
-        HydraException: The configuration cannot be composed.
-    """
+    """Refuses a command whose configuration has Hydra run what neither ablate nor the user asks for."""
     args = get_args_parser().parse_args(list(arguments))
     if args.experimental_rerun is not None:
         raise ValueError("--experimental-rerun: would load a pickle; ablate verify RUN_DIR runs a run again")
@@ -68,8 +60,9 @@ def check_hydra(arguments: Sequence[str]) -> None:
         raise ValueError(f"allow: a file cannot allow code; if you trust it, type 'allow=[{','.join(whole.allow)}]'")
     choices = {group: name for group, name in whole.hydra.runtime.choices.items() if group.startswith("hydra/")}
     chosen = [f"{group}={name}" for group, name in choices.items() if name is not None]
+    others = [text for text in whole.hydra.overrides.hydra if "/" not in text.partition("=")[0]]
     try:
-        own = _composed(None, None, None, [*chosen, *_unchosen(whole.hydra.overrides.hydra)])
+        own = _composed(None, None, None, [*chosen, *others])
     except HydraException as error:
         raise ValueError(
             f"{str(error).splitlines()[0]}: it is of a file that is not ablate's, and what Hydra itself runs is not "
@@ -85,15 +78,7 @@ def check_hydra(arguments: Sequence[str]) -> None:
 
 
 def check_job(master: DictConfig, job: DictConfig) -> None:
-    """Refuses a job of a sweep that changes what was checked of its command.
-
-    Args:
-        master: The command's configuration.
-        job: One of its jobs'.
-
-    Raises:
-        ValueError: The message names the key.
-    """
+    """Refuses a job of a sweep that changes what was checked of its command."""
     for key in _OF_A_JOB:
         before, now = (_plain(OmegaConf.select(cfg, key)) for cfg in (master, job))
         if before != now:
@@ -104,15 +89,11 @@ def worst_value(hydra_config: HydraConf) -> float | None:
     """Returns what a search is told of a trial that diverged, the worst there is; None where nothing is searched.
 
     NaN would not do: Optuna's sweeper ends at the first trial without a value.
-
-    Args:
-        hydra_config: Hydra's own node, as a job has it.
     """
     if hydra_config.mode != RunMode.MULTIRUN:
         return None
-    sweeper = OmegaConf.create({"sweeper": hydra_config.sweeper})
-    direction = OmegaConf.select(sweeper, "sweeper.direction")
-    maximize = OmegaConf.select(sweeper, "sweeper.optim.maximize")  # as Nevergrad's sweeper says it
+    direction = OmegaConf.select(hydra_config.sweeper, "direction")
+    maximize = OmegaConf.select(hydra_config.sweeper, "optim.maximize")  # as Nevergrad's sweeper says it
     if maximize is None and direction is not None:
         maximize = {"maximize": True, "minimize": False}.get(getattr(direction, "name", str(direction)))
     return None if maximize is None else -math.inf if maximize else math.inf
@@ -130,13 +111,8 @@ def _composed(config_path: str | None, folder: str | None, name: str | None, ove
     )
 
 
-def _unchosen(overrides: Sequence[str]) -> list[str]:
-    """Returns overrides but those that choose an option."""
-    return [text for text in overrides if "/" not in text.partition("=")[0]]
-
-
 def _leaves(node: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    plain = OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
+    plain = _plain(node)
     if isinstance(plain, dict) and plain:
         for key, value in plain.items():
             yield from _leaves(value, f"{prefix}{key!s}.")

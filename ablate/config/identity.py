@@ -20,9 +20,6 @@ def identity(config: Config | PlainMapping) -> Plain:
     """Returns all that determines the run's result, and nothing else: the keys that are declared as such.
 
     Unset keys stay out too, so that a new option with an unset default leaves the identity of earlier runs as it was.
-
-    Args:
-        config: A configuration, or one as plain data.
     """
     chosen = _part(plain(config) if isinstance(config, Config) else config, lambda meaning: meaning.alters)
     precision = chosen.pop("hardware")["precision"]
@@ -30,12 +27,7 @@ def identity(config: Config | PlainMapping) -> Plain:
 
 
 def fingerprint(config: PlainMapping, wanted: Callable[[Meaning], bool]) -> str:
-    """Returns a text that configurations share exactly where they agree in all keys of a meaning.
-
-    Args:
-        config: A configuration as plain data, or some top-level parts of one.
-        wanted: Says of a key's meaning whether it counts.
-    """
+    """Returns a text that configurations share exactly where they agree in all keys of a meaning."""
     return json.dumps(_part(config, wanted), sort_keys=True)
 
 

@@ -16,31 +16,18 @@ _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")  # of folders' names, those 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a key means for a run, and which values it can have.
+    """What a key means for a run, and which values it can have."""
 
-    Attributes:
-        help: What it sets, in words.
-        alters: Whether it can alter a result; then it is part of a run's identity.
-        repeats: Whether runs that differ in it alone repeat one variant.
-        cohort: Whether the runs of a cohort must have it in common.
-        clock: Whether the time of a training step depends on it, the machine aside.
-        least: The smallest value.
-        above: What a value must be larger than.
-        below: What a value must be smaller than.
-        choices: All values.
-        names_folder: Whether it becomes part of a path.
-    """
-
-    help: str = ""
-    alters: bool = True
-    repeats: bool = False
-    cohort: bool = False
-    clock: bool = False
-    least: float | None = None
-    above: float | None = None
-    below: float | None = None
-    choices: tuple[str, ...] = ()
-    names_folder: bool = False
+    help: str = ""  # what it sets, in words
+    alters: bool = True  # whether it can alter a result; then it is part of a run's identity
+    repeats: bool = False  # whether runs that differ in it alone repeat one variant
+    cohort: bool = False  # whether the runs of a cohort must have it in common
+    clock: bool = False  # whether the time of a training step depends on it, the machine aside
+    least: float | None = None  # the smallest value
+    above: float | None = None  # what a value must be larger than
+    below: float | None = None  # and smaller than
+    choices: tuple[str, ...] = ()  # all values; empty if there is no list of them
+    names_folder: bool = False  # whether it becomes part of a path
 
     @property
     def tells_apart(self) -> bool:
@@ -48,11 +35,7 @@ class Meaning:
         return self.alters and not self.repeats
 
     def check(self, key: str, value: object) -> None:
-        """Refuses a value that the key cannot have; None is one that is not set.
-
-        Raises:
-            ValueError: The message names the key and the way out.
-        """
+        """Refuses a value that the key cannot have; None is one that is not set."""
         if isinstance(value, list):
             for item in value:
                 self.check(key, item)
@@ -85,13 +68,13 @@ INHERITED = ("alters", "cohort", "clock")
 
 
 def key(help: str = "", default: Any = MISSING, *, make: Callable[[], object] | None = None, **meaning: Any) -> Any:
-    """Returns a dataclass field with a meaning.
+    """Returns a dataclass field with a meaning; of the attributes that are not given, some are the section's.
 
     Args:
         help: What it sets, in words.
         default: Its value where nothing sets it; without one it has to be set.
         make: Makes the default instead, if that is a list, a mapping or a section.
-        meaning: Further attributes of `Meaning`; of those not given, some are the section's.
+        meaning: Further attributes of `Meaning`.
     """
     metadata = {"meaning": {"help": help, **meaning}}
     return field(default=default, metadata=metadata) if make is None else field(default_factory=make, metadata=metadata)

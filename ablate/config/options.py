@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -18,15 +18,7 @@ def config_dir() -> Path:
 
 
 def options(group: str, folders: Iterable[Path]) -> dict[str, Plain]:
-    """Returns the options of a group, each with those of its own group that its defaults list names.
-
-    Args:
-        group: Such as `model`.
-        folders: Folders of config groups; of two options with one name, the first folder's.
-
-    Raises:
-        ValueError: A file is not YAML; the message names it.
-    """
+    """Returns a group's options, the first folder's of each name, merged with those that their defaults list names."""
     files: dict[str, Path] = {}
     for folder in folders:
         for file in sorted((folder / group).glob("*.yaml")):
@@ -36,27 +28,24 @@ def options(group: str, folders: Iterable[Path]) -> dict[str, Plain]:
 
 
 def load(file: Path) -> Plain:
-    """Returns a YAML file's mapping, as Hydra would read it.
-
-    Raises:
-        ValueError: It cannot be read or is not one.
-    """
+    """Returns a YAML file's mapping, as Hydra would read it."""
     try:
         config = OmegaConf.load(file)
     except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
         raise ValueError(f"{file}: cannot be read as YAML: {error}") from error
     if not isinstance(config, DictConfig):
         raise ValueError(f"{file}: is not a mapping of keys to values")
-    plain = OmegaConf.to_container(config)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return _plain(config)
 
 
 def _resolved(name: str, loaded: dict[str, Plain], above: tuple[str, ...]) -> Plain:
     option = dict(loaded[name])
     defaults = [base for base in option.pop("defaults", None) or () if isinstance(base, str)]
     bases = [base for base in defaults if base in loaded and base not in (*above, name)]
-    merged = OmegaConf.merge(*(_resolved(base, loaded, (*above, name)) for base in bases), option)
-    plain = OmegaConf.to_container(merged)
+    return _plain(OmegaConf.merge(*(_resolved(base, loaded, (*above, name)) for base in bases), option))
+
+
+def _plain(config: DictConfig | ListConfig) -> Plain:
+    plain = OmegaConf.to_container(config)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}

@@ -3,6 +3,7 @@
 import functools
 import types
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import fields, is_dataclass
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -10,7 +11,7 @@ from omegaconf import MISSING
 
 from ablate.config.edits import Edit, read_edits
 from ablate.config.keys import INHERITED, Meaning, told
-from ablate.config.schema import OPTIONS, Config, DataConfig, Target
+from ablate.config.schema import OPTIONS, AdamConfig, Config, DataConfig, SGDConfig, Target
 from ablate.files import Plain, PlainMapping
 from ablate.messages import nearest
 
@@ -32,13 +33,17 @@ def plain(section: Any) -> Plain:
 
 
 def read_config(raw: PlainMapping) -> Config:
-    """Returns the configuration that plain data is, its keys and types checked; its values are for `validate`.
-
-    Raises:
-        ValueError: A key that there is not, one that is not set, or a value of the wrong type; the message names it.
-    """
+    """Returns the configuration that plain data is, every value checked as far as that needs neither torch nor data."""
     config = _read_section("", Config, raw)
     assert isinstance(config, Config)
+    for name in config.allow:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ValueError(f"allow={name}: name a Python package or module, such as mypackage")
+    optimizer = config.optimizer
+    if isinstance(optimizer, AdamConfig) and len(optimizer.betas) != 2:
+        raise ValueError(f"optimizer.betas={optimizer.betas}: Adam takes two")
+    if isinstance(optimizer, SGDConfig) and optimizer.nesterov and optimizer.momentum == 0:
+        raise ValueError("optimizer.nesterov=true needs a momentum: set optimizer.momentum or optimizer.nesterov=false")
     return config
 
 
@@ -47,32 +52,29 @@ def _read_section(key: str, declared: type, raw: object) -> object:
         raise ValueError(f"{key}={raw}: must be a mapping of keys to values")
     kind = _option(declared, raw)
     hints, names = get_type_hints(kind), _names(kind)
+    prefix = f"{key}." if key else ""
     values: Plain = {}
-    further: Plain = {}
-    for name, value in raw.items():
-        dotted = f"{key}.{name}".removeprefix(".")
-        if name in names:
-            values[name] = _read(dotted, hints[name], value)
-        elif issubclass(kind, Target):
-            further[str(name)] = value
-        else:
-            raise ValueError(f"{dotted}: there is no such key; {nearest(str(name), names)}")
+    further = {str(name): value for name, value in raw.items() if name not in names}
+    if issubclass(kind, Target):
+        values["further"] = further
+    elif further:
+        name = next(iter(further))
+        raise ValueError(f"{prefix}{name}: there is no such key; {nearest(name, names)}")
     for name, item in names.items():
-        dotted = f"{key}.{name}".removeprefix(".")
-        if name not in values and item.default_factory is hints[name]:  # a section
-            values[name] = _read_section(dotted, hints[name], {})
-        given = values.get(name, item.default)
-        if isinstance(given, str) and given == MISSING:
-            raise ValueError(f"{dotted} is not set; set it with {dotted}=…")
-    return kind(**values, **({"further": further} if further else {}))
+        is_section = item.default_factory is hints[name]
+        value = raw.get(name, {} if is_section else item.default)
+        if value == MISSING:
+            raise ValueError(f"{prefix}{name} is not set; set it with {prefix}{name}=…")
+        if value is not NO_DEFAULT:
+            values[name] = _read(f"{prefix}{name}", hints[name], value)
+            meanings()[f"{prefix}{name}"].check(f"{prefix}{name}", values[name])
+    return kind(**values)
 
 
 def _read(key: str, kind: Any, value: Any) -> Any:
-    if kind is Any or (isinstance(value, str) and value == MISSING):
+    if kind is Any:
         return value
     if kind == dict[str, Edit]:
-        if not isinstance(value, Mapping):
-            raise ValueError(f"{key}={value}: must be a mapping of edits by name")
         return read_edits(value)
     if is_dataclass(kind):
         assert isinstance(kind, type)
@@ -83,7 +85,7 @@ def _read(key: str, kind: Any, value: Any) -> Any:
     if origin is list and isinstance(value, list):
         return [_read(key, inner[0], item) for item in value]
     if origin is dict and isinstance(value, Mapping):
-        return {str(name): _read(f"{key}.{name}", inner[1], item) for name, item in value.items()}
+        return {str(name): item for name, item in value.items()}
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if origin is None and isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
@@ -113,10 +115,10 @@ def loader_arguments(data: DataConfig) -> Plain:
 @functools.cache
 def meanings() -> Mapping[str, Meaning]:
     """Returns what each declared key means, by its dotted name; a section's keys have some of it from the section."""
-    found: dict[str, Meaning] = {}
+    first_of_a_name: dict[str, Meaning] = {}
     for name, meaning in _declared("", Config, {}):
-        found.setdefault(name, meaning)
-    return found
+        first_of_a_name.setdefault(name, meaning)
+    return first_of_a_name
 
 
 def _declared(prefix: str, kind: type, inherited: Plain) -> Iterator[tuple[str, Meaning]]:
@@ -131,27 +133,21 @@ def _declared(prefix: str, kind: type, inherited: Plain) -> Iterator[tuple[str, 
 
 
 def meaning(key: str) -> Meaning:
-    """Returns what a key means: as it is declared, or as the part is that it is in; of a key of others, that it counts.
-
-    Args:
-        key: Dotted, such as `model.edits.drop3.layer.p`.
-    """
+    """Returns what a dotted key means: as it is declared, or its section is; a key in neither counts for all."""
     known = meanings()
-    while key:
-        if key in known:
-            return known[key]
+    while key and key not in known:
         key = key.rpartition(".")[0]
-    return Meaning()
+    return known.get(key, Meaning())
 
 
 def can_alter(part: str) -> bool:
     """Whether a top-level part of a configuration has a key that can alter a result."""
-    return any(each.alters for key, each in meanings().items() if key.partition(".")[0] == part and key in _leaves())
+    return any(each.alters for key, each in meanings().items() if key.partition(".")[0] == part)
 
 
 @functools.cache
-def _leaves() -> frozenset[str]:
-    return frozenset(meanings()) - {key.rpartition(".")[0] for key in meanings()}
+def _sections() -> set[str]:
+    return {key.rpartition(".")[0] for key in meanings()}
 
 
 def flatten(node: PlainMapping, prefix: str = "") -> Iterator[tuple[str, object]]:
@@ -168,7 +164,7 @@ def select(config: PlainMapping, wanted: Callable[[Meaning], bool], prefix: str 
     found: Plain = {}
     for name, value in config.items():
         key = f"{prefix}{name}"
-        if key in meanings() and key not in _leaves() and isinstance(value, Mapping):
+        if key in _sections() and isinstance(value, Mapping):
             if inner := select(value, wanted, f"{key}."):
                 found[name] = inner
         elif wanted(meaning(key)):

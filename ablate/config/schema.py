@@ -15,8 +15,6 @@ from ablate.files import Plain
 
 # What `rerun` can be, each doing what the ones before it do as well. Runs that were interrupted are always resumed.
 RERUN = ("never", "failed", "stale", "all")
-DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("fp32", "tf32", "bf16")
 
 
 @dataclass
@@ -121,9 +119,9 @@ class TrainConfig:
 
 @dataclass
 class HardwareConfig:
-    device: str = key(default="auto", choices=DEVICES)
+    device: str = key(default="auto", choices=("auto", "cpu", "cuda", "mps"))
     threads: int | None = key("CPU threads; torch's own choice if not set", None, least=1)
-    precision: str = key(default="fp32", choices=PRECISIONS, alters=True, clock=True)
+    precision: str = key(default="fp32", choices=("fp32", "tf32", "bf16"), alters=True, clock=True)
     channels_last: bool = True
     rewrite: bool = key("swap layers where that changes no value, bit for bit, and saves time", True)
     graph: bool = key("on a CUDA GPU, start a step's kernels as one CUDA graph", True)

@@ -25,21 +25,14 @@ _EDIT = re.compile(r"model\.edits\.[^.]+")  # beside `_target_`, the `type` of a
 
 
 def check_targets(config: PlainMapping, allow: Sequence[str] = ()) -> None:
-    """Refuses a configuration that names code which it may not run; calls nothing, and imports only what it may run.
+    """Refuses plain data that names code which it may not run; calls nothing, and imports only what it may run.
 
     Of the packages in `_ALLOWED` these are the classes of the base beside them, torchvision's registered builders, and
     our own functions that return what the base is of; of a package that the user trusts, all that is defined in it.
-
-    Args:
-        config: The whole configuration, as plain data.
-        allow: Further packages that the user trusts.
-
-    Raises:
-        ValueError: The message names the key and says how to allow its package.
     """
     for group, packages in _ALLOWED.items():
         for key, name in _targets(group, config.get(group)):
-            if not _within(name, (*packages, *allow)) or not _may_run(locate(key, name), packages, allow):
+            if not within(name, (*packages, *allow)) or not _may_run(locate(key, name), packages, allow):
                 package = name.partition(".")[0]
                 raise ValueError(
                     f"{key}={name}: code of {', '.join(packages)} is allowed here, if it makes a "
@@ -51,9 +44,9 @@ def check_targets(config: PlainMapping, allow: Sequence[str] = ()) -> None:
 def _may_run(target: object, packages: Mapping[str, str], allow: Sequence[str]) -> bool:
     # What stands at an allowed name may come from elsewhere: a module imports others.
     module = str(getattr(target, "__module__", ""))
-    if _within(module, allow):
+    if within(module, allow):
         return True
-    bases = [base for package, base in packages.items() if _within(module, [package])]
+    bases = [base for package, base in packages.items() if within(module, [package])]
     if not bases or any(part.startswith("_") for part in module.split(".")):
         return False
     base = locate("", bases[0])
@@ -80,23 +73,13 @@ def _targets(key: str, node: object) -> Iterator[tuple[str, str]]:
             yield from _targets(key, value)
 
 
-def _within(name: object, packages: Iterable[str]) -> bool:
+def within(name: object, packages: Iterable[str]) -> bool:
+    """Whether a dotted name is that of one of the packages, or of something in it."""
     return isinstance(name, str) and any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
 def instantiate(key: str, node: PlainMapping, /, *args: Any, **kwargs: Any) -> Any:
-    """Calls the target that a configuration node names.
-
-    Args:
-        key: Where the node stands in the configuration, for messages.
-        node: `_target_`, a dotted name, and the arguments by name.
-        args: Further positional arguments, which the configuration does not hold.
-        kwargs: Further arguments by name.
-
-    Raises:
-        ValueError: There is no such target, it takes no such argument, or it refuses a value; the message names the
-            key.
-    """
+    """Calls the target that a configuration node names, with further arguments; errors name the node's key."""
     call = resolve(key, node, *args, **kwargs)
     try:
         return call()
@@ -114,11 +97,7 @@ def resolve(key: str, node: PlainMapping, /, *args: Any, **kwargs: Any) -> "part
 
 
 def locate(key: str, name: str) -> Any:
-    """Returns what a dotted name stands for.
-
-    Raises:
-        ValueError: Nothing stands there, or what does cannot be called; the message names the nearest right name.
-    """
+    """Returns what a dotted name stands for."""
     parts = name.split(".")
     module: Any = None
     for depth in range(1, len(parts)):

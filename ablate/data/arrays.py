@@ -14,14 +14,7 @@ NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 def load(path: str) -> ImageData:
-    """Returns the data set of an `.npz` file.
-
-    Args:
-        path: A file with the arrays of `from_arrays`, by their names.
-
-    Raises:
-        ValueError: It cannot be read, or an array is missing or has the wrong form.
-    """
+    """Returns the data set of an `.npz` file with the arrays of `from_arrays`, by their names."""
     file = Path(path).expanduser()
     try:
         with np.load(file, allow_pickle=False) as content:
@@ -50,7 +43,7 @@ def from_arrays(arrays: PlainMapping, name: str, where: str | None = None) -> Im
         raise ValueError(f"{where}: there is no array {missing[0]}; a data set has {', '.join(NAMES)}")
     train, test = (
         Split(
-            _images(f"{where}: {part}_images", arrays[f"{part}_images"]),
+            channels_first(f"{where}: {part}_images", arrays[f"{part}_images"]),
             _labels(f"{where}: {part}_labels", arrays[f"{part}_labels"], len(arrays[f"{part}_images"])),
         )
         for part in ("train", "test")
@@ -60,26 +53,17 @@ def from_arrays(arrays: PlainMapping, name: str, where: str | None = None) -> Im
             f"{where}: training images have shape {train.shape}, test images {test.shape}; they must agree"
         )
     classes = _classes(where, arrays.get("classes"), max(int(split.labels.max()) for split in (train, test)) + 1)
-    mean, std = normalisation(train.images, where)
+    mean, std = normalisation(pixel_counts(train.images), where)
     return ImageData(name, train, test, classes, mean, std)
 
 
-def normalisation(images: Tensor, where: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Returns mean and standard deviation of each channel, on the scale 0 to 1.
-
-    Args:
-        images: The training images: uint8, shape (images, channels, height, width).
-        where: How messages name the data set.
-
-    Raises:
-        ValueError: The images are constant.
-    """
-    counts = torch.stack([channel.flatten().bincount(minlength=256) for channel in images.unbind(1)]).double()
-    return of_counts(counts, where)
+def pixel_counts(images: Tensor) -> Tensor:
+    """Returns how often the channels of uint8 images have each value, shape (channels, 256)."""
+    return torch.stack([channel.flatten().bincount(minlength=256) for channel in images.unbind(1)])
 
 
-def of_counts(counts: Tensor, where: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Returns the same as `normalisation`, from counts of the pixel values, shape (channels, 256).
+def normalisation(counts: Tensor, where: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Returns mean and standard deviation of each channel, on the scale 0 to 1, from the counts of training images.
 
     A channel with a single value, whose deviation is 0, gets a deviation of 1.
     """
@@ -90,13 +74,14 @@ def of_counts(counts: Tensor, where: str) -> tuple[tuple[float, ...], tuple[floa
             "the images were made"
         )
     values = torch.arange(256, dtype=torch.float64) / 255
-    shares = counts / counts.sum(1, keepdim=True)
+    shares = counts.double() / counts.sum(1, keepdim=True)
     mean = shares @ values
     std = (shares @ values.square() - mean.square()).clamp(min=0).sqrt()
     return tuple(mean.tolist()), tuple(torch.where(std > 1e-6, std, 1.0).tolist())
 
 
-def _images(where: str, raw: object) -> Tensor:
+def channels_first(where: str, raw: object) -> Tensor:
+    """Returns uint8 images of any form that `from_arrays` takes in shape (images, channels, height, width)."""
     images = _tensor(where, raw)
     if images.dtype != torch.uint8:
         raise ValueError(f"{where}: must be uint8, 0 to 255; it is {str(images.dtype).removeprefix('torch.')}")

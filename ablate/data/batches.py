@@ -19,17 +19,14 @@ _CHUNK = 8192
 
 @dataclass(frozen=True)
 class Draw:
-    """The random choices of one epoch.
+    """The random choices of one epoch."""
 
-    Attributes:
-        order: int64, shape (images,): the image at each place.
-        offsets: int64, shape (images, 2): row and column of each crop in the padded image.
-        flips: bool, shape (images,): which crops are mirrored.
-    """
+    order: Tensor  # int64, shape (images,): the image at each place
+    offsets: Tensor  # int64, shape (images, 2): row and column of each crop in the padded image
+    flips: Tensor  # bool, shape (images,): which crops are mirrored
 
-    order: Tensor
-    offsets: Tensor
-    flips: Tensor
+    def to(self, device: torch.device) -> "Draw":
+        return Draw(self.order.to(device), self.offsets.to(device), self.flips.to(device))
 
 
 def draw(images: int, padding: int, flip: bool, seed: int, epoch: int) -> Draw:
@@ -42,30 +39,15 @@ def draw(images: int, padding: int, flip: bool, seed: int, epoch: int) -> Draw:
 
 
 def pad(images: Tensor, padding: int) -> Tensor:
-    """Returns images with a black border, channels last.
-
-    Args:
-        images: uint8, shape (images, channels, height, width).
-        padding: Pixels on each side.
-
-    Returns:
-        uint8, shape (images, height + 2 padding, width + 2 padding, channels), contiguous.
-    """
+    """Returns uint8 images, shape (images, channels, height, width), with a black border, channels last, contiguous."""
     return functional.pad(images.permute(0, 2, 3, 1), (0, 0, padding, padding, padding, padding)).contiguous()
 
 
 def crop(padded: Tensor, choice: Draw, padding: int) -> Tensor:
     """Returns an epoch's images: shuffled, cropped at their offsets, and mirrored where chosen.
 
-    Equal to torchvision's crop followed by its horizontal flip, for the same offsets and flips.
-
-    Args:
-        padded: What `pad` returned.
-        choice: The epoch's choices, on the same device.
-        padding: As given to `pad`.
-
-    Returns:
-        uint8, shape (images, height, width, channels), contiguous.
+    Equal to torchvision's crop followed by its horizontal flip, for the same offsets and flips. `padded` and `padding`
+    are those of `pad`, and the choices are on the same device.
     """
     tall, wide, channels = padded.shape[1:]
     height, width = tall - 2 * padding, wide - 2 * padding
@@ -95,34 +77,27 @@ class Normalise:
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Returns float32, shape (images, channels, height, width).
-
-        Args:
-            images: uint8, shape (images, height, width, channels).
-        """
+        """Returns float32, shape (images, channels, height, width), from uint8, (images, height, width, channels)."""
         flat = images.flatten(2).float().sub_(self.mean).mul_(self.scale)
         return flat.view(images.shape).permute(0, 3, 1, 2).contiguous(memory_format=self.memory_format)
 
 
 class StreamedEpoch:
-    """The images of an epoch, read as they are needed.
+    """The images of an epoch, read as they are needed."""
 
-    Attributes:
-        waited: Seconds that the training has waited for batches.
-    """
-
-    def __init__(self, images: StreamedSplit, choice: Draw, padding: int, device: torch.device) -> None:
-        self._images, self._choice, self._padding, self._device = images, choice, padding, device
-        self.waited = 0.0
+    def __init__(self, images: StreamedSplit, choice: Draw, padding: int) -> None:
+        self._images, self._choice, self._padding = images, choice, padding
+        self.waited = 0.0  # seconds that the training has waited for batches
 
     def split(self, size: int) -> Iterator[Tensor]:
         """Yields batches as `crop` returns them."""
         start = time.perf_counter()
+        device = self._choice.order.device
         parts = zip(self._choice.offsets.split(size), self._choice.flips.split(size), strict=True)
         batches = self._images.batches(self._choice.order, size)
         for images, (offsets, flips) in zip(batches, parts, strict=True):
-            choice = Draw(torch.arange(len(images)).to(self._device), offsets.to(self._device), flips.to(self._device))
-            batch = crop(pad(images.to(self._device), self._padding), choice, self._padding)
+            choice = Draw(torch.arange(len(images), device=device), offsets, flips)
+            batch = crop(pad(images.to(device), self._padding), choice, self._padding)
             self.waited += time.perf_counter() - start
             yield batch
             start = time.perf_counter()
@@ -154,13 +129,10 @@ class TrainingBatches:
 
     def epoch(self, epoch: int) -> tuple[Tensor | StreamedEpoch, Tensor]:
         """Returns an epoch's images (uint8, channels last) and labels, in the order they are trained on."""
-        device = self.labels.device
-        choice = self.draw(epoch)
-        labels = self.labels[choice.order.to(device)]
+        choice = self.draw(epoch).to(self.labels.device)
         if isinstance(self._images, StreamedSplit):
-            return StreamedEpoch(self._images, choice, self.padding, device), labels
-        choice = Draw(choice.order.to(device), choice.offsets.to(device), choice.flips.to(device))
-        return crop(self._images, choice, self.padding), labels
+            return StreamedEpoch(self._images, choice, self.padding), self.labels[choice.order]
+        return crop(self._images, choice, self.padding), self.labels[choice.order]
 
 
 class EvaluationBatches:

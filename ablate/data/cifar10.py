@@ -23,14 +23,10 @@ STD = (0.2023, 0.1994, 0.2010)  # as the first study's pipeline normalises
 
 
 def load(root: str | None = None) -> ImageData:
-    """Returns CIFAR-10.
+    """Returns CIFAR-10 from a folder with `cifar-10-batches-py` or `cifar-10-python.tar.gz`, or that is the former.
 
-    Args:
-        root: A folder that holds `cifar-10-batches-py` or `cifar-10-python.tar.gz`, or that is the former. Without one,
-            the cache is used, and filled from the network if it is empty.
-
-    Raises:
-        ValueError: The folder does not hold CIFAR-10, or no source worked; the message says what each answered.
+    Without one, the cache is used, and filled from the network if it is empty. ValueError says what was not there, or
+    what each source answered.
     """
     arrays = from_folder(Path(root)) if root is not None else from_cache()
     splits = [

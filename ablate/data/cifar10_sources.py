@@ -42,11 +42,7 @@ NPM_BYTES = 138_940_914  # of the packed package
 
 
 def check(arrays: Arrays) -> Arrays:
-    """Returns the arrays if they are CIFAR-10, bit for bit.
-
-    Raises:
-        ValueError: A shape or a digest is not CIFAR-10's; the message names the array.
-    """
+    """Returns the arrays if they are CIFAR-10, bit for bit; ValueError names the one that is not."""
     for name, (shape, digest) in ARRAYS.items():
         array = np.ascontiguousarray(arrays[name])
         if array.shape != shape:
@@ -58,33 +54,24 @@ def check(arrays: Arrays) -> Arrays:
 
 
 def from_folder(root: Path) -> Arrays:
-    """Reads CIFAR-10 from a folder of the user's.
-
-    Raises:
-        ValueError: The folder does not hold CIFAR-10.
-    """
+    """Reads CIFAR-10 from a folder of the user's; ValueError says that it holds none, and the way out."""
     way_out = f"give the folder that holds {FOLDER} or {ARCHIVE}, or leave data.root out to have CIFAR-10 downloaded"
     if not root.is_dir():
         raise ValueError(f"data.root={root}: no such folder; {way_out}")
-    for parent in (root, root.parent):
-        if (parent / FOLDER).is_dir() and (parent == root or root.name == FOLDER):
-            try:
-                return check(_decode_batches(parent))
-            except (RuntimeError, ValueError) as error:
-                raise ValueError(f"data.root={root}: {FOLDER} is damaged: {error}; {way_out}") from error
-    if (root / ARCHIVE).is_file():
-        try:
+    parent = root if (root / FOLDER).is_dir() else root.parent if root.name == FOLDER else None
+    try:
+        if parent is not None:
+            return check(_decode_batches(parent))
+        if (root / ARCHIVE).is_file():
             return check(_decode_archive(root / ARCHIVE))
-        except ValueError as error:
-            raise ValueError(f"data.root={root}: {error}; {way_out}") from error
+    except (RuntimeError, ValueError) as error:
+        damage = f"{FOLDER} is damaged: " if parent is not None else ""
+        raise ValueError(f"data.root={root}: {damage}{error}; {way_out}") from error
     raise ValueError(f"data.root={root}: there is no {FOLDER} in it; {way_out}")
 
 
 def fetch(folder: Path) -> Arrays:
-    """Gets CIFAR-10 from the network: the first source whose arrays pass the check.
-
-    Args:
-        folder: Where temporary files go.
+    """Gets CIFAR-10 from the network, by way of a folder: the first source whose arrays pass the check.
 
     Raises:
         ValueError: No source worked; the message says what each answered.

@@ -4,42 +4,37 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from platformdirs import user_cache_path
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
-from torchvision.datasets import ImageFolder
-from torchvision.datasets.folder import IMG_EXTENSIONS
+from torch.utils.data import DataLoader
+from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 from torchvision.transforms.v2.functional import center_crop, pil_to_tensor, resize
 
-from ablate.data.arrays import of_counts
+from ablate.data.arrays import normalisation, pixel_counts
 from ablate.data.images import ImageData, Split, StreamedSplit
 from ablate.files import atomic_write
 
 _PARTS = {"train": ("train",), "test": ("test", "val")}
-_NO_DATA = (
-    "__MACOSX",
-    "Thumbs.db",
-    "desktop.ini",
-    "@eaDir",
-    "$RECYCLE.BIN",
-)  # from operating systems; hidden files beside
-_READER = 2  # the version of how files become pixels: with another number, cached values are computed again
+# Of operating systems; hidden files beside.
+_NO_DATA = ("__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN")
+_READER = 3  # the version of how files become pixels: with another number, cached values are computed again
 
 
 def load(path: str, size: int = 32, stream: bool = False, workers: int = 2) -> ImageData:
     """Returns the images under `path/train/CLASS` and `path/test/CLASS` (or `path/val/CLASS`), in three channels.
 
-    Hidden files and folders are left out. 16-bit grey becomes 8-bit, and transparent pixels are put on white. Mean and
-    standard deviation of the training images are computed once and kept in the user's cache folder.
+    Hidden files and folders are left out. Photos are turned as their EXIF orientation says, 16-bit grey becomes 8-bit,
+    and transparent pixels are put on white. Mean and standard deviation of the training images are computed once and
+    kept in the user's cache folder.
 
     Args:
         path: The folder.
@@ -53,78 +48,50 @@ def load(path: str, size: int = 32, stream: bool = False, workers: int = 2) -> I
     root = Path(path).expanduser()
     if size < 1 or workers < 0:
         raise ValueError(f"data.size={size}, data.workers={workers}: must be at least 1 and 0")
-    train, test = (_files(root, part) for part in _PARTS)
-    if train.classes != test.classes:
-        odd = sorted(set(train.classes) ^ set(test.classes))
+    (train, classes), (test, others) = (_files(root, part, size, workers) for part in _PARTS)
+    if classes != others:
+        odd = sorted(set(classes) ^ set(others))
         raise ValueError(f"data.path={path}: {odd[0]} is not a class of both training and test images")
-    streamed = [
-        Files(tuple(map(Path, part.paths)), torch.tensor(part.targets), size, workers) for part in (train, test)
-    ]
-    mean, std = _normalisation(streamed[0], f"data.path={path}")
-    splits: list[Any] = (
-        streamed if stream else [Split(torch.cat([*files.chunks()]), files.labels) for files in streamed]
-    )
-    return ImageData(root.name, splits[0], splits[1], tuple(train.classes), mean, std)
+    mean, std = _normalisation(train, f"data.path={path}")
+    splits = [files if stream else Split(torch.cat([*files.chunks()]), files.labels) for files in (train, test)]
+    return ImageData(root.name, splits[0], splits[1], classes, mean, std)
 
 
-@dataclass(frozen=True)
-class _Listing:
-    paths: list[str]
-    targets: list[int]
-    classes: list[str]
-
-
-def _files(root: Path, part: str) -> _Listing:
-    folders = [root / name for name in _PARTS[part] if (root / name).is_dir()]
-    if not folders:
-        names = " or ".join(f"{root / name}" for name in _PARTS[part])
+def _files(root: Path, part: str, size: int, workers: int) -> tuple["Files", tuple[str, ...]]:
+    """Returns the images of a part, and the names of its classes."""
+    places = [root / name for name in _PARTS[part]]
+    folder = next((place for place in places if place.is_dir()), None)
+    if folder is None:
+        names = " or ".join(map(str, places))
         raise ValueError(f"data.path={root}: there is no {names}; images are expected in {part}/CLASS/FILE")
     try:
-        folder = _Folder(str(folders[0]), is_valid_file=_is_image)
-    except (FileNotFoundError, OSError) as error:
+        classes = sorted(item.name for item in folder.iterdir() if item.is_dir() and _is_data(item.name))
+        if not classes:
+            raise FileNotFoundError(f"there is no folder of a class in {folder}")
+        numbers = {name: number for number, name in enumerate(classes)}
+        samples = make_dataset(folder, numbers, is_valid_file=lambda path: _is_image(Path(path).relative_to(folder)))
+    except OSError as error:
         raise ValueError(f"data.path={root}: {error}") from error
-    return _Listing([path for path, _ in folder.samples], list(folder.targets), folder.classes)
-
-
-class _Folder(ImageFolder):  # type: ignore[misc]  # torchvision has no types
-    def find_classes(self, directory: str) -> tuple[list[str], dict[str, int]]:
-        names = sorted(item.name for item in Path(directory).iterdir() if item.is_dir() and _is_data(item.name))
-        if not names:
-            raise FileNotFoundError(f"there is no folder of a class in {directory}")
-        return names, {name: number for number, name in enumerate(names)}
-
-    @staticmethod
-    def make_dataset(directory: str, *args: object, **kwargs: object) -> list[tuple[str, int]]:
-        samples = ImageFolder.make_dataset(directory, *args, **kwargs)
-        return [(path, label) for path, label in samples if all(map(_is_data, Path(path).relative_to(directory).parts))]
+    paths, labels = zip(*samples, strict=True)
+    return Files(tuple(map(Path, paths)), torch.tensor(labels), size, workers), tuple(classes)
 
 
 def _is_data(name: str) -> bool:
     return not name.startswith(".") and name not in _NO_DATA
 
 
-def _is_image(path: str) -> bool:
-    return path.lower().endswith(IMG_EXTENSIONS) and _is_data(Path(path).name)
+def _is_image(path: Path) -> bool:
+    return path.name.lower().endswith(IMG_EXTENSIONS) and all(map(_is_data, path.parts))
 
 
 @dataclass(frozen=True, eq=False)
 class Files(StreamedSplit):
-    """Images that stay in their files until they are needed.
-
-    Attributes:
-        paths: Of the files.
-        labels: int64, shape (images,).
-        size: Height and width that images are scaled to.
-        workers: Processes that read.
-    """
+    """Images that stay in their files until they are needed."""
 
     paths: tuple[Path, ...]
     labels: Tensor
-    size: int
-    workers: int
-
-    def __len__(self) -> int:
-        return len(self.paths)
+    size: int  # height and width that images are scaled to
+    workers: int  # processes that read
 
     def __getitem__(self, index: Tensor | slice) -> "Files":
         chosen = torch.arange(len(self))[index].tolist()
@@ -132,18 +99,16 @@ class Files(StreamedSplit):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
         return (3, self.size, self.size)
 
     def batches(self, order: Tensor | None, batch_size: int) -> Iterator[Tensor]:
-        """Yields the images in an order, as uint8 of shape (images, channels, height, width)."""
         # With a generator of its own: else the loader draws from the global one, which is a run's noise.
-        loader = DataLoader(
-            _Images(self.paths, self.size),
+        loader: DataLoader[Path] = DataLoader(
+            self.paths,  # type: ignore[arg-type]  # any sequence will do
             batch_size,
             sampler=range(len(self)) if order is None else order.tolist(),
             num_workers=self.workers,
-            collate_fn=_collate,
+            collate_fn=partial(_read_batch, self.size),
             generator=torch.Generator(),
         )
         for batch in loader:
@@ -162,50 +127,39 @@ class Files(StreamedSplit):
         return sha.hexdigest()
 
 
-class _Images(Dataset[Tensor | ValueError]):
-    """Images by number; of a file that cannot be used the error, which a worker's process would else wrap."""
-
-    def __init__(self, paths: tuple[Path, ...], size: int) -> None:
-        self.paths, self.size = paths, size
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, number: int) -> Tensor | ValueError:
+def _read_batch(size: int, paths: Sequence[Path]) -> Tensor | ValueError:
+    """Returns images, or the error of a file that cannot be used, which a worker's process would else wrap."""
+    images = []
+    for path in paths:
         try:
-            image = read_image(self.paths[number])
-            if image.shape[1:] != (self.size, self.size):
-                image = center_crop(resize(image, [self.size], antialias=True), [self.size])
+            image = read_image(path)
+            if image.shape[1:] != (size, size):
+                image = center_crop(resize(image, [size], antialias=True), [size])
         except Exception as error:  # Pillow's readers raise almost anything
-            return ValueError(f"{self.paths[number]}: cannot be read as an image: {error}")
-        return image
-
-
-def _collate(images: list[Tensor | ValueError]) -> object:
-    errors = [image for image in images if isinstance(image, ValueError)]
-    return errors[0] if errors else default_collate(images)
+            return ValueError(f"{path}: cannot be read as an image: {error}")
+        images.append(image)
+    return torch.stack(images)
 
 
 def read_image(path: Path) -> Tensor:
-    """Returns an image as it looks: uint8, shape (3, height, width).
-
-    Raises:
-        Exception: The file is no image, or its pixels are not of a kind whose black and white are known.
-    """
-
+    """Returns an image as it looks: uint8, shape (3, height, width); any error where it is none that is known."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # an image of more pixels than are safe to open
         with Image.open(path) as file:
+            frames = getattr(file, "n_frames", 1)
+            if frames > 1 and file.format != "MPO":  # of which the first is the photo, and others are previews
+                raise ValueError(f"it has {frames} frames; save the one that is meant")
             transparent = file.has_transparency_data
+            upright = ImageOps.exif_transpose(file)  # as a camera says that it was held
             if file.mode[0] in "IF":  # more than 8 bits, which Pillow would clip
                 if transparent or _bits(file) != 16:
                     raise ValueError(f"its pixels ({file.mode}) have no known black and white; save it with 8 bits")
-                pixels = np.asarray(file).astype(np.int64)
+                pixels = np.asarray(upright).astype(np.int64)
                 return torch.from_numpy(((pixels * 255 + 32767) // 65535).astype(np.uint8)).repeat(3, 1, 1)
             if transparent:
-                image = file.convert("RGBA")
+                image = upright.convert("RGBA")
                 return _rgb(Image.alpha_composite(Image.new("RGBA", image.size, "white"), image))
-            return _rgb(file)
+            return _rgb(upright)
 
 
 def _rgb(image: Image.Image) -> Tensor:
@@ -230,12 +184,9 @@ def _normalisation(files: Files, where: str) -> tuple[tuple[float, ...], tuple[f
         return tuple(mean), tuple(std)
     except (OSError, ValueError):
         pass
-    counts = torch.zeros(3, 256, dtype=torch.float64)
-    for images in files.chunks():
-        for channel, values in enumerate(images.unbind(1)):
-            counts[channel] += torch.from_numpy(np.bincount(values.numpy().ravel(), minlength=256))
-    normalisation = of_counts(counts, where)
+    counts = sum(map(pixel_counts, files.chunks()), torch.zeros(3, 256, dtype=torch.int64))
+    computed = normalisation(counts, where)
     cached.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(cached) as file:
-        json.dump(normalisation, file)
-    return normalisation
+        json.dump(computed, file)
+    return computed

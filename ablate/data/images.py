@@ -18,15 +18,10 @@ from ablate.seeding import generator
 
 @dataclass(frozen=True)
 class Split:
-    """Images and their labels.
+    """Images and their labels, in memory."""
 
-    Attributes:
-        images: uint8, shape (images, channels, height, width).
-        labels: int64, shape (images,).
-    """
-
-    images: Tensor
-    labels: Tensor
+    images: Tensor  # uint8, shape (images, channels, height, width)
+    labels: Tensor  # int64, shape (images,)
 
     def __post_init__(self) -> None:
         assert self.images.dtype == torch.uint8 and self.images.ndim == 4
@@ -55,16 +50,12 @@ class Split:
 
 
 class StreamedSplit(ABC):
-    """Images that are read as they are needed, with labels in memory.
+    """Images that are read as they are needed, with labels in memory."""
 
-    Attributes:
-        labels: int64, shape (images,).
-    """
+    labels: Tensor  # int64, shape (images,)
 
-    labels: Tensor
-
-    @abstractmethod
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        return len(self.labels)
 
     @abstractmethod
     def __getitem__(self, index: Tensor | slice) -> Self: ...
@@ -93,25 +84,15 @@ _CHUNK = 256
 
 @dataclass(frozen=True)
 class ImageData:
-    """A data set: its splits, class names and normalisation.
+    """A data set: its splits, class names and normalisation."""
 
-    Attributes:
-        name: The name in messages.
-        train: The images to learn from.
-        test: The images to report on.
-        classes: A name for each label.
-        mean: Per channel, on the scale 0 to 1.
-        std: Per channel, on the scale 0 to 1.
-        validation: Training images held out for choosing hyperparameters.
-    """
-
-    name: str
+    name: str  # in messages
     train: Split | StreamedSplit
     test: Split | StreamedSplit
-    classes: tuple[str, ...]
-    mean: tuple[float, ...]
+    classes: tuple[str, ...]  # a name for each label
+    mean: tuple[float, ...]  # per channel, on the scale 0 to 1
     std: tuple[float, ...]
-    validation: Split | StreamedSplit | None = None
+    validation: Split | StreamedSplit | None = None  # training images held out for choosing hyperparameters
 
     @property
     def normalisation(self) -> tuple[float, ...]:
@@ -144,10 +125,8 @@ class ImageData:
         """Returns the data set with some of its training images held out for validation.
 
         They are drawn stratified: of each class its share, rounded so that the number is met. The draw is the stream
-        `validation` of seed 0, not of a run's seed, so that all runs of a study hold out the same images.
-
-        Raises:
-            ValueError: A class would have no training image left.
+        `validation` of seed 0, not of a run's seed, so that all runs of a study hold out the same images. ValueError
+        says that a class would have no training image left.
         """
         counts = torch.bincount(self.train.labels, minlength=len(self.classes)).tolist()
         if images >= len(self.train):

@@ -12,8 +12,8 @@ from torch.nn import functional
 from torchvision import datasets
 from torchvision.transforms.v2.functional import resize
 
-from ablate.data.arrays import normalisation
-from ablate.data.images import ImageData, Split
+from ablate.data.arrays import channels_first, from_arrays
+from ablate.data.images import ImageData
 from ablate.files import Plain
 
 _BY_FLAG = ("MNIST", "FashionMNIST", "KMNIST", "CIFAR100")  # train=True or False
@@ -22,23 +22,21 @@ DIGITS = tuple(map(str, range(10)))
 
 
 def load(dataset: str, root: str | None = None, size: int | None = None) -> ImageData:
-    """Returns one of the data sets of torchvision.
+    """Returns one of the data sets of torchvision: MNIST, FashionMNIST, KMNIST, CIFAR100, SVHN or STL10.
 
     Args:
-        dataset: `MNIST`, `FashionMNIST`, `KMNIST`, `CIFAR100`, `SVHN` or `STL10`.
+        dataset: Which.
         root: A folder that holds its files as torchvision lays them out; without it they are downloaded once.
         size: Height and width of the images: smaller ones get a black border, larger ones are shrunk.
-
-    Raises:
-        ValueError: There is no such data set, the folder does not hold it, or it cannot be downloaded.
     """
     if dataset not in (*_BY_FLAG, *_BY_NAME):
         raise ValueError(f"data.dataset={dataset}: choose from {', '.join((*_BY_FLAG, *_BY_NAME))}")
-    train, test = _open(dataset, root)
-    splits = [Split(_sized(_images(part), size), _labels(part)) for part in (train, test)]
-    mean, std = normalisation(splits[0].images, dataset)
-    classes = getattr(train, "classes", DIGITS)
-    return ImageData(dataset, splits[0], splits[1], tuple(map(str, classes)), mean, std)
+    parts = _open(dataset, root)
+    arrays: Plain = {"classes": getattr(parts[0], "classes", DIGITS)}
+    for name, part in zip(("train", "test"), parts, strict=True):
+        arrays[f"{name}_images"] = _sized(channels_first(dataset, np.asarray(part.data)), size)
+        arrays[f"{name}_labels"] = np.asarray(part.targets if hasattr(part, "targets") else part.labels)
+    return from_arrays(arrays, dataset)
 
 
 def _open(dataset: str, root: str | None) -> list[Any]:
@@ -64,17 +62,6 @@ def _open(dataset: str, root: str | None) -> list[Any]:
                 f"{dataset} cannot be downloaded: {error}\n"
                 f"With its files in a folder of yours, as torchvision's {dataset} lays them out, set data.root=FOLDER"
             ) from error
-
-
-def _images(part: Any) -> Tensor:
-    raw = torch.as_tensor(np.asarray(part.data))
-    if raw.ndim == 3:
-        return raw.unsqueeze(1)
-    return raw.permute(0, 3, 1, 2).contiguous() if raw.shape[-1] == 3 else raw
-
-
-def _labels(part: Any) -> Tensor:
-    return torch.as_tensor(np.asarray(part.targets if hasattr(part, "targets") else part.labels)).long()
 
 
 def _sized(images: Tensor, size: int | None) -> Tensor:

@@ -8,14 +8,8 @@ from torch import nn
 def lenet5(num_classes: int = 10, in_channels: int = 3) -> nn.Sequential:
     """Returns LeNet-5 with ReLU and max-pooling, its layers named as in the first study's source.
 
-    After Y. LeCun et al., "Gradient-based learning applied to document recognition", Proc. IEEE 86(11), 1998.
-
-    Args:
-        num_classes: Outputs.
-        in_channels: Channels of the input images.
-
-    Returns:
-        A model from images, shape (images, in_channels, 32, 32), to log-probabilities, shape (images, num_classes).
+    After Y. LeCun et al., "Gradient-based learning applied to document recognition", Proc. IEEE 86(11), 1998. It makes
+    log-probabilities, shape (images, num_classes), of images, shape (images, in_channels, 32, 32).
     """
     return nn.Sequential(
         OrderedDict(

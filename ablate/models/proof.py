@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
+from ablate.messages import first_line
 from ablate.models.insertions import anchors_of
 from ablate.models.surgery import Made, all_names
 from ablate.seeding import LayerStreams
@@ -21,93 +22,86 @@ _CLOSE = 1e-3  # relative difference of outputs that another order of sums expla
 
 @dataclass
 class Trace:
-    """One pass over some images.
+    """A pass over some images: what the model returned, and by its first name, how often each module ran.
 
     Attributes:
-        output: What the model returned.
-        calls: How often each module ran, by its first name.
-        gives: The type of what each returned last.
-        state: Of a pass in training: gradients and buffers.
+        gives: The type of what each module returned last.
+        tensors: What other passes are held against: the output and, in training, all gradients and buffers.
     """
 
     output: Any = None
     calls: Counter[str] = field(default_factory=Counter)
     gives: dict[str, type] = field(default_factory=dict)
-    state: list[Tensor] = field(default_factory=list)
+    tensors: list[Tensor] = field(default_factory=list)
+
+
+def run_both(
+    model: nn.Module, layers: Mapping[str, nn.Module], seed: int, images: Tensor, key: str
+) -> dict[bool, Trace]:
+    """Returns the passes of `run_batch` in evaluation and in training."""
+    return {training: run_batch(model, layers, seed, images, key, training) for training in (False, True)}
 
 
 def run_batch(
-    model: nn.Module, layers: Mapping[str, nn.Module], seed: int, images: Tensor, key: str, training: bool = False
+    model: nn.Module, layers: Mapping[str, nn.Module], seed: int, images: Tensor, key: str, training: bool
 ) -> Trace:
     """Runs a copy of a model on some images, in training with the backward pass, and notes which modules ran.
 
     Args:
-        model: A module.
         layers: Those that draw from streams of their own.
-        seed: Of the streams.
         images: Shape (images, channels, height, width).
-        key: What an error names.
-        training: In which mode.
-
-    Raises:
-        ValueError: It fails, or does not return a tensor; the message names the layer and the shape that it was given.
+        key: What an error names, with the layer and the shape that it was given.
     """
     model, layers = copied(key, model, layers)
-    model.train(training)
-    with LayerStreams(layers, seed, "noise").epoch(), fused_kernels(False), torch.set_grad_enabled(training):
-        trace = traced(model, images, key)
+    with LayerStreams(layers, seed, "noise").epoch():
+        trace = traced(model, images, key, training)
         output = _one_tensor(trace.output, key, training)
         if training:
             _backward(output, key)
-    gradients = [torch.zeros(()) if p.grad is None else p.grad for p in model.parameters()]
+    trace.tensors.append(output.detach())
     if training:
-        trace.state = [*gradients, *model.buffers()]
+        gradients = (torch.zeros(()) if p.grad is None else p.grad for p in model.parameters())
+        trace.tensors += [*gradients, *model.buffers()]
     return trace
 
 
 def copied(key: str, model: nn.Module, layers: Mapping[str, nn.Module]) -> tuple[nn.Module, dict[str, nn.Module]]:
-    """Returns copies of a model and of some of its layers.
-
-    Raises:
-        ValueError: It cannot be copied.
-    """
+    """Returns copies of a model and of some of its layers."""
     try:
         return copy.deepcopy((model, dict(layers)))
     except (RuntimeError, TypeError) as error:
         raise ValueError(
-            f"{key}: the model cannot be copied, which is how variants are made of it: {_first_line(error)}"
+            f"{key}: the model cannot be copied, which is how variants are made of it: {first_line(error)}"
         ) from error
 
 
-def traced(model: nn.Module, images: Tensor, key: str) -> Trace:
-    """Runs a model itself on a copy of some images, as it is set, and notes which modules ran.
-
-    Raises:
-        ValueError: It fails; the message names the layer and the shape that it was given.
-    """
+def traced(model: nn.Module, images: Tensor, key: str, training: bool = False, fused: bool = False) -> Trace:
+    """Runs a model itself on a copy of some images, leaves it in the mode, and notes which modules ran."""
     names = {module: name for name, module in model.named_modules()}
-    trace, entered = Trace(), ["the first layer"]
+    trace, at = Trace(), "the first layer"
 
     def enter(module: nn.Module, args: tuple[object, ...]) -> None:
+        nonlocal at
         if (name := names.get(module)) is None:
             return
         trace.calls[name] += 1
         if not any(module.children()):
             shapes = " and ".join(str(tuple(arg.shape)) for arg in args if isinstance(arg, Tensor))
-            entered.append(f"{name} ({type(module).__name__}), given {shapes}")
+            at = f"{name} ({type(module).__name__}), given {shapes}"
 
     def leave(module: nn.Module, _: object, output: object) -> None:
         if (name := names.get(module)) is not None:
             trace.gives[name] = type(output)
 
-    with ExitStack() as hooks:  # of all modules: those with hooks of their own do not take the fused kernels
+    model.train(training)
+    with fused_kernels(fused), torch.set_grad_enabled(training), ExitStack() as hooks:
+        # Hooks of all modules: those with hooks of their own do not take the fused kernels.
         hooks.callback(register_module_forward_pre_hook(enter).remove)
         hooks.callback(register_module_forward_hook(leave).remove)
         try:
             trace.output = model(images.clone())
         except Exception as error:
-            reason = _first_line(error)
-            raise ValueError(f"{key}: the layers do not fit together at {entered[-1]}: {reason}") from error
+            raise ValueError(f"{key}: the layers do not fit together at {at}: {first_line(error)}") from error
     return trace
 
 
@@ -128,13 +122,9 @@ def _backward(output: Tensor, key: str) -> None:
         (output * torch.linspace(-1, 1, output.numel()).view_as(output)).sum().backward()
     except RuntimeError as error:
         raise ValueError(
-            f"{key}: cannot be trained: {_first_line(error)}; a layer that works in place must not change what a layer "
+            f"{key}: cannot be trained: {first_line(error)}; a layer that works in place must not change what a layer "
             "before it needs for its gradient"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 @contextmanager
@@ -151,15 +141,7 @@ def fused_kernels(on: bool) -> Iterator[None]:
 def evaluate_as_trained(model: nn.Module, made: Sequence[Made], evaluated: Trace, images: Tensor, key: str) -> None:
     """Has an edited model compute in evaluation what it computes in training, where fused kernels would not; in place.
 
-    Args:
-        model: The edited model.
-        made: What the edits did.
-        evaluated: Its evaluation without fused kernels.
-        images: Those of that evaluation.
-        key: What an error names.
-
-    Raises:
-        ValueError: It still computes something else.
+    It is held against its evaluation without fused kernels, on the same images.
     """
     if _same_with_fused_kernels(model, made, evaluated, images, key):
         return
@@ -177,14 +159,15 @@ def _same_with_fused_kernels(
     model: nn.Module, made: Sequence[Made], evaluated: Trace, images: Tensor, key: str
 ) -> bool:
     copy_of_model, _ = copied(key, model, {})
-    names = {module: name for name, module in model.named_modules()}
     try:
-        with torch.no_grad(), fused_kernels(True):
-            fused = traced(copy_of_model.eval(), images, key)
+        fused = traced(copy_of_model, images, key, fused=True)
     except ValueError:
         return False
-    touched = {names[one.module] for one in made if one.module in names}
-    return all(fused.calls[name] == evaluated.calls[name] for name in touched) and close(fused.output, evaluated.output)
+    touched = {one.module for one in made}
+    ran_alike = all(
+        fused.calls[name] == evaluated.calls[name] for name, module in model.named_modules() if module in touched
+    )
+    return ran_alike and close(fused.output, evaluated.output)
 
 
 def close(one: Tensor, other: Tensor, share: float = _CLOSE) -> bool:
@@ -204,18 +187,7 @@ def refuse_other_networks(
     before: Mapping[bool, Trace],
     after: Mapping[bool, Trace],
 ) -> None:
-    """Refuses edits after which something else runs than they say: compares how often modules run.
-
-    Args:
-        original: The model before.
-        model: The model after.
-        made: What the edits did.
-        before: Passes of the original, by mode.
-        after: Passes of the model on the same images.
-
-    Raises:
-        ValueError: The message names the edit and what runs instead.
-    """
+    """Refuses edits after which something else runs than they say: compares how often modules run in each mode."""
     names = {module: name for name, module in model.named_modules()}
     for one in made:
         if one.edit.kind not in ("freeze", "reinit"):

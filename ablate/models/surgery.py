@@ -14,8 +14,9 @@ get modules of their own, with the same weights. `freeze` and `reinit` are about
 
 import copy
 import inspect
+import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -23,30 +24,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from ablate.config.edits import Edit
+from ablate.config.edits import PLACED, WITH_LAYER, Edit
 from ablate.config.targets import instantiate, locate
-from ablate.files import Plain, PlainMapping
+from ablate.files import PlainMapping
 from ablate.messages import nearest
-from ablate.models.insertions import After, Before, carry_insertions, insertions
+from ablate.models.insertions import Inserted, carry_insertions, insert_beside, insertions
 
 Stream = Callable[[str], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
 class Made:
-    """What an edit did at one place.
+    """What an edit did at one place."""
 
-    Attributes:
-        key: The edit's, for messages.
-        edit: The edit.
-        path: The name of the layer that it was about.
-        module: What stands there since, or the inserted layer.
-    """
-
-    key: str
+    key: str  # the edit's, for messages
     edit: Edit
-    path: str
-    module: nn.Module
+    path: str  # the name of the layer that it was about
+    module: nn.Module  # what stands there since, or the inserted layer
 
 
 def edit_model(
@@ -85,10 +79,9 @@ def edit_model(
         for paths in _units(model, key, edit):
             place = f"{name}/{paths[0]}" if edit.is_pattern else name
             with stream(place):
-                anchor = model.get_submodule(paths[0])
-                if edit.kind in ("insert", "replace"):
-                    layers[place] = _new_layer(key, edit, anchor)
-                module = _make(model, key, name, edit, paths, layers.get(place))
+                module = _make(model, key, name, edit, paths)
+            if edit.kind in WITH_LAYER:
+                layers[place] = module
             for path in paths:
                 on_made(Made(key, edit, path, module))
     return layers
@@ -103,17 +96,8 @@ def all_names(model: nn.Module) -> dict[nn.Module, list[str]]:
 
 
 def matches(model: nn.Module, key: str, edit: Edit) -> list[str]:
-    """Returns all names of the layers that an edit is about, in the model's order; none within another.
-
-    Args:
-        model: A module.
-        key: Of the edit, for messages.
-        edit: What to do.
-
-    Raises:
-        ValueError: There is none.
-    """
-    part = "at" if edit.kind in ("insert", "set") else edit.kind
+    """Returns all names of the layers that an edit is about, in the model's order; none within another."""
+    part = "at" if edit.kind in PLACED else edit.kind
     names = [name for name, _ in model.named_modules(remove_duplicate=False) if name]
     if not edit.is_pattern:
         if edit.where not in names:
@@ -169,43 +153,33 @@ def _attribute(key: str, module: nn.Module, name: str) -> object:
     return value
 
 
-def _units(model: nn.Module, key: str, edit: Edit) -> Iterator[list[str]]:
-    """Yields the names that an edit changes at once: those of one module, or of one place of a sequence.
+def _units(model: nn.Module, key: str, edit: Edit) -> list[list[str]]:
+    """Returns the names that an edit changes at once: those of one module, or of one place of a sequence.
 
     The places come apart from others that they share modules with and that the edit does not name.
     """
     chosen = matches(model, key, edit)
-    if edit.kind in ("freeze", "reinit"):
-        yield from _by(lambda path: model.get_submodule(path), chosen)
-        return
+    if edit.kind not in ("freeze", "reinit"):
+        for path in chosen:
+            _separate(model, key, path, chosen)
+    units: dict[object, list[str]] = {}
     for path in chosen:
-        _separate(model, key, path, chosen)
-    if edit.kind == "insert":
-        in_sequences = [path for path in chosen if _sequence_of(model, path) is not None]
-        for paths in _by(lambda path: (_sequence_of(model, path), path.rpartition(".")[2]), in_sequences):
-            yield paths[:1]
-        chosen = [path for path in chosen if path not in in_sequences]
-    yield from _by(lambda path: model.get_submodule(path), chosen)
-
-
-def _by(key: Callable[[str], object], paths: Sequence[str]) -> list[list[str]]:
-    groups: dict[object, list[str]] = {}
-    for path in paths:
-        groups.setdefault(key(path), []).append(path)
-    return list(groups.values())
+        sequence = _sequence_of(model, path) if edit.kind == "insert" else None
+        unit = model.get_submodule(path) if sequence is None else (sequence, path.rpartition(".")[2])
+        units.setdefault(unit, []).append(path)
+    return list(units.values())
 
 
 def _separate(model: nn.Module, key: str, path: str, chosen: Sequence[str]) -> None:
     """Gives the modules above a layer to its place alone, where places that are not chosen share them."""
-    parts = path.split(".")
     names = all_names(model)
-    leaf, parent = parts[-1], model.get_submodule(".".join(parts[:-1]))
-    if all(f"{name}.{leaf}".lstrip(".") in chosen for name in names[parent]):
+    parent, _, leaf = path.rpartition(".")
+    if all(f"{name}.{leaf}".lstrip(".") in chosen for name in names[model.get_submodule(parent)]):
         return
-    for depth in range(1, len(parts)):
-        above = ".".join(parts[:depth])
-        if len(others := names[model.get_submodule(above)]) > 1:
-            model.set_submodule(above, _twin(key, above, model.get_submodule(above), others))
+    for above in itertools.accumulate(parent.split("."), "{}.{}".format):
+        module = model.get_submodule(above)
+        if len(names[module]) > 1:
+            model.set_submodule(above, _twin(key, above, module, names[module]))
 
 
 def _own(model: nn.Module, key: str, paths: Sequence[str]) -> nn.Module:
@@ -221,11 +195,7 @@ def _own(model: nn.Module, key: str, paths: Sequence[str]) -> nn.Module:
 
 
 def _twin(key: str, path: str, module: nn.Module, names: Sequence[str]) -> nn.Module:
-    """Returns a module with the same weights and children, to stand in another place.
-
-    Raises:
-        ValueError: It has buffers, such as running statistics, which two modules cannot share on every device.
-    """
+    """Returns a module with the same weights and children, to stand in another place; buffers cannot be shared so."""
     if any(buffer is not None for buffer in module._buffers.values()):
         others = " and ".join(name for name in names if name != path)
         raise ValueError(
@@ -235,33 +205,34 @@ def _twin(key: str, path: str, module: nn.Module, names: Sequence[str]) -> nn.Mo
     twin = module.__new__(type(module))
     attributes = vars(module).items()
     twin.__dict__ = {name: copy.copy(value) if isinstance(value, dict) else value for name, value in attributes}
+    for hooks in (twin._forward_pre_hooks, twin._forward_hooks):
+        hooks.update({number: copy.copy(hook) for number, hook in hooks.items() if isinstance(hook, Inserted)})
     return twin
 
 
-def _make(model: nn.Module, key: str, name: str, edit: Edit, paths: Sequence[str], new: nn.Module | None) -> nn.Module:
-    """Makes an edit in the places of one module, and returns what stands there since."""
+def _make(model: nn.Module, key: str, name: str, edit: Edit, paths: Sequence[str]) -> nn.Module:
+    """Makes an edit in the places of one module, and returns what stands there since, or the inserted layer."""
     module = model.get_submodule(paths[0])
     match edit.kind:
         case "insert":
-            assert new is not None
-            _insert(model, key, name, edit, paths, new)
-            return new
-        case "replace":
-            assert new is not None
-        case "remove":
-            new = nn.Identity()
-        case "set":
-            assert edit.set is not None
-            new = _rebuilt(f"{key}.set", paths[0], module, edit.set)
+            layer = _new_layer(key, edit, module)
+            _insert(model, key, name, edit, paths, layer)
+            return layer
         case "bypass":
             module = _own(model, key, paths)
             module.forward = _first
+            return module
         case "freeze":
-            module.requires_grad_(False)
+            return module.requires_grad_(False)
         case "reinit":
             _draw_anew(key, paths[0], module)
-    if new is None:
-        return module
+            return module
+        case "replace":
+            new = _new_layer(key, edit, module)
+        case "set":
+            new = _rebuilt(f"{key}.set", paths[0], module, edit.set or {})
+        case _:  # remove
+            new = nn.Identity()
     carry_insertions(module, new)
     for path in paths:
         model.set_submodule(path, new)
@@ -270,11 +241,6 @@ def _make(model: nn.Module, key: str, name: str, edit: Edit, paths: Sequence[str
 
 def _first(x: Tensor, *_: object, **__: object) -> Tensor:
     return x
-
-
-def is_bypassed(module: nn.Module) -> bool:
-    """Whether a module passes its input on, by an edit."""
-    return vars(module).get("forward") is _first
 
 
 def _sequence_of(model: nn.Module, path: str) -> nn.Sequential | None:
@@ -298,14 +264,14 @@ def _insert(model: nn.Module, key: str, name: str, edit: Edit, paths: Sequence[s
         raise ValueError(f"{key}: the model already has {where}; choose another name for the new layer")
     if sequence is not None:
         children = list(sequence._modules.items())
-        place = [child for child, _ in children].index(leaf) + (edit.insert == "after")
+        place = list(sequence._modules).index(leaf) + (edit.insert == "after")
         children.insert(place, (name, layer))
         sequence._modules.clear()
         sequence._modules.update(children)
         return
     anchor = _own(model, key, paths)
     parent.add_module(name, layer)
-    insertions(anchor, After if edit.insert == "after" else Before).add(layer)
+    insert_beside(anchor, layer, before=edit.insert == "before")
 
 
 def _draw_anew(key: str, path: str, module: nn.Module) -> None:
@@ -335,10 +301,9 @@ def _rebuilt(key: str, path: str, module: nn.Module, changes: PlainMapping) -> n
     What a layer was made with is read from its attributes, which have the arguments' names.
     """
     kind = type(module)
-    arguments: Plain = {"_target_": f"{kind.__module__}.{kind.__qualname__}"}
     if nn.utils.parametrize.is_parametrized(module):
         raise ValueError(f"{key}: {path} ({kind.__name__}) computes its weights of others; use replace instead")
-    kept: Plain = {}
+    kept: dict[str, object] = {"_target_": f"{kind.__module__}.{kind.__qualname__}"}
     for name, parameter in inspect.signature(kind).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
@@ -347,17 +312,17 @@ def _rebuilt(key: str, path: str, module: nn.Module, changes: PlainMapping) -> n
             kept[name] = value is not None if name in module._parameters else value  # bias=True, for one
         elif name not in ("device", "dtype", *changes):
             raise ValueError(f"{key}: {path} ({kind.__name__}) does not keep its argument {name}; use replace instead")
-    new: nn.Module = instantiate(key, {**arguments, **kept, **changes})
+    new: nn.Module = instantiate(key, {**kept, **changes})
     with torch.random.fork_rng(devices=[]):
         forgotten = {name: value for name, value in changes.items() if name not in kept}
-        same: nn.Module = instantiate(key, {**arguments, **kept, **forgotten})
+        same: nn.Module = instantiate(key, {**kept, **forgotten})
     if _form(same, not forgotten) != _form(module, not forgotten):
         raise ValueError(
             f"{key}: {path} ({kind.__name__}) was changed after it was made, or by an edit within it, and would be "
             "made anew without that; use replace instead"
         )
     _keep_weights(module, new)
-    if is_bypassed(module):
+    if vars(module).get("forward") is _first:
         new.forward = _first
     return new.train(module.training)
 
@@ -368,17 +333,12 @@ def _form(module: nn.Module, in_detail: bool) -> list[object]:
         (
             name,
             type(part),
-            _hooks(part),
+            len(part._forward_hooks) + len(part._forward_pre_hooks) - len(insertions(part)),
             name and "forward" in vars(part),
             in_detail and (part.extra_repr(), part.state_dict().keys()),
         )
         for name, part in module.named_modules(remove_duplicate=False)
     ]
-
-
-def _hooks(module: nn.Module) -> int:
-    hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
-    return sum(not isinstance(hook, After | Before) for hook in hooks)
 
 
 def _keep_weights(old: nn.Module, new: nn.Module) -> None:

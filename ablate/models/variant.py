@@ -2,9 +2,7 @@
 
 import hashlib
 import inspect
-import itertools
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +13,6 @@ from ablate.config.edits import Edit
 from ablate.config.targets import instantiate, locate
 from ablate.files import Plain, PlainMapping
 from ablate.models.proof import (
-    MODES,
     Trace,
     close,
     copied,
@@ -23,6 +20,7 @@ from ablate.models.proof import (
     fused_kernels,
     refuse_other_networks,
     run_batch,
+    run_both,
     traced,
 )
 from ablate.models.surgery import Made, edit_model
@@ -36,17 +34,11 @@ SAMPLE = 8  # images of a batch that a variant is proved on
 
 @dataclass(frozen=True)
 class Variant:
-    """A model ready to train.
+    """A model ready to train."""
 
-    Attributes:
-        model: The edited model, on the CPU.
-        layers: The layers that edits brought in, by the edit's name.
-        record: What the edits changed: layers, parameters and FLOPs of one image's forward pass, before and after.
-    """
-
-    model: nn.Module
-    layers: Mapping[str, nn.Module]
-    record: ModelFacts
+    model: nn.Module  # the edited model, on the CPU
+    layers: Mapping[str, nn.Module]  # those that edits brought in, by the edit's name
+    record: ModelFacts  # what the edits changed
 
 
 def build(
@@ -82,13 +74,13 @@ def build(
         original: nn.Module = instantiate("model.base", _fitted(base, image_shape, classes))
         if not isinstance(original, nn.Module):
             raise ValueError(f"model.base._target_={base['_target_']}: is not a torch.nn.Module")
-        with torch.no_grad(), _mode(original, training=False):  # lazy layers get their weights
-            traced(original, images, "model.base")
-    before = _both_modes(original, {}, seed, images, "model.base")
+        traced(original, images, "model.base")  # lazy layers get their weights
+    before = run_both(original, {}, seed, images, "model.base")
+    way_out = "" if base.get("num_classes", classes) == classes else f"; set model.base.num_classes={classes}"
     if (shape := tuple(before[False].output.shape)) != expected:
         raise ValueError(
             f"model.base: gives an output of shape {shape} for {len(images)} images, and the data has {classes} "
-            f"classes; expected {expected}{_way_out(base, classes)}"
+            f"classes; expected {expected}{way_out}"
         )
     made: list[Made] = []
     model, layers = _edited(original, edits, seed, images, made)
@@ -96,7 +88,7 @@ def build(
         raise ValueError("model.edits: all weights are frozen, and nothing is left to train; freeze fewer layers")
     if edits:
         key = f"model.edits ({', '.join(edits)})"
-        after = _both_modes(model, layers, seed, images, key)
+        after = run_both(model, layers, seed, images, key)
         if (shape := tuple(after[False].output.shape)) != expected:
             raise ValueError(
                 f"{key}: change the output's shape from {expected} to {shape}; edit the layers around them to match"
@@ -110,21 +102,11 @@ def build(
         layers={name: str(layer) for name, layer in layers.items()},
         files=files,
     )
-    return Variant(model, layers, record)
+    return Variant(model.train(), layers, record)
 
 
 def prove_batch(variant: Variant, seed: int, images: Tensor, key: str) -> None:
-    """Trains a copy of a variant on a batch of another size.
-
-    Args:
-        variant: What to train.
-        seed: The run's seed.
-        images: The batch.
-        key: What an error names.
-
-    Raises:
-        ValueError: It cannot be trained on such a batch.
-    """
+    """Trains a copy of a variant on a batch of another size; ValueError says that it cannot be."""
     trained = run_batch(variant.model, variant.layers, seed, images, key, training=True)
     if len(trained.output) != len(images):
         raise ValueError(f"{key}: the model gives {len(trained.output)} rows of scores for {len(images)} images")
@@ -135,20 +117,13 @@ def rewrite_exactly(variant: Variant, seed: int, images: Tensor) -> list[str]:
     model, layers = copied("model", variant.model, variant.layers)
     if not rewrite(model):
         return []
-    as_it_is = _both_modes(variant.model, variant.layers, seed, images, "model")
-    rewritten = _both_modes(model, layers, seed, images, "model")
-    for training in MODES:
-        one, other = as_it_is[training], rewritten[training]
-        pairs = zip([one.output, *one.state], [other.output, *other.state], strict=True)
-        if one.calls != other.calls or not all(close(a, b, 1e-6) for a, b in pairs):
-            return []  # what runs these layers does not run them in the order in which it holds them
+    as_it_is = run_both(variant.model, variant.layers, seed, images, "model")
+    rewritten = run_both(model, layers, seed, images, "model")
+    ran_alike = all(as_it_is[training].calls == rewritten[training].calls for training in as_it_is)
+    pairs = zip(_behaviour(as_it_is), _behaviour(rewritten), strict=True)
+    if not ran_alike or not all(close(one, other, 1e-6) for one, other in pairs):
+        return []  # what runs these layers does not run them in the order in which it holds them
     return rewrite(variant.model)
-
-
-def _both_modes(
-    model: nn.Module, layers: Mapping[str, nn.Module], seed: int, images: Tensor, key: str
-) -> dict[bool, Trace]:
-    return {training: run_batch(model, layers, seed, images, key, training) for training in (False, True)}
 
 
 def _fitted(base: PlainMapping, image_shape: tuple[int, ...], classes: int) -> Plain:
@@ -162,11 +137,6 @@ def _fitted(base: PlainMapping, image_shape: tuple[int, ...], classes: int) -> P
     return {name: value for name, value in known.items() if name in takes} | {
         name: value for name, value in base.items() if name not in known or value is not None
     }
-
-
-def _way_out(base: PlainMapping, classes: int) -> str:
-    given = base.get("num_classes", classes)
-    return "" if given == classes else f"; set model.base.num_classes={classes}"
 
 
 def layer_digests(model: nn.Module) -> dict[str, str]:
@@ -189,7 +159,7 @@ def _edited(
     model, _ = copied("model.base", original, {})
     layers = edit_model(model, edits, lambda name: global_stream(seed, f"init/{name}"), made.append)
     # One batch gives lazy layers their shapes and weights; in evaluation mode it changes nothing else.
-    with LayerStreams(layers, seed, "init").epoch(), fused_kernels(False), torch.no_grad(), _mode(model, False):
+    with LayerStreams(layers, seed, "init").epoch():
         traced(model, images, f"model.edits ({', '.join(edits)})")
     return model, layers
 
@@ -208,7 +178,7 @@ def _refuse_without_effect(
         others = {other: edit for other, edit in edits.items() if other != name}
         try:
             built = _edited(original, others, seed, images, [])
-            without = _behaviour(_both_modes(*built, seed, images, "model.edits"))
+            without = _behaviour(run_both(*built, seed, images, "model.edits"))
         except ValueError:
             continue  # other edits build on this one
         if len(whole) == len(without) and all(map(torch.equal, whole, without)):
@@ -220,25 +190,16 @@ def _refuse_without_effect(
 
 
 def _behaviour(modes: Mapping[bool, Trace]) -> list[Tensor]:
-    return [modes[False].output, modes[True].output.detach(), *modes[True].state]
+    return [*modes[False].tensors, *modes[True].tensors]
 
 
 def _size(model: nn.Module, sample: Tensor) -> Size:
-    with FlopCounterMode(display=False) as counter, torch.no_grad(), _mode(model, training=False), fused_kernels(False):
+    model.eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), fused_kernels(False):
         model(sample.clone())
-    leaves = itertools.filterfalse(lambda module: any(module.children()), model.modules())
+    leaves = [module for module in model.modules() if not any(module.children())]
     return Size(
         layers=sum(not isinstance(leaf, nn.Identity) for leaf in leaves),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         flops=counter.get_total_flops() // len(sample),
     )
-
-
-@contextmanager
-def _mode(model: nn.Module, training: bool) -> Iterator[None]:
-    before = model.training
-    model.train(training)
-    try:
-        yield
-    finally:
-        model.train(before)

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import stat
 import sys
 import sysconfig
 import threading
@@ -23,8 +22,7 @@ _watch = threading.local()
 def files_read() -> Iterator[dict[str, str]]:
     """Notes the files that this thread opens to read, but for code and what the system makes up, such as /proc.
 
-    Returns:
-        A mapping that holds, after the context, the SHA-256 of each by its absolute path.
+    The mapping holds, after the context, the SHA-256 of each by its absolute path.
     """
     _add_hook()
     outer, _watch.opened = getattr(_watch, "opened", None), set()
@@ -33,15 +31,8 @@ def files_read() -> Iterator[dict[str, str]]:
         yield digests
     finally:
         opened, _watch.opened = sorted(_watch.opened), outer
-    digests |= {path: file_digest(Path(path)) for path in opened if _is_data(path)}
-
-
-def _is_data(path: str) -> bool:
-    try:
-        mode = Path(path).stat().st_mode
-    except OSError:
-        return False
-    return stat.S_ISREG(mode) and not path.startswith((*_INSTALLED, *_MADE_UP))
+    data = [path for path in opened if not path.startswith((*_INSTALLED, *_MADE_UP))]
+    digests |= {path: file_digest(Path(path)) for path in data if os.path.isfile(path)}  # noqa: PTH113 (never raises)
 
 
 @functools.cache

@@ -124,8 +124,8 @@ def assemble(cfg: Config, runs: Sequence[Prepared], seeds: Sequence[int]) -> Tra
         step,
         [batches.of_seed(seed) for seed in step.cohort.sources],
         {name: EvaluationBatches(split, device) for name, split in data.evaluated.items()},
-        Metrics(cfg.metrics, data.classes, device) if cfg.metrics else None,
-        Meters(cfg.metrics, device) if cfg.metrics else None,
+        Metrics(cfg.metrics, data.classes, device),
+        Meters(cfg.metrics, device),
     )
 
 

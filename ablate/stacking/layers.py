@@ -45,9 +45,7 @@ class Layer(nn.Module):
     def __init__(self, modules: Mapping[int, nn.Module], group: Members) -> None:
         super().__init__()
         self.group = group
-        self.own = {
-            member: modules[member] for member in group if member in modules
-        }  # a dict: they are registered once
+        self.own = {member: modules[member] for member in group if member in modules}  # registered elsewhere
 
     def forward(self, part: Part) -> Part:
         return Part(self.group, self.compute(part))
@@ -202,24 +200,27 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def _kind(module: nn.Module) -> type[Layer]:
     """Returns how a layer can be merged with its like in other members; Layer means that it cannot."""
-    if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+    kind = type(module)
+    if _is_hooked(module) or not all(parameter.requires_grad for parameter in module.parameters()):
         return Layer
-    if not all(parameter.requires_grad for parameter in module.parameters()):
-        return Layer
-    if type(module) in _CHANNELWISE or (type(module) is nn.Flatten and module.start_dim == 1):
+    if kind in _CHANNELWISE or (kind is nn.Flatten and module.start_dim == 1):
         return _Channelwise
-    if type(module) in (nn.LogSoftmax, nn.Softmax) and module.dim == 1:
+    if kind in (nn.LogSoftmax, nn.Softmax) and module.dim == 1:
         return _Classes
-    if type(module) in _DROPOUT and not module.inplace:
+    if kind in _DROPOUT and not module.inplace:
         return _Dropout
-    if type(module) is nn.Conv2d and module.padding_mode == "zeros":
+    if kind is nn.Conv2d and module.padding_mode == "zeros":
         return _Convolution
-    if type(module) is nn.Linear:
+    if kind is nn.Linear:
         return _Linear
-    if type(module) in (nn.BatchNorm1d, nn.BatchNorm2d):
-        fits = module.affine and module.track_running_stats and module.momentum is not None
-        return _BatchNorm if fits else Layer
+    if kind in (nn.BatchNorm1d, nn.BatchNorm2d) and module.affine and module.track_running_stats:
+        return Layer if module.momentum is None else _BatchNorm
     return Layer
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    """Whether something runs beside a module, or in place of it."""
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
 
 
 @dataclass(frozen=True)
@@ -240,8 +241,7 @@ def slots_of(model: nn.Module) -> dict[str, Slot]:
 
     Layers that share weights are not merged: of a merged one the weights are its own.
     """
-    hooked = model._forward_hooks or model._forward_pre_hooks or "forward" in vars(model)
-    if type(model).forward is not nn.Sequential.forward or hooked:
+    if type(model).forward is not nn.Sequential.forward or _is_hooked(model):
         return {"": Slot(model, Layer)}
     shared = _sharing_weights(model)
     return {

@@ -23,13 +23,7 @@ def fits(x: Tensor) -> bool:
 def narrow_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """Returns normalised images, and the mean and the variance (of the batch, not corrected) of each channel.
 
-    Equal to `torch.nn.functional.batch_norm` in training up to rounding.
-
-    Args:
-        x: Shape (images, channels, height, width), as `fits` says.
-        weight: Shape (channels,).
-        bias: Shape (channels,).
-        eps: Added to the variance.
+    Equal to `torch.nn.functional.batch_norm` in training up to rounding, for images that `fits`.
     """
     rows, mean, variance = _NarrowNorm.apply(x, weight, bias, eps)
     return _images(rows, x.shape), mean, variance  # a view made here, which a layer may change in place

@@ -9,13 +9,8 @@ def rewrite(model: nn.Module) -> list[str]:
     """Swaps, in every sequence, a ReLU and the max-pool right behind it, so that the ReLU runs on fewer values.
 
     The largest of some values and the ReLU commute, and the gradient reaches the same value: of a window whose largest
-    value is above 0 that one, of any other none. Names and parameters stay as they are.
-
-    Args:
-        model: Any module, whose sequences run their layers in order.
-
-    Returns:
-        What was done, in words.
+    value is above 0 that one, of any other none. Names and parameters stay as they are. What was done is returned in
+    words.
     """
     done = []
     for path, parent in list(model.named_modules()):

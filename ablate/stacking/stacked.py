@@ -27,10 +27,7 @@ class Stacked(nn.Module):
     Args:
         models: The members. They keep their modules, whose parameters and buffers become views.
         inputs: For each member, which of the inputs it takes; None means that all take the first.
-        rewrite: Whether to make the exact rewrites that fit all members.
-
-    Attributes:
-        rewrites: Those that were made, in words.
+        rewrite: Whether to make the exact rewrites that fit all members; `rewrites` has them in words.
     """
 
     def __init__(self, models: Sequence[nn.Module], inputs: Sequence[int] | None = None, rewrite: bool = True) -> None:
@@ -54,11 +51,7 @@ class Stacked(nn.Module):
                 parameter.grad.zero_()
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Returns the members' outputs, shape (images, members, classes).
-
-        Args:
-            inputs: Those that the members take, each of shape (images, channels, height, width).
-        """
+        """Returns the members' outputs, shape (images, members, classes), for the inputs that they take."""
         parts = [Part((), values) for values in inputs]
         state: dict[int, Part] = {member: parts[source] for member, source in enumerate(self.inputs)}
         for step in self.steps:
@@ -86,13 +79,7 @@ def _stretches(steps: Sequence[Step]) -> list[Sequence[Step]]:
 
 
 def _groups(stretch: Sequence[Step], inputs: Sequence[int] | None, members: int) -> list[Members]:
-    """Returns the members whose layers in a stretch are alike, and run as one.
-
-    Args:
-        stretch: Steps up to the next one at which all come together.
-        inputs: Which of the inputs each member takes, if the stretch takes them.
-        members: How many there are.
-    """
+    """Returns the members whose layers in a stretch are alike, and take the same input, if it takes inputs."""
     groups: dict[Hashable, Members] = {}
     for member in range(members):
         alike = tuple(signature(step.get(member), by_dropout=inputs is not None) for step in stretch)

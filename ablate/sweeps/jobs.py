@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -13,9 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.config.compose import register, search_path, to_config, to_plain
+from ablate.config.compose import composer, to_config, to_plain
 from ablate.config.design import components, variants_of_design
-from ablate.config.options import config_dir
 from ablate.config.schema import Config
 from ablate.records.run_directory import RunDirectory
 from ablate.sweeps.composition_cache import remember
@@ -153,17 +151,15 @@ def variants_of(overrides: Sequence[str], folder: Path | None = None) -> tuple[d
         overrides: As of a sweep; without any the study's own. Of several seeds the first counts.
         folder: A folder of config groups beside ablate's own.
     """
-    register()
-    search = search_path(folder)
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     fixed = [str(item.input_line) for item in parsed if not item.is_sweep_override()]
-    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        whole = hydra.compose("config", [*search, *fixed], return_hydra_config=True)
+    with composer(folder) as composed_of:
+        whole = composed_of(fixed, return_hydra_config=True)
         add_design(whole)
         jobs = expand(whole, overrides)
         variants: dict[str, Config] = {}
         for job, told_apart in zip(jobs, differences(jobs), strict=True):
-            config = to_config(hydra.compose("config", [*search, *job]))
+            config = to_config(composed_of(job))
             variants.setdefault(" ".join([config.model.name, *told_apart]), config)
     return variants, Path(whole.hydra.sweep.dir)
 

@@ -96,18 +96,14 @@ def check(jobs: Iterable[Job]) -> None:
             fitting.add(but_seed)
 
 
-def searched(study: Path, command: str) -> list[Path]:
-    """Returns the folders of the runs of a study that a command has started: what its search has asked for.
-
-    Args:
-        study: The study's folder.
-        command: The command's identity.
-    """
+def _searched() -> list[Path]:
+    """Returns the folders of the runs of the study that the command has started: what its search has asked for."""
+    assert session.folder is not None
     started = []
-    for directory in StudyDirectory(study).runs():
+    for directory in StudyDirectory(Path(session.folder)).runs():
         with suppress(ValueError):
             record = directory.read_record()
-            if record is not None and record.newest_start.command == command:
+            if record is not None and record.newest_start.command == session.id:
                 started.append(directory.folder)
     return started
 
@@ -136,8 +132,9 @@ def _mean_sd(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.2f}{spread}"
 
 
-def failures(folders: Sequence[Path]) -> str:
-    """Returns a table of the runs that did not end well, by their folders, and what to do; empty if there are none."""
+def failures() -> str:
+    """Returns a table of the sweep's runs that did not end well, and what to do; empty if there are none."""
+    folders = [job.folder for job in session.jobs if job.folder is not None] or _searched()
     rows = []
     for folder in folders:
         status, epoch, cause = "not started", "–", ""

@@ -78,7 +78,7 @@ def terminable(stop_workers: Callable[[], object] | None = None) -> Iterator[Non
 def _end_with(parent: int | None) -> None:
     """Ends this process with its parent: the first SIGTERM ends what it does, a later one the process itself."""
     first = os.getppid()  # a server that forks for the parent, or what takes the processes of a parent that is gone
-    while os.getppid() == first and (first == parent or _is_there(parent)):
+    while os.getppid() == first and (first == parent or is_there(parent)):
         time.sleep(_SECONDS)
     _Process.why = "the command that started this process is gone"
     while True:
@@ -86,7 +86,8 @@ def _end_with(parent: int | None) -> None:
         time.sleep(_SECONDS)
 
 
-def _is_there(process: int | None) -> bool:
+def is_there(process: int | None) -> bool:
+    """Whether a process of this machine runs, be it another user's."""
     try:
         os.kill(process or 0, 0)
     except ProcessLookupError:

@@ -3,8 +3,7 @@
 import importlib.util
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ from ablate.records.record import RunRecord
 
 log = logging.getLogger(__name__)
 
-# The package that a tracker needs, by the module in its `_target_`.
-_PACKAGES = {"tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
+_PACKAGES = ("tensorboard", "mlflow", "wandb")  # that trackers need, whose modules have their names
 
 
 class Tracker(ABC):
@@ -51,12 +49,7 @@ class Tracker(ABC):
 
 
 class Trackers:
-    """The trackers of a run. If one raises, that is logged, and the run continues without it.
-
-    Args:
-        loggers: The `logger` part of a configuration: `_target_` and arguments by name.
-        run: The name of the run in messages.
-    """
+    """The trackers of a run. If one raises, that is logged, and the run continues without it."""
 
     def __init__(self, loggers: PlainMapping, run: str) -> None:
         self._run = run
@@ -66,47 +59,37 @@ class Trackers:
         self, record: RunRecord, folder: Path, epochs: int, earlier: Mapping[str, str | None]
     ) -> dict[str, str | None]:
         """Starts the run with each tracker, and returns what each calls it, for its record."""
-        names = dict(earlier) if self._open else {}
-        for name, tracker in self._each():
-            with self._without(name):
-                names[name] = tracker.start(record, folder, earlier.get(name), epochs)
-        return names
+        if not self._open:
+            return {}
+        started = self._tell(lambda name, tracker: tracker.start(record, folder, earlier.get(name), epochs))
+        return {**earlier, **started}
 
     def epoch(self, row: Mapping[str, float]) -> None:
         """Sends a row of epochs.csv."""
         values = {name: value for name, value in row.items() if name != "epoch"}
-        for name, tracker in self._each():
-            with self._without(name):
-                tracker.epoch(int(row["epoch"]), values)
+        self._tell(lambda _, tracker: tracker.epoch(int(row["epoch"]), values))
 
     def end(self, record: RunRecord) -> None:
         """Sends the record of the run at its end."""
-        for name, tracker in self._each():
-            with self._without(name):
-                tracker.end(record)
+        self._tell(lambda _, tracker: tracker.end(record))
 
-    def _each(self) -> list[tuple[str, Tracker]]:
-        return list(self._open.items())
-
-    @contextmanager
-    def _without(self, name: str) -> Iterator[None]:
-        """Continues without a tracker that raises."""
-        try:
-            yield
-        except Exception as error:
-            log.warning("%s continues without logger=%s: %s: %s", self._run, name, type(error).__name__, error)
-            del self._open[name]
+    def _tell(self, call: Callable[[str, Tracker], Any]) -> dict[str, Any]:
+        """Calls each tracker, and returns what they answer; continues without one that raises."""
+        answers = {}
+        for name, tracker in list(self._open.items()):
+            try:
+                answers[name] = call(name, tracker)
+            except Exception as error:
+                log.warning("%s continues without logger=%s: %s: %s", self._run, name, type(error).__name__, error)
+                del self._open[name]
+        return answers
 
 
 def check_loggers(loggers: PlainMapping) -> None:
-    """Refuses a tracker that is not installed.
-
-    Raises:
-        ValueError: The message names what installs it.
-    """
+    """Refuses a tracker that is not installed; ValueError says what installs it."""
     for name, node in loggers.items():
-        package = _PACKAGES.get(str(node.get("_target_", "")).rpartition(".")[0].rpartition(".")[2])
-        if package is not None and importlib.util.find_spec(package) is None:
+        package = str(node.get("_target_", "")).split(".")[-2:][0]
+        if package in _PACKAGES and importlib.util.find_spec(package) is None:
             raise ValueError(f"logger={name}: {package} is not installed; {install_hint(package)}")
 
 

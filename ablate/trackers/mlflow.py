@@ -28,12 +28,12 @@ class MLflow(Tracker):
         self._client = self._connect()
         if earlier is not None:
             self._run = earlier
-            self._client.update_run(self._run, status="RUNNING")
+            self._client.update_run(earlier, status="RUNNING")
             return earlier
         from mlflow.entities import Param
 
         name = f"{record.variant} seed {record.seed}"
-        experiment = self._experiment(record.study)
+        experiment = self._experiment(self._client, record.study)
         self._run = str(self._client.create_run(experiment, tags=tags(record), run_name=name).info.run_id)
         shown = [Param(key, str(value)[:_LONGEST]) for key, value in parameters(record).items()]
         for first in range(0, len(shown), _BATCH):
@@ -41,18 +41,21 @@ class MLflow(Tracker):
         return self._run
 
     def epoch(self, number: int, values: Mapping[str, float]) -> None:
-        self._log(values, number)
+        from mlflow.entities import Metric
+
+        now = int(1000 * time.time())
+        self._client.log_batch(self._run, metrics=[Metric(name, value, now, number) for name, value in values.items()])
 
     def end(self, record: RunRecord) -> None:
         if record.is_complete:
             # MLflow's names of metrics have letters, digits and / . _ - only; so do ours.
-            self._log(totals(record), record.planned_epochs)
+            self.epoch(record.planned_epochs, totals(record))
         self._client.set_terminated(self._run, _STATUS.get(record.status, "FAILED"))
 
     def publish(self, study: str, report: Path) -> bool:
         """Sends a report as the artefacts of a run of its own."""
         client = self._connect()
-        run = client.create_run(self._experiment(study, client), run_name="report", tags={"study": study})
+        run = client.create_run(self._experiment(client, study), run_name="report", tags={"study": study})
         client.log_artifacts(run.info.run_id, str(report), "report")
         client.set_terminated(run.info.run_id)
         return True
@@ -62,10 +65,9 @@ class MLflow(Tracker):
 
         return MlflowClient(tracking_uri=self._uri)
 
-    def _experiment(self, study: str, client: Any = None) -> str:
+    def _experiment(self, client: Any, study: str) -> str:
         from mlflow.exceptions import MlflowException
 
-        client = client or self._client
         experiment = client.get_experiment_by_name(study)
         if experiment is None:
             try:
@@ -73,9 +75,3 @@ class MLflow(Tracker):
             except MlflowException:  # another process was faster
                 experiment = client.get_experiment_by_name(study)
         return str(experiment.experiment_id)
-
-    def _log(self, values: Mapping[str, float], step: int) -> None:
-        from mlflow.entities import Metric
-
-        now = int(1000 * time.time())
-        self._client.log_batch(self._run, metrics=[Metric(name, value, now, step) for name, value in values.items()])

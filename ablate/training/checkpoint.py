@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ablate.files import Plain, PlainMapping
+from ablate.messages import first_line
 from ablate.records.epochs import Epoch
 from ablate.records.run_directory import RunDirectory
 from ablate.training.cohort import Trainee
@@ -52,11 +53,7 @@ def saved_epochs(directory: RunDirectory) -> frozenset[int]:
 
 
 def resume(trainee: Trainee, directory: RunDirectory) -> list[Epoch]:
-    """Puts the newest whole checkpoint's state into a trainee, if there is one.
-
-    Returns:
-        The rows of the epochs that the state has behind it; none without a checkpoint.
-    """
+    """Puts the newest whole checkpoint's state into a trainee, and returns the rows of its epochs; none without one."""
     for file in (directory.checkpoint_file, directory.previous_checkpoint_file):
         if not file.is_file():
             continue
@@ -72,8 +69,7 @@ def resume(trainee: Trainee, directory: RunDirectory) -> list[Epoch]:
                 trainee.scheduler.load_state_dict(state["scheduler"])
             return list(state["rows"])
         except _DAMAGES as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            log.warning("%s is damaged (%s) and is not used", file, reason)
+            log.warning("%s is damaged (%s) and is not used", file, first_line(error))
     return []
 
 

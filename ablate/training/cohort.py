@@ -24,17 +24,7 @@ class Trainee:
 
 
 class Cohort:
-    """One run, or several in lock-step.
-
-    Args:
-        trainees: What each trains.
-        seeds: Of each.
-        device: Of the models.
-        rewrite: Whether several may be rewritten exactly as they are merged.
-
-    Attributes:
-        rewrites: What was rewritten, in words.
-    """
+    """One run, or several in lock-step, which may be rewritten exactly as they are merged: `rewrites` says how."""
 
     def __init__(
         self, trainees: Sequence[Trainee], seeds: Sequence[int], device: torch.device, rewrite: bool = True
@@ -44,16 +34,10 @@ class Cohort:
         self.inputs = [self.sources.index(seed) for seed in seeds]
         self._stacked = Stacked([t.model for t in trainees], self.inputs, rewrite) if len(trainees) > 1 else None
         self.rewrites = [] if self._stacked is None else self._stacked.rewrites
-        self.streams = [
-            LayerStreams(
-                trainee.layers,
-                seed,
-                "noise",
-                device,
-                own_layers(trainee.model, trainee.layers.values()) if self._stacked is not None else (),
-            )
-            for trainee, seed in zip(trainees, seeds, strict=True)
-        ]
+        self.streams = []
+        for trainee, seed in zip(trainees, seeds, strict=True):
+            base = () if self._stacked is None else own_layers(trainee.model, trainee.layers.values())
+            self.streams.append(LayerStreams(trainee.layers, seed, "noise", device, base))
 
     def forward(self, images: Sequence[Tensor]) -> Tensor:
         """Returns the scores, shape (images, runs, classes), for the images of each different seed."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD
 
+from ablate.messages import first_line
 from ablate.seeding import CPU, generator
 from ablate.training.cohort import Cohort, Trainee
 
@@ -21,30 +22,24 @@ def disproved(trainees: Sequence[Trainee], seeds: Sequence[int], images: Tensor,
     """Returns for each trainee in what it differs in lock-step from itself alone, in words; empty if in nothing.
 
     Outputs in training and in evaluation, gradients, buffers, and outputs after a step are compared, on copies on the
-    CPU and in double precision, so that rounding hides no difference.
-
-    Args:
-        trainees: What is to be trained in lock-step; they stay as they are.
-        seeds: Of each.
-        images: A few training images as models take them, shape (images, channels, height, width).
-        rewrite: As of the cohort.
+    CPU and in double precision, so that rounding hides no difference; on a few images as models take them.
     """
     for kind, tolerance in _TOLERANCE.items():
         batches = {
             seed: images[torch.arange(len(images)).roll(place)].to(CPU, kind, memory_format=_memory_format(images))
             for place, seed in enumerate(dict.fromkeys(seeds))
         }
-        members = list(range(len(trainees)))
+        members = list(enumerate(trainees))
         try:
-            alone = [_step(trainees, seeds, [member], batches, kind, rewrite)[0] for member in members]
+            alone = [_step([_copy(*one, kind)], [seeds[one[0]]], batches, rewrite)[0] for one in members]
         except RuntimeError:
             if kind is torch.float64:  # a layer that computes in single precision only
                 continue
             raise
         try:
-            together = _step(trainees, seeds, members, batches, kind, rewrite)
+            together = _step([_copy(*one, kind) for one in members], seeds, batches, rewrite)
         except _ERRORS as error:
-            return [f"cannot run beside the others: {str(error).partition(chr(10))[0]}"] * len(trainees)
+            return [f"cannot run beside the others: {first_line(error)}"] * len(trainees)
         return [_difference(one, other, tolerance) for one, other in zip(together, alone, strict=True)]
     return [""] * len(trainees)
 
@@ -56,20 +51,14 @@ def _memory_format(images: Tensor) -> torch.memory_format:
 
 
 def _step(
-    trainees: Sequence[Trainee],
-    seeds: Sequence[int],
-    members: Sequence[int],
-    batches: Mapping[int, Tensor],
-    kind: torch.dtype,
-    rewrite: bool,
+    trainees: Sequence[Trainee], seeds: Sequence[int], batches: Mapping[int, Tensor], rewrite: bool
 ) -> list[Results]:
-    """Trains copies of some members on a batch of each seed, and returns what came of each."""
-    trainees = [_copy(trainees[member], member, kind) for member in members]
-    cohort = Cohort(trainees, [seeds[member] for member in members], CPU, rewrite)
+    """Trains some members on a batch of each seed, and returns what came of each."""
+    cohort = Cohort(trainees, seeds, CPU, rewrite)
     cohort.train(True)
     with cohort.noise(0):
         trained = cohort.forward([batches[seed].clone() for seed in cohort.sources])
-    weights = torch.randn(trained[:, :1].shape, generator=generator(0, "proof"), dtype=torch.float64).to(kind)
+    weights = torch.randn(trained[:, :1].shape, generator=generator(0, "proof"), dtype=torch.float64).to(trained.dtype)
     cohort.zero_gradients()
     (trained * weights).sum().backward()
     results: list[Results] = []
@@ -88,7 +77,7 @@ def _step(
     return results
 
 
-def _copy(trainee: Trainee, member: int, kind: torch.dtype) -> Trainee:
+def _copy(member: int, trainee: Trainee, kind: torch.dtype) -> Trainee:
     """Returns a copy on the CPU, with weights that no other member has and an optimizer of its own."""
     model, layers = copy.deepcopy((trainee.model, dict(trainee.layers)))
     model.to(CPU, kind)

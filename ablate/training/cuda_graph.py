@@ -4,7 +4,6 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from enum import Enum, auto
 
 import torch
 from torch import Tensor
@@ -16,52 +15,34 @@ from ablate.training.step import Step
 log = logging.getLogger(__name__)
 
 
-class _State(Enum):
-    """How far a step is on its way to a CUDA graph."""
-
-    WARMING_UP = auto()  # the first steps run kernel by kernel, which readies memory and optimizers
-    READY = auto()  # the next step is captured
-    CAPTURED = auto()  # steps are replayed
-    REFUSED = auto()  # the step cannot be captured, and runs kernel by kernel
-
-
 class GraphedStep(Step):
     """The same on a CUDA GPU, whose many small kernels one call starts again: a CUDA graph.
 
     A batch of another size than the captured one runs kernel by kernel.
-
-    Args:
-        cohort: As for `Step`.
-        normalise: As for `Step`.
-        precision: As for `Step`.
-        capture: Records the kernels of a call, and returns what starts them again.
     """
 
-    WARM_UP = 3  # steps
+    WARM_UP = 3  # steps made kernel by kernel first, which readies memory and optimizers
 
     def __init__(self, cohort: Cohort, normalise: Normalise, precision: str, capture: "Capture | None" = None) -> None:
         super().__init__(cohort, normalise, precision)
         self._capture = capture or capture_cuda_graph
-        self._state = _State.WARMING_UP
+        self._replay: Callable[[], object] | None = None
         self._warmed_up = 0
         self._read: list[Tensor] = []  # the images, and then the labels, that the graph reads
 
     def __call__(self, images: Sequence[Tensor], target: Tensor) -> None:
         """Makes a step; the arguments are those of `Step`."""
         batch = [*images, target]
-        if self._state is _State.WARMING_UP:
+        if self._warmed_up < self.WARM_UP:
             self._warm_up(batch)
-        elif self._state is _State.REFUSED or len(self._read[-1]) != len(target):
+        elif len(self._read[-1]) != len(target):
             super().__call__(images, target)
         else:
             for own, part in zip(self._read, batch, strict=True):
                 own.copy_(part)
-            if self._state is _State.READY:
-                self._try_to_capture()
-            if self._state is _State.CAPTURED:
-                self._replay()
-            else:
-                self._step_on_own()
+            if self._replay is None:
+                self._replay = self._captured()
+            self._replay()
 
     def _warm_up(self, batch: Sequence[Tensor]) -> None:
         with warnings.catch_warnings(), _side_stream(self.cohort.device):
@@ -71,15 +52,14 @@ class GraphedStep(Step):
         self._warmed_up += 1
         if self._warmed_up == self.WARM_UP:
             self._read = [part.clone() for part in batch]
-            self._state = _State.READY
 
-    def _try_to_capture(self) -> None:
+    def _captured(self) -> Callable[[], object]:
+        """Returns the graph, or the step as it is where it cannot be one."""
         try:
-            self._replay = self._capture(self._step_on_own, self.cohort)
-            self._state = _State.CAPTURED
+            return self._capture(self._step_on_own, self.cohort)
         except RuntimeError as error:
             log.warning("the training step cannot be a CUDA graph and runs without one: %s", error)
-            self._state = _State.REFUSED
+            return self._step_on_own
 
     def _step_on_own(self) -> None:
         super().__call__(self._read[:-1], self._read[-1])
@@ -89,17 +69,10 @@ Capture = Callable[[Callable[[], None], Cohort], Callable[[], object]]
 
 
 def capture_cuda_graph(call: Callable[[], None], cohort: Cohort) -> Callable[[], object]:
-    """Records the kernels that a call starts, without running them.
+    """Records the kernels that a call starts, without running them, and returns what starts them again.
 
-    Args:
-        call: Starts the kernels, which read and write the same memory each time.
-        cohort: Whose streams of noise the kernels draw from.
-
-    Returns:
-        What starts the kernels again.
-
-    Raises:
-        RuntimeError: The call waits for the device, or does something else that a graph cannot.
+    They read and write the same memory each time, and draw from the cohort's streams of noise. RuntimeError says that
+    the call waits for the device, or does something else that a graph cannot.
     """
     graph = torch.cuda.CUDAGraph()
     for streams in cohort.streams:

@@ -4,7 +4,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -22,11 +22,7 @@ _M_MMAP_THRESHOLD = -3
 
 
 def choose_device(hardware: HardwareConfig) -> torch.device:
-    """Returns the device that a hardware option means.
-
-    Raises:
-        ValueError: It is not there, or cannot do the precision asked for; the message says what can.
-    """
+    """Returns the device that a hardware option means; ValueError says what can be had or done instead."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     name = hardware.device
     if name == "auto":
@@ -56,25 +52,20 @@ def configured(hardware: HardwareConfig) -> Iterator[torch.device]:
     device = choose_device(hardware)
     if device.type == "cpu":
         keep_memory()
-    threads = torch.get_num_threads()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    benchmark = torch.backends.cudnn.benchmark
-    matmul, conv = torch.backends.cuda.matmul.fp32_precision, _CONVOLUTIONS.fp32_precision
-    try:
+    with ExitStack() as restore:
+        restore.callback(torch.set_num_threads, torch.get_num_threads())
         if hardware.threads is not None:
             torch.set_num_threads(hardware.threads)
+        restore.callback(torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled())
         if hardware.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it, before its first use
             torch.use_deterministic_algorithms(True)
+        restore.callback(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
         torch.backends.cudnn.benchmark = not hardware.deterministic
-        fp32 = "tf32" if hardware.precision == "tf32" else "ieee"
-        torch.backends.cuda.matmul.fp32_precision = _CONVOLUTIONS.fp32_precision = fp32
+        for backend in (torch.backends.cuda.matmul, _CONVOLUTIONS):
+            restore.callback(setattr, backend, "fp32_precision", backend.fp32_precision)
+            backend.fp32_precision = "tf32" if hardware.precision == "tf32" else "ieee"
         yield device
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic)
-        torch.backends.cudnn.benchmark = benchmark
-        torch.backends.cuda.matmul.fp32_precision, _CONVOLUTIONS.fp32_precision = matmul, conv
 
 
 def describe(provenance: Provenance, device: torch.device) -> Provenance:

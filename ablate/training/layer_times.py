@@ -1,6 +1,7 @@
 """The time of each layer of a model, by torch's profiler."""
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,30 +17,19 @@ _BACKWARD = "autograd::engine::evaluate_function: "
 
 @dataclass(frozen=True)
 class LayerTime:
-    """What a layer takes of a training step, in seconds.
+    """What a layer takes of a training step, in seconds."""
 
-    Attributes:
-        name: As in `named_modules()`.
-        kind: Its class.
-        forward: Of its forward pass.
-        backward: Of the gradients of what it computed.
-    """
-
-    name: str
-    kind: str
+    layer: str  # its name, as in `named_modules()`
+    kind: str  # its class
     forward: float
-    backward: float
+    backward: float  # of the gradients of what it computed
 
 
 def time_layers(model: nn.Module, step: Callable[[], object], steps: int) -> list[LayerTime]:
-    """Returns the mean times of a model's layers over some training steps, in the order they run.
+    """Returns the mean times of a model's layers (modules without children) over some training steps, as they run.
 
-    The profiler's own cost is in them, so they are read against each other, not against a step's time without it.
-
-    Args:
-        model: The model; layers are its modules without children.
-        step: Makes a training step, after one or more that warmed up, without a CUDA graph.
-        steps: How many to profile.
+    The profiler's own cost is in them, so they are read against each other, not against a step's time without it. Steps
+    have warmed up before, and are no CUDA graph.
     """
     layers = {name: module for name, module in model.named_modules() if not any(module.children())}
     cuda = next(model.parameters()).device.type == "cuda"
@@ -55,8 +45,7 @@ def time_layers(model: nn.Module, step: Callable[[], object], steps: int) -> lis
                 step()
     forward, backward = _attribute(list(profiler.events() or ()), cuda)
     return [
-        LayerTime(name, type(layers[name]).__name__, forward[name] / steps, backward.get(name, 0.0) / steps)
-        for name in forward
+        LayerTime(name, type(layers[name]).__name__, forward[name] / steps, backward[name] / steps) for name in forward
     ]
 
 
@@ -80,24 +69,21 @@ def _attribute(events: Iterable[FunctionEvent], cuda: bool) -> tuple[dict[str, f
     def seconds(event: FunctionEvent) -> float:
         return float(event.device_time_total if cuda else event.cpu_time_total) / 1e6
 
-    forward: dict[str, float] = {}
+    forward: dict[str, float] = defaultdict(float)
+    backward: dict[str, float] = defaultdict(float)
     layer_of: dict[int, str] = {}  # by the number that an operation shares with its gradient
-    on_host = sorted(
-        (event for event in events if event.device_type == torch._C._autograd.DeviceType.CPU),
-        key=lambda event: event.time_range.start,
-    )
+    on_host = [event for event in events if event.device_type == torch._C._autograd.DeviceType.CPU]
+    on_host.sort(key=lambda event: event.time_range.start)
     for event in on_host:
         layer = _layer(event)
         if event.name.startswith(_MARK):
-            forward[layer] = forward.get(layer, 0.0) + seconds(event)
+            forward[layer] += seconds(event)
         elif layer and event.sequence_nr >= 0:
             # An operation without a gradient has the number of the next one with one, which comes later.
             layer_of[event.sequence_nr] = layer
-    backward: dict[str, float] = {}
     for event in on_host:
         if event.name.startswith(_BACKWARD) and event.sequence_nr in layer_of:
-            layer = layer_of[event.sequence_nr]
-            backward[layer] = backward.get(layer, 0.0) + seconds(event)
+            backward[layer_of[event.sequence_nr]] += seconds(event)
     return forward, backward
 
 

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from ablate.data.batches import EvaluationBatches, StreamedEpoch, TrainingBatches
+from ablate.seeding import CPU
 from ablate.training.cohort import Trainee
 from ablate.training.meters import Meters
 from ablate.training.metrics import Metrics
@@ -16,44 +17,30 @@ from ablate.training.step import Step, Tally, cross_entropy
 
 @dataclass(frozen=True)
 class Training:
-    """What an epoch takes.
-
-    Attributes:
-        step: Trains a cohort on a batch.
-        batches: The training images of each different seed of the cohort, in their order, on its device.
-        evaluated: The splits to evaluate on after every epoch, by name.
-        metrics: Of these evaluations, beside losses and accuracies.
-        meters: Of what an epoch takes beside time.
-    """
+    """What an epoch takes."""
 
     step: Step
-    batches: Sequence[TrainingBatches]
-    evaluated: Mapping[str, EvaluationBatches]
-    metrics: Metrics | None = None
-    meters: Meters | None = None
+    batches: Sequence[TrainingBatches]  # of each different seed of the cohort, in their order, on its device
+    evaluated: Mapping[str, EvaluationBatches]  # the splits to evaluate on after every epoch, by name
+    metrics: Metrics = field(default_factory=lambda: Metrics({}, (), CPU))
+    meters: Meters = field(default_factory=lambda: Meters({}, CPU))
 
 
 def fit(training: Training, epochs: Iterable[int], on_step: Callable[[], object]) -> Iterator[list[dict[str, float]]]:
-    """Trains and yields the records of each epoch: for every run, a row of `epochs.csv`.
+    """Trains and yields the records of each epoch, counted from 0: for every run, a row of `epochs.csv`.
 
     Training losses and accuracies are those of the batches as they were trained on. Nothing waits for the device
     between the first and the last step of an epoch. The seconds of a cohort's run are its share.
-
-    Args:
-        training: What to train, and on what.
-        epochs: Which to train, counted from 0.
-        on_step: Called after every step.
     """
     step, cohort, device = training.step, training.step.cohort, training.step.cohort.device
     size = training.batches[0].batch_size
     runs = len(cohort.trainees)
     for epoch in epochs:
-        start = _now(device)
-        if training.meters is not None:
-            training.meters.start()
+        start = now(device)
+        training.meters.start()
         drawn = [source.epoch(epoch) for source in training.batches]
         labels = torch.stack([drawn[source][1] for source in cohort.inputs], dim=1)
-        data_end = _now(device)
+        data_end = now(device)
         cohort.train(True)
         with cohort.noise(epoch):
             pixels = zip(*(images.split(size) for images, _ in drawn), strict=True)
@@ -65,50 +52,42 @@ def fit(training: Training, epochs: Iterable[int], on_step: Callable[[], object]
                         trainee.scheduler.step()
                 on_step()
         trained = step.tally.means()
-        train_end = _now(device)
+        train_end = now(device)
         waited = sum(images.waited for images, _ in drawn if isinstance(images, StreamedEpoch))
         rows = [
             {"epoch": epoch + 1, "lr": float(rate), "train_loss": loss, "train_accuracy": accuracy}
             for rate, (loss, accuracy) in zip(rates, trained, strict=True)
         ]
         for name, split in training.evaluated.items():
-            for row, (loss, accuracy) in zip(rows, evaluate(step, split, training.metrics), strict=True):
-                row |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
-            if training.metrics is not None:
-                for row, values in zip(rows, training.metrics.values(), strict=True):
-                    row |= {f"{name}_{metric}": value for metric, value in values.items()}
-        eval_end = _now(device)
+            for row, values in zip(rows, evaluate(training, split), strict=True):
+                row |= {f"{name}_{metric}": value for metric, value in values.items()}
+        eval_end = now(device)
         times = {
             "train_seconds": (train_end - data_end - waited) / runs,
             "eval_seconds": (eval_end - train_end) / runs,
             "data_seconds": (data_end - start + waited) / runs,
             "images_per_second": runs * len(labels) / (train_end - start),
         }
-        taken = training.meters.stop(runs) if training.meters is not None else {}
+        taken = training.meters.stop(runs)
         yield [row | taken | times for row in rows]
 
 
-def evaluate(step: Step, split: EvaluationBatches, metrics: Metrics | None = None) -> list[tuple[float, float]]:
-    """Returns each run's mean cross-entropy and accuracy (0 to 1) over a split, in evaluation mode.
-
-    Args:
-        step: Trains the runs.
-        split: The images.
-        metrics: Take what they count of the same images.
-    """
+def evaluate(training: Training, split: EvaluationBatches) -> list[dict[str, float]]:
+    """Returns each run's mean cross-entropy, accuracy (0 to 1) and further metrics over a split, in evaluation mode."""
+    step, metrics = training.step, training.metrics
     cohort = step.cohort
+    runs = len(cohort.trainees)
     cohort.train(False)
-    tally = Tally(len(cohort.trainees), cohort.device)
-    if metrics is not None:
-        metrics.start(len(cohort.trainees))
+    tally = Tally(runs, cohort.device)
+    metrics.start(runs)
     with torch.inference_mode(), step.autocast:
         for pixels, labels in split:
             output = cohort.forward([step.normalise(pixels)] * len(cohort.sources))
-            target = labels.unsqueeze(1).expand(-1, len(cohort.trainees))
+            target = labels.unsqueeze(1).expand(-1, runs)
             tally.add(cross_entropy(output, target), output, target)
-            if metrics is not None:
-                metrics.update(output, target)
-    return tally.means()
+            metrics.update(output, target)
+    pairs = zip(tally.means(), metrics.values(), strict=True)
+    return [{"loss": loss, "accuracy": accuracy, **values} for (loss, accuracy), values in pairs]
 
 
 def _rate(trainee: Trainee) -> float | Tensor:
@@ -117,7 +96,8 @@ def _rate(trainee: Trainee) -> float | Tensor:
     return rate.clone() if isinstance(rate, Tensor) else rate
 
 
-def _now(device: torch.device) -> float:
+def now(device: torch.device) -> float:
+    """Returns the seconds of the clock when a device has done what it was told."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

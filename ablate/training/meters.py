@@ -2,6 +2,7 @@
 
 import importlib.util
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -61,8 +62,6 @@ class Energy(Meter):
     """
 
     def prepare(self, device: torch.device) -> None:
-        self._gpu: object = None
-        self._packages: list[Path] = []
         if device.type == "cuda":
             if importlib.util.find_spec("pynvml") is None:
                 raise ValueError(f"energy of a GPU takes NVML; {install_hint('energy')}")
@@ -70,51 +69,37 @@ class Energy(Meter):
 
             try:
                 pynvml.nvmlInit()
-                self._gpu = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
-                self._counters()
+                gpu = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+                self._measure_by(lambda: [1000 * pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)], [1000 << 64])
             except pynvml.NVMLError as error:
                 raise ValueError(f"NVML does not report the energy of {device}: {error}") from error
             return
-        self._packages = sorted(path for path in _RAPL.glob("*rapl:*") if path.name.count(":") == 1)
+        packages = sorted(path for path in _RAPL.glob("*rapl:*") if path.name.count(":") == 1)
+        if device.type != "cpu" or not packages:
+            raise ValueError(f"energy is not reported here ({device.type}): CUDA GPUs do, and CPUs in {_RAPL}")
         try:
-            readable = device.type == "cpu" and bool(self._packages) and bool(self._counters())
+            self._measure_by(
+                lambda: [int((path / "energy_uj").read_text()) for path in packages],
+                [int((path / "max_energy_range_uj").read_text()) + 1 for path in packages],
+            )
         except PermissionError as error:
             raise ValueError(f"energy: {error.filename} may be read by root alone; chmod a+r lets others") from error
-        if not readable:
-            raise ValueError(f"energy is not reported here ({device.type}): CUDA GPUs do, and CPUs in {_RAPL}")
+
+    def _measure_by(self, counters: Callable[[], list[int]], wraps: list[int]) -> None:
+        """Takes counters in microjoules, and after how many each begins anew."""
+        self._counters, self._wraps = counters, wraps
+        self.start()
 
     def start(self) -> None:
         self._before = self._counters()
 
     def stop(self) -> float:
-        counted = zip(self._counters(), self._before, self._wraps(), strict=True)
+        counted = zip(self._counters(), self._before, self._wraps, strict=True)
         return sum((now - before) % wrap for now, before, wrap in counted) / 1e6
-
-    def _counters(self) -> list[int]:
-        """In microjoules."""
-        if self._gpu is not None:
-            import pynvml
-
-            return [1000 * pynvml.nvmlDeviceGetTotalEnergyConsumption(self._gpu)]
-        return [int((path / "energy_uj").read_text()) for path in self._packages]
-
-    def _wraps(self) -> list[int]:
-        """After how many microjoules each counter begins anew."""
-        if self._gpu is not None:
-            return [1000 << 64]
-        return [int((path / "max_energy_range_uj").read_text()) + 1 for path in self._packages]
 
 
 class Meters:
-    """The meters of a configuration.
-
-    Args:
-        config: Its `metrics`; those that are none of meters are left out.
-        device: That it is computed on.
-
-    Raises:
-        ValueError: The platform does not report it, or the name is not the one that the report knows.
-    """
+    """The meters among the `metrics` of a configuration, for what is computed on a device."""
 
     def __init__(self, config: PlainMapping, device: torch.device) -> None:
         self._meters: dict[str, Meter] = {}

@@ -18,16 +18,9 @@ _MOST_CLASSES = 20  # of which there are columns for all pairs
 
 
 class Metrics:
-    """Metrics of the runs of a cohort, over the images of a split.
+    """Metrics of the runs of a cohort, over the images of a split; the `metrics` of a configuration but for its meters.
 
-    Args:
-        config: The `metrics` part of a configuration: `_target_` and arguments by name; each takes scores, shape
-            (images, classes), and labels, shape (images,), and gives a number, or one for each class.
-        classes: The classes' names.
-        device: Of the scores.
-
-    Raises:
-        ValueError: torchmetrics is not installed, or a metric refuses its arguments.
+    Each takes scores, shape (images, classes), and labels, shape (images,), and gives a number, or one for each class.
     """
 
     def __init__(self, config: PlainMapping, classes: Sequence[str], device: torch.device) -> None:
@@ -37,6 +30,7 @@ class Metrics:
         for name in config:
             if name in _OURS or not str(name).isidentifier():
                 raise ValueError(f"metrics.{name}: choose another name, such as top5_accuracy")
+        self._device = device
         self._classes = [re.sub(r"\W+", "_", name) for name in classes]
         self._fresh = {
             str(name): instantiate(f"metrics.{name}", node, num_classes=len(classes)).to(device)
@@ -47,14 +41,10 @@ class Metrics:
     @property
     def names(self) -> list[str]:
         """What they are called in the records, without the name of the split."""
-        sample = torch.eye(len(self._classes)), torch.arange(len(self._classes))
+        count = len(self._classes)
         self.start(1)
-        self.update(sample[0].unsqueeze(1).to(self._device), sample[1].unsqueeze(1).to(self._device))
+        self.update(torch.eye(count, device=self._device)[:, None], torch.arange(count, device=self._device)[:, None])
         return list(self.values()[0])
-
-    @property
-    def _device(self) -> torch.device:
-        return next((torch.device(metric.device) for metric in self._fresh.values()), torch.device("cpu"))
 
     def start(self, runs: int) -> None:
         """Forgets what was counted."""
@@ -72,32 +62,31 @@ class Metrics:
         One that has a value for each class is `<name>_<class>`, one for each pair `<name>_<class>_as_<class>`, with the
         right class first.
         """
-        found = []
+        rows = []
         for metrics in self._of_runs:
             row: dict[str, float] = {}
             for name, metric in metrics.items():
                 value = metric.compute()
-                if value.ndim == 0:
-                    columns = [(name, value)]
-                elif value.shape == (len(self._classes),):
-                    columns = [(f"{name}_{of}", part) for of, part in zip(self._classes, value, strict=True)]
-                elif value.shape == (len(self._classes),) * 2 and len(self._classes) <= _MOST_CLASSES:
-                    columns = [
-                        (f"{name}_{of}_as_{taken}", part)
-                        for of, parts in zip(self._classes, value, strict=True)
-                        for taken, part in zip(self._classes, parts, strict=True)
-                    ]
-                else:
-                    raise ValueError(
-                        f"metrics.{name}: gives values of shape {tuple(value.shape)}; one, one a class, or, of up to "
-                        f"{_MOST_CLASSES} classes, one a pair of classes can be recorded"
-                    )
-                for column, part in columns:
+                for suffix, part in zip(self._suffixes(name, value.shape), value.flatten().tolist(), strict=True):
+                    column = f"{name}{suffix}"
                     if column in row:
                         raise ValueError(
                             f"metrics.{name}: two values would be called {column}; give metrics and classes names that "
                             "differ in letters or digits"
                         )
                     row[column] = float(part)
-            found.append(row)
-        return found
+            rows.append(row)
+        return rows
+
+    def _suffixes(self, name: str, shape: Sequence[int]) -> list[str]:
+        classes, count = self._classes, len(self._classes)
+        if not shape:
+            return [""]
+        if shape == (count,):
+            return [f"_{of}" for of in classes]
+        if shape == (count, count) and count <= _MOST_CLASSES:
+            return [f"_{of}_as_{taken}" for of in classes for taken in classes]
+        raise ValueError(
+            f"metrics.{name}: gives values of shape {tuple(shape)}; one, one a class, or, of up to {_MOST_CLASSES} "
+            "classes, one a pair of classes can be recorded"
+        )

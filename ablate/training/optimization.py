@@ -12,15 +12,9 @@ from ablate.files import Plain, PlainMapping
 
 
 def build_optimizer(config: PlainMapping, model: nn.Module, graphed: bool = False) -> Optimizer:
-    """Returns the optimizer of a model, in its fused form where torch has one.
+    """Returns the optimizer of a model on its device, in its fused form where torch has one.
 
-    Args:
-        config: An optimizer option.
-        model: On its device.
-        graphed: Whether its steps become part of a CUDA graph: what changes between them is then on the device.
-
-    Raises:
-        ValueError: The optimizer refuses an argument.
+    If its steps become part of a CUDA graph, what changes between them is on the device.
     """
     target = locate("optimizer._target_", config["_target_"])
     possible = inspect.signature(target).parameters
@@ -36,13 +30,7 @@ def build_optimizer(config: PlainMapping, model: nn.Module, graphed: bool = Fals
 def build_scheduler(config: PlainMapping, optimizer: Optimizer, steps: int) -> LRScheduler | None:
     """Returns the schedule over all steps of a run, to be stepped after each; None for a constant learning rate.
 
-    Args:
-        config: A scheduler option; it does not hold the length and the height of the schedule.
-        optimizer: Its learning rate is where a cosine decay starts and what one cycle reaches.
-        steps: All steps of the run.
-
-    Raises:
-        ValueError: The schedule does not go with the optimizer.
+    The optimizer's learning rate is where a cosine decay starts and what one cycle reaches.
     """
     if config["_target_"] is None:
         return None

@@ -16,13 +16,8 @@ log = logging.getLogger(__name__)
 class Step:
     """Trains a cohort on one batch after another, with cross-entropy.
 
-    Args:
-        cohort: What is trained.
-        normalise: Turns pixels into the models' input.
-        precision: "bf16" computes forward passes in bfloat16 where torch's autocast does so.
-
-    Attributes:
-        tally: The losses and right answers of the steps, on the batches as they were trained on.
+    The precision "bf16" computes forward passes in bfloat16 where torch's autocast does so. `tally` has the losses and
+    right answers of the steps, on the batches as they were trained on.
     """
 
     def __init__(self, cohort: Cohort, normalise: Normalise, precision: str) -> None:
@@ -31,12 +26,7 @@ class Step:
         self.tally = Tally(len(cohort.trainees), cohort.device)
 
     def __call__(self, images: Sequence[Tensor], target: Tensor) -> None:
-        """Makes a step.
-
-        Args:
-            images: Of each different seed of the cohort, uint8, shape (images, height, width, channels).
-            target: Labels, shape (images, runs).
-        """
+        """Makes a step, on uint8 images, (images, height, width, channels), of each seed; labels are (images, runs)."""
         with self.autocast:
             output = self.cohort.forward([self.normalise(part) for part in images])
         losses = cross_entropy(output, target)

@@ -3,7 +3,6 @@
 import itertools
 import random
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,54 +12,39 @@ import torch
 
 from ablate.data.batches import EvaluationBatches, TrainingBatches
 from ablate.stats import Ratio, ratio
+from ablate.training.loop import now
 from ablate.training.step import Step
 
 WARM_UP_ROUNDS = 3
 FIRST_LOOK = 16  # rounds after which the intervals are looked at; then after every doubling
+_STEPS, _EVALUATIONS = 10, 2  # batches of a round: trained on, and then tested on
 _QUIET = 1.05  # of the probes' lowest fifth: what a probe may take for its round to count
 
 
-@dataclass(frozen=True)
-class Block:
-    """How a variant is timed in a round: training steps, then batches of the test."""
-
-    steps: int = 10
-    evaluations: int = 2
-
-
 class Stopwatch:
-    """Times one variant, on the first batches of an epoch again and again.
+    """Times one variant, on the first batches of an epoch again and again."""
 
-    Args:
-        step: Trains a single run.
-        batches: Its training images.
-        test: The images that it is tested on.
-        evaluations: Batches that an epoch evaluates, of all splits.
-        block: What is timed in a round.
-    """
-
-    def __init__(
-        self, step: Step, batches: TrainingBatches, test: EvaluationBatches, evaluations: int, block: Block
-    ) -> None:
-        self.step, self._all, self._evaluations = step, batches, evaluations
+    def __init__(self, step: Step, batches: TrainingBatches, test: EvaluationBatches, evaluations: int) -> None:
+        self.step, self._all = step, batches
+        self._evaluations = evaluations  # batches that an epoch evaluates, of all splits
         images, labels = batches.epoch(0)
         size = batches.batch_size
         whole = zip(images.split(size), labels.split(size), strict=True)  # but for the last, which may be smaller
         self.batches = [
             ([pixels.clone()], target.unsqueeze(1).clone())
-            for pixels, target in itertools.islice(whole, min(len(labels) // size, block.steps))
+            for pixels, target in itertools.islice(whole, min(len(labels) // size, _STEPS))
         ]
-        self._test = [pixels for pixels, _ in itertools.islice(test, block.evaluations)]
+        self._test = [pixels for pixels, _ in itertools.islice(test, _EVALUATIONS)]
 
     def train(self) -> float:
-        """Returns the seconds of a training step: the median of a block's."""
+        """Returns the seconds of a training step: the median of a round's."""
         self.step.cohort.train(True)
         with self.step.cohort.noise(0):
             calls = [partial(self.step, *batch) for batch in self.batches]
             return statistics.median(_seconds(calls, self.step.cohort.device))
 
     def evaluate(self) -> float:
-        """Returns the seconds of a batch of the test: the median of a block's."""
+        """Returns the seconds of a batch of the test: the median of a round's."""
         cohort = self.step.cohort
         cohort.train(False)
         with torch.inference_mode(), self.step.autocast:
@@ -73,11 +57,7 @@ class Stopwatch:
         return seconds
 
     def epoch(self, data: float) -> dict[str, float]:
-        """Times a block, and returns the seconds of a whole epoch by part, as a run's record names them.
-
-        Args:
-            data: What `data` returned.
-        """
+        """Times a round, and returns the seconds of a whole epoch by part, as a run's record names them."""
         parts = {
             "train_seconds": self.train() * len(self._all),
             "eval_seconds": self.evaluate() * self._evaluations,
@@ -87,15 +67,10 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds an epoch, by variant and part, for every round that counts.
+    """Seconds an epoch, by variant and part, for every round that counts."""
 
-    Attributes:
-        seconds: Lists of shape (rounds,): `seconds[variant]["train_seconds"]`.
-        disturbed: Rounds that do not count, because something else slowed the machine down.
-    """
-
-    seconds: Mapping[str, Mapping[str, list[float]]]
-    disturbed: int
+    seconds: Mapping[str, Mapping[str, list[float]]]  # shape (rounds,): `seconds[variant]["train_seconds"]`
+    disturbed: int  # rounds that do not count, because something else slowed the machine down
 
     @property
     def rounds(self) -> int:
@@ -124,14 +99,9 @@ def measure(
 
     A change of the machine's speed meets all variants of a round, and much of it cancels in their ratio. Not all: what
     waits for memory slows down more than what computes. So every round has a probe, a turn of the baseline that enters
-    no ratio, and where that took over 5 % longer than the fastest fifth of the probes, the round does not count.
-
-    Args:
-        variants: What to time.
-        baseline: The variant that the others are compared with.
-        precision: When to stop: half the width of the 95 % intervals of all ratios, 0.01 being a percent.
-        most_rounds: When to stop at the latest; at least 2.
-        on_round: Called after every round.
+    no ratio, and where that took over 5 % longer than the fastest fifth of the probes, the round does not count. The
+    last round is that after which half the width of the 95 % intervals of all ratios is at most `precision`, 0.01 being
+    a percent.
     """
     order = random.Random(0)
     data = statistics.median(variants[baseline].data() for _ in range(3))
@@ -141,11 +111,11 @@ def measure(
     for number in range(-WARM_UP_ROUNDS, most_rounds):
         turns: list[str | None] = [None, *variants]  # None is the probe's
         order.shuffle(turns)
-        found = {turn: variants[baseline if turn is None else turn].epoch(data) for turn in turns}
+        seconds = {turn: variants[turn or baseline].epoch(data) for turn in turns}
         if number < 0:
             continue
-        probes.append(found.pop(None)["total_seconds"])
-        rounds.append({str(name): seconds for name, seconds in found.items()})
+        probes.append(seconds.pop(None)["total_seconds"])
+        rounds.append({str(name): parts for name, parts in seconds.items()})
         on_round()
         if len(rounds) == look:
             if _timings(rounds, probes).precision(baseline) <= precision:
@@ -156,11 +126,11 @@ def measure(
 
 def _timings(rounds: Sequence[Mapping[str, Mapping[str, float]]], probes: Sequence[float]) -> Timings:
     least = _QUIET * np.quantile(probes, 0.1)  # the median of the lowest fifth
-    quiet = [found for found, probe in zip(rounds, probes, strict=True) if probe <= least]
+    quiet = [each for each, probe in zip(rounds, probes, strict=True) if probe <= least]
     if len(quiet) < 2:
         quiet = list(rounds)
     seconds = {
-        name: {part: [found[name][part] for found in quiet] for part in parts} for name, parts in rounds[0].items()
+        name: {part: [each[name][part] for each in quiet] for part in parts} for name, parts in rounds[0].items()
     }
     return Timings(seconds, len(rounds) - len(quiet))
 
@@ -175,11 +145,9 @@ def _seconds(calls: Sequence[Callable[[], object]], device: torch.device) -> lis
             mark.record()
         torch.cuda.synchronize(device)
         return [marks[n].elapsed_time(marks[n + 1]) / 1000 for n in range(len(calls))]
-    found = []
+    seconds = []
     for call in calls:
-        start = time.perf_counter()
+        start = now(device)
         call()
-        if device.type == "mps":
-            torch.mps.synchronize()
-        found.append(time.perf_counter() - start)
-    return found
+        seconds.append(now(device) - start)
+    return seconds

@@ -226,3 +226,43 @@ def test_a_file_replaced_within_its_size_and_time_is_other_data(images: Path) ->
     os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert file.stat().st_size == state.st_size
     assert folder.load(str(images), size=8, stream=True, workers=0).digest != before
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tif"])
+def test_a_photo_is_turned_as_its_orientation_says(kind: str, images: Path) -> None:
+    pixels = np.full((16, 16, 3), 255, dtype=np.uint8)
+    pixels[:8] = 0  # the upper half is black
+    file = images / "train" / "cat" / f"photo.{kind}"
+    exif = Image.Exif()
+    for orientation, dark in ((1, "top"), (3, "bottom"), (6, "right"), (8, "left")):
+        exif[0x0112] = orientation
+        Image.fromarray(pixels).save(file, exif=exif)
+        image = folder.read_image(file).double().mean(0)
+        halves = {"top": image[:8], "bottom": image[8:], "left": image[:, :8], "right": image[:, 8:]}
+        assert min(halves, key=lambda half: float(halves[half].mean())) == dark
+        assert float(halves[dark].mean()) < 20
+
+
+def test_a_16_bit_photo_is_turned_too(images: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    file = images / "train" / "cat" / "turned.png"
+    Image.fromarray(np.array([[0, 65535]], dtype=np.uint16)).save(file, exif=exif)
+    assert folder.read_image(file)[0].tolist() == [[255, 0]]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("kind", ["png", "webp", "tif"])
+def test_a_file_of_several_frames_is_named(kind: str, workers: int, images: Path) -> None:
+    file = images / "test" / "dog" / f"moving.{kind}"
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "green")]
+    frames[0].save(file, save_all=True, append_images=frames[1:])
+    with pytest.raises(ValueError, match=rf"moving\.{kind}: cannot be read as an image: it has 3 frames; save the one"):
+        folder.load(str(images), size=8, workers=workers)
+
+
+def test_a_photo_with_a_preview_is_read(images: Path) -> None:
+    file = images / "test" / "dog" / "photo.jpg"
+    photo, preview = Image.new("RGB", (8, 8), "white"), Image.new("RGB", (4, 4), "black")
+    photo.save(file, format="MPO", save_all=True, append_images=[preview])
+    assert folder.read_image(file).tolist() == torch.full((3, 8, 8), 255).tolist()

@@ -57,6 +57,21 @@ def test_an_edit_of_a_reused_layer_is_about_the_place_that_is_named(kind: str, a
     same(edited, by_hand)
 
 
+def test_an_insertion_at_one_place_leaves_others_that_an_earlier_one_has_reached() -> None:
+    both = drop("after", "act?")
+    one = Edit(insert="after", at="act1", layer={"_target_": "torch.nn.Hardtanh", "min_val": -0.1, "max_val": 0.2})
+    edited = variant(networks.SharedAct, both=both, one=one)
+
+    class ByHand(networks.SharedAct):
+        def forward(self, x: Tensor) -> Tensor:
+            x = nn.functional.softsign(self.act1(self.conv1(x)).clamp(-0.1, 0.2))
+            return self.head(nn.functional.softsign(self.act2(self.conv2(x))).mean((2, 3)))  # type: ignore[no-any-return]
+
+    by_hand = ByHand()
+    by_hand.load_state_dict(edited.model.state_dict())
+    same(edited, by_hand)
+
+
 def test_a_pattern_reaches_all_places_of_a_reused_layer() -> None:
     edited = variant(
         networks.reused_act, x=Edit(replace="**", type="torch.nn.Tanh", layer={"_target_": "torch.nn.ELU"})

@@ -77,6 +77,4 @@ def test_what_a_search_starts_from_is_checked_first(ablate: Ablate, tmp_path: Pa
 
 def test_without_the_sweeper_the_way_out_is_said() -> None:
     missing = MissingConfigException("no", missing_cfg_file="hydra/sweeper/optuna", options=["basic"])
-    assert explain(missing, []) == (
-        "hydra/sweeper=optuna: its plugin is not installed; pip install 'hydra-ablate[optuna]'"
-    )
+    assert explain(missing) == ("hydra/sweeper=optuna: its plugin is not installed; pip install 'hydra-ablate[optuna]'")

@@ -75,10 +75,10 @@ def test_evaluation_equals_the_whole_split_at_once(digits_data: ImageData, monke
     model = lenet()
     normalise = Normalise(digits_data, CPU, channels_last=True)
     step = Step(Cohort([Trainee(model, {}, build_optimizer(ADAM, model), None)], [0], CPU), normalise, "fp32")
-    ((loss, accuracy),) = evaluate(step, EvaluationBatches(digits_data.test, CPU))
+    (values,) = evaluate(Training(step, [], {}), EvaluationBatches(digits_data.test, CPU))
     output = model.eval()(normalise(digits_data.test.images.permute(0, 2, 3, 1)))
-    assert loss == pytest.approx(functional.cross_entropy(output, digits_data.test.labels).item(), rel=1e-5)
-    assert accuracy == (output.argmax(1) == digits_data.test.labels).double().mean().item()
+    assert values["loss"] == pytest.approx(functional.cross_entropy(output, digits_data.test.labels).item(), rel=1e-5)
+    assert values["accuracy"] == (output.argmax(1) == digits_data.test.labels).double().mean().item()
 
 
 def test_the_model_trains_in_training_and_is_evaluated_in_evaluation_mode(tiny_data: ImageData) -> None:

@@ -117,7 +117,7 @@ def test_layers_get_their_forward_and_backward_time() -> None:
         took.append(time.perf_counter() - start)
 
     step()
-    times = {layer.name: layer for layer in time_layers(model, step, 3)}
+    times = {time.layer: time for time in time_layers(model, step, 3)}
     assert list(times) == ["0", "1", "2", "3"]
     assert [times[name].kind for name in times] == ["Flatten", "Linear", "Slow", "Linear"]
     # A sleep is never shorter than asked for, and no layer has another's: a step has no time for it twice.
