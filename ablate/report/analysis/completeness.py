@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from ablate.config.options import config_dir, load
 from ablate.config.plain import flatten
 from ablate.report.study.overrides import choices, key_and_value, seeds, split
-from ablate.report.study.study import Cell, Study
+from ablate.report.study.study import Cell as Cell
+from ablate.report.study.study import Study
 from ablate.report.study.variants import parse_label
 
 _SWEEP = ("python", "-m", "ablate", "-m")
@@ -39,10 +40,7 @@ def completeness(study: Study) -> list[Cell]:
 def commands(study: Study, variants: Iterable[str], numbers: Iterable[int]) -> list[str]:
     """Returns the commands that run variants over seeds, as this study's runs were made.
 
-    Args:
-        study: The study.
-        variants: Labels; of those that no option and override makes, there is no command.
-        numbers: The seeds; of none, those of the study.
+    There is none for labels that no option and override makes. Without seeds, they are those of the study.
     """
     chosen = sorted(set(numbers)) or _seeds_of(study) or [0]
     return [shlex.join([*_SWEEP, *overrides, seeds(chosen)]) for overrides in _made_by(study, variants)]
@@ -55,13 +53,7 @@ def timing_command(study: Study, variants: Iterable[str]) -> str | None:
 
 
 def command_of_edits(study: Study, full: str, edits: Sequence[str]) -> str | None:
-    """Returns the command that runs the variant with some of the edits of another, over the study's seeds.
-
-    Args:
-        study: The study.
-        full: The label of the variant with all of them.
-        edits: The names of those that stay.
-    """
+    """Returns the command that runs the variant `full` with no more than the edits named, over the study's seeds."""
     if not is_ours(study):
         return None
     variant = study.variants[full]
