@@ -9,7 +9,6 @@ from ablate.report.analysis.verdicts import Finding, Verdict
 from ablate.report.output import words
 from ablate.report.output.document import Block, Cell, Commands, Picture, Table, Text, bounds, number, text
 from ablate.report.study.metrics import metric
-from ablate.report.study.overrides import Command
 
 _FEWEST_SEEDS = 3
 MARKS = {Verdict.SUPPORTED: "good", Verdict.REFUTED: "bad"}
@@ -72,7 +71,7 @@ def _to_run(analysis: Analysis) -> Iterator[Block]:
     ]
     if not untested or not is_ours(study):
         return
-    typed: list[Command] = []
+    typed: list[str] = []
     of_time = [
         finding for finding in untested if finding.answer is not None and metric(finding.part.question.metric).is_cost
     ]
@@ -87,7 +86,7 @@ def _to_run(analysis: Analysis) -> Iterator[Block]:
             seeds |= {*range(_FEWEST_SEEDS)}
         typed += commands(study, _variants(untested), seeds) or filter(None, [default_command(study)])
     yield Text("To test what is untested:")
-    yield Commands([str(command) for command in typed])
+    yield Commands(typed)
 
 
 def _variants(findings: Iterable[Finding]) -> list[str]:
