@@ -2,30 +2,27 @@
 
 import argparse
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ablate.files import FOLDER_NAME
 from ablate.messages import install_hint, say
-from ablate.sources import csv_table, mlflow, wandb
-from ablate.sources.into_records import into_records, metric_names, write_records
-from ablate.sources.logged_run import LoggedRun
+from ablate.sources import csv_table, logged_run, mlflow, wandb
+from ablate.sources.into_records import into_records, write_records
+from ablate.sources.logged_run import LoggedRun, Wanted
 
 
-def read(options: argparse.Namespace, metrics: Mapping[str, str]) -> list[LoggedRun]:
+def read(options: argparse.Namespace, wanted: Wanted) -> list[LoggedRun]:
     """Returns the runs that the command line names."""
     for name, tool in (("experiment", "mlflow"), ("epoch", "csv")):
         if getattr(options, name) and options.tool != tool:
             raise ValueError(f"--{name} is for {tool}")
     if options.tool == "csv":
-        theirs = list(metrics.values())
-        return csv_table.read(
-            Path(options.address), options.variant, options.seed, theirs, options.setting, options.epoch
-        )
+        return csv_table.read(Path(options.address), wanted, options.epoch)
     if importlib.util.find_spec(options.tool) is None:
         raise ValueError(f"{options.tool} is not installed; {install_hint(options.tool)}")
     if options.tool == "mlflow":
-        return mlflow.read(options.address, options.experiment, list(metrics.values()))
+        return mlflow.read(options.address, options.experiment, list(wanted.metrics.values()))
     return wandb.read(options.address)
 
 
@@ -37,16 +34,7 @@ def parser() -> argparse.ArgumentParser:
         "address", help="MLflow's tracking URI; W&B's entity/project or a folder of offline runs; a CSV or TSV file"
     )
     made.add_argument("--study", required=True, help="what to call the study")
-    made.add_argument(
-        "--metric", action="append", default=[], metavar="[NAME=]THEIRS",
-        help="what to compare, and what to call it; may be given several times, the study's own first",
-    )  # fmt: skip
-    made.add_argument("--variant", default="variant", help="the field with the variant (default: variant)")
-    made.add_argument("--seed", default="seed", help="the field with the seed, which pairs runs (default: seed)")
-    made.add_argument(
-        "--setting", action="append", default=[], help="a field that tells variants of one name apart; several times"
-    )
-    made.add_argument("--baseline", help="the variant that others are compared with (default: plain)")
+    logged_run.add_options(made)
     made.add_argument("--experiment", help="of MLflow; needed where there are several")
     made.add_argument("--epoch", help="column of a CSV file with a row an epoch (without it: a row a run)")
     made.add_argument("--out", type=Path, default=Path("outputs"), help="where studies are (default: outputs)")
@@ -56,21 +44,17 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Brings runs in, or writes nothing."""
     options = parser().parse_args(arguments)
-    metrics = metric_names(options.metric)
+    wanted = logged_run.wanted(options)
     study = options.out / options.study
     if not FOLDER_NAME.fullmatch(options.study):
         raise ValueError(f"--study {options.study}: is no name of at most 100 letters, digits and . _ + -")
-    runs = read(options, metrics)
+    runs = read(options, wanted)
     if not runs:
         raise ValueError(f"{options.address}: there are no runs")
-    known = [run for run in runs if {options.variant, options.seed} <= run.fields.keys()] or runs
-    imported = into_records(
-        known, study.name, tool=options.tool, variant=options.variant, seed=options.seed, metrics=metrics,
-        settings=options.setting, baseline=options.baseline,
-    )  # fmt: skip
-    folders = write_records(imported, study)
+    known = [run for run in runs if {wanted.variant, wanted.seed} <= run.fields.keys()] or runs
+    folders = write_records(into_records(known, study.name, options.tool, wanted), study)
     say(f"{len(folders)} runs are in {study}.")
     if len(known) < len(runs):
-        say(f"Left out: {len(runs) - len(known)} runs without {options.variant} or {options.seed}.")
+        say(f"Left out: {len(runs) - len(known)} runs without {wanted.variant} or {wanted.seed}.")
     say(f"ablate report {study} judges them.")
     return 0

@@ -150,6 +150,15 @@ def _sections() -> set[str]:
     return {key.rpartition(".")[0] for key in meanings()}
 
 
+def flatten(node: PlainMapping, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yields the leaves of nested settings by dotted key."""
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
 def select(config: PlainMapping, wanted: Callable[[Meaning], bool], prefix: str = "") -> Plain:
     """Returns the part of a plain configuration whose keys have a meaning; sections without such a key stay out."""
     found: Plain = {}

@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from ablate.files import Plain, PlainMapping, atomic_write, refuse_links
 from ablate.records.record import FORMAT, RECORD_FILE
@@ -96,3 +97,15 @@ def read_study_file(path: Path) -> Plain:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path.name} is not of format {FORMAT}")
     return content
+
+
+_T = TypeVar("_T")
+
+
+def read_study_files(folder: Path, kind: str, read: Callable[[Path], _T], broken: dict[str, str]) -> Iterator[_T]:
+    """Yields what is read of a study's files of a kind, the newest first; what cannot be read goes to `broken`."""
+    for path in StudyDirectory(folder).files(kind):
+        try:
+            yield read(path)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            broken[f"{kind}/{path.name}"] = f"cannot be read as a {kind}: {error}"

@@ -13,7 +13,7 @@ from ablate.report.analysis.verdicts import Verdict
 from ablate.report.output.document import Bullets, Document, Text
 from ablate.report.output.write import write_report
 from ablate.report.study.collect import collect, collect_table, find_studies
-from ablate.sources.into_records import metric_names
+from ablate.sources.logged_run import add_options, wanted
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,17 +35,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--config-dir", type=Path, action="append", default=[], help="a folder of config groups beside ablate's own"
     )
-    csv = made.add_argument_group("for a CSV file")
-    csv.add_argument("--variant", default="variant", help="column with the variant (default: variant)")
-    csv.add_argument("--seed", default="seed", help="column with the seed, by which rows are paired (default: seed)")
-    csv.add_argument(
-        "--metric", action="append", default=[], metavar="[NAME=]COLUMN",
-        help="column to compare, and what to call it; may be given several times, the study's own first",
-    )  # fmt: skip
-    csv.add_argument(
-        "--setting", action="append", default=[], help="column that tells variants of one name apart; several times"
-    )
-    csv.add_argument("--baseline", help="the variant that others are compared with")
+    add_options(made.add_argument_group("for a CSV file"))
     return made
 
 
@@ -69,13 +59,10 @@ def _analyses(options: argparse.Namespace) -> list[tuple[Analysis, Path]]:
     remote = is_address(options.path)
     options.path = mirror(options.path) if remote else Path(options.path)
     if options.path.suffix.lower() in (".csv", ".tsv"):
-        metrics = metric_names(options.metric)
-        study = collect_table(
-            options.path, variant=options.variant, seed=options.seed, metrics=metrics, settings=options.setting,
-            baseline=options.baseline, definition=options.study,
-        )  # fmt: skip
+        asked = wanted(options)
+        study = collect_table(options.path, asked, options.study)
         out = options.out or options.path.with_name(f"{options.path.stem}-report")
-        return [(analyse(study, metrics), out)]
+        return [(analyse(study, asked.metrics), out)]
     given = [f"--{name}" for name in ("metric", "setting", "baseline") if getattr(options, name)]
     if given:
         raise ValueError(f"{given[0]} is for a CSV file; of run directories, the study's option says it")

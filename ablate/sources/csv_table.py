@@ -7,13 +7,13 @@ empty cell, or `nan`, is a value that was not logged. Other texts in a column of
 import csv
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from ablate.messages import nearest
-from ablate.sources.logged_run import LoggedRun
+from ablate.sources.logged_run import LoggedRun, Wanted
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
 _NOT_LOGGED = ("", "nan")  # in lower case
@@ -24,57 +24,49 @@ class _Row(NamedTuple):
     cells: Mapping[str, str]
 
 
-def read(
-    file: Path,
-    variant: str,
-    seed: str,
-    metrics: Sequence[str],
-    settings: Sequence[str] = (),
-    epoch: str | None = None,
-) -> list[LoggedRun]:
+def read(file: Path, wanted: Wanted, epoch: str | None = None) -> list[LoggedRun]:
     """Returns the runs in a table.
 
     Args:
         file: The table, with the columns' names in its first row.
-        variant: The column with the variant's name.
-        seed: The column with the seed, or with whatever else pairs runs.
-        metrics: The columns that are to be compared.
-        settings: Columns that tell variants of one name apart.
+        wanted: The names of columns.
         epoch: The column with the epoch; without one, each row is a run.
 
     Raises:
         ValueError: The file cannot be read, lacks a column, has one twice, or a cell holds no number where one belongs.
     """
     columns, rows = _read(file)
+    metrics = list(wanted.metrics.values())
     if not metrics:
         raise ValueError(f"--metric: say which column to compare; {nearest('', columns)}")
-    named = [("--variant", variant), ("--seed", seed), *(("--setting", name) for name in settings)]
-    named += [("--epoch", epoch)] if epoch else []
-    for option, name in [*named, *(("--metric", name) for name in metrics)]:
+    named = [("--variant", wanted.variant), ("--seed", wanted.seed)]
+    named += [("--setting", name) for name in wanted.settings]
+    named += [("--epoch", epoch)] if epoch is not None else []
+    named += [("--metric", name) for name in metrics]
+    for option, name in named:
         if name not in columns:
             raise ValueError(f"{option} {name}: {file} has no such column; {nearest(name, columns)}")
     for name in metrics:
         if not any(_NUMBER.fullmatch(row.cells[name]) for row in rows):
             raise ValueError(f"--metric {name}: its column in {file} has no numbers")
-    of_a_run = (variant, seed, *settings)
     by_run: defaultdict[tuple[str, ...], list[tuple[float, _Row]]] = defaultdict(list)
     for row in rows:
-        key = tuple(row.cells[name] for name in of_a_run)
         if epoch is None:
-            by_run[*key, str(row.line)].append((row.line, row))
-        else:
-            at = _number(file, row, epoch)
-            if at is None:
-                raise ValueError(f"{file}, row {row.line}, column {epoch}: there is no epoch; leave the row out")
-            by_run[key].append((at, row))
+            by_run[(f"row {row.line}",)].append((0, row))
+            continue
+        at = _number(file, row, epoch)
+        if at is None:
+            raise ValueError(f"{file}, row {row.line}, column {epoch}: there is no epoch; leave the row out")
+        key = tuple(row.cells[name] for name in (wanted.variant, wanted.seed, *wanted.settings))
+        by_run[key].append((at, row))
     started = datetime.fromtimestamp(file.stat().st_mtime, UTC).isoformat(timespec="seconds")
     return [
         LoggedRun(
-            name=f"row {members[0][1].line}" if epoch is None else " ".join(key),
+            name=" ".join(key),
             status="complete",
             started=started,
             fields=members[0][1].cells,
-            history=[dict(_values(file, row, metrics)) for _, row in sorted(members, key=lambda pair: pair[0])],
+            history=[_values(file, row, metrics) for _, row in sorted(members, key=lambda pair: pair[0])],
         )
         for key, members in by_run.items()
     ]
@@ -104,11 +96,9 @@ def _read(file: Path) -> tuple[list[str], list[_Row]]:
     return columns, [_Row(line, dict(zip(columns, cells, strict=True))) for line, cells in below]
 
 
-def _values(file: Path, row: _Row, metrics: Sequence[str]) -> Iterator[tuple[str, float]]:
-    for name in metrics:
-        value = _number(file, row, name)
-        if value is not None:
-            yield name, value
+def _values(file: Path, row: _Row, metrics: Sequence[str]) -> dict[str, float]:
+    numbers = {name: _number(file, row, name) for name in metrics}
+    return {name: value for name, value in numbers.items() if value is not None}
 
 
 def _number(file: Path, row: _Row, column: str) -> float | None:

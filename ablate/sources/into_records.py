@@ -14,20 +14,11 @@ from typing import NamedTuple
 
 from ablate.files import FOLDER_NAME
 from ablate.messages import nearest
-from ablate.records.epochs import RESERVED, TIMES, Epoch, field_name, summarise, total_times
+from ablate.records.epochs import RESERVED, TIMES, Epoch, summarise, total_times
 from ablate.records.others import record_of_others
-from ablate.records.record import (
-    Code,
-    Failure,
-    Imported,
-    Machine,
-    Provenance,
-    RunRecord,
-    Start,
-    Status,
-)
+from ablate.records.record import Code, Failure, Imported, Machine, Provenance, RunRecord, Start, Status
 from ablate.records.study_directory import StudyDirectory
-from ablate.sources.logged_run import LoggedRun
+from ablate.sources.logged_run import LoggedRun, Wanted
 
 _METRIC = re.compile(r"\w+")
 _LARGEST = sys.float_info.max  # what databases of trackers hold in place of infinity
@@ -40,72 +31,59 @@ class ImportedRun(NamedTuple):
     rows: list[Epoch]
 
 
-def metric_names(texts: Sequence[str]) -> dict[str, str]:
-    """Returns what the tool calls each metric, by the name that it gets here.
-
-    Args:
-        texts: `name=theirs`, or `theirs` alone, whose signs such as / become underscores.
-
-    Raises:
-        ValueError: Two metrics would get one name.
-    """
-    metrics: dict[str, str] = {}
-    for text in texts:
-        name, _, theirs = text.partition("=")
-        if not theirs:
-            name, theirs = field_name(text), text
-        if metrics.setdefault(name, theirs) != theirs:
-            raise ValueError(f"--metric: {metrics[name]} and {theirs} would both be called {name}; say NAME={theirs}")
-    return metrics
-
-
-def into_records(
-    runs: Sequence[LoggedRun],
-    study: str,
-    *,
-    tool: str,
-    variant: str,
-    seed: str,
-    metrics: Mapping[str, str],
-    settings: Sequence[str] = (),
-    baseline: str | None = None,
-) -> list[ImportedRun]:
+def into_records(runs: Sequence[LoggedRun], study: str, tool: str, wanted: Wanted) -> list[ImportedRun]:
     """Returns runs of another tool as run records.
+
+    An epoch ends where the study's metric was logged; of the others, the last value before counts. What was logged
+    after the last epoch's end, as the test of a trained model is, counts for the last epoch.
 
     Args:
         runs: As the tool logged them.
         study: The study's name.
         tool: Its name.
-        variant: The field with the variant's name.
-        seed: The field with the seed, or with whatever else pairs runs, such as a fold.
-        metrics: What the tool calls each metric, by the name that it gets; the first is the study's. An epoch ends
-            where that one was logged; of the others, the last value before counts. What was logged after the last
-            epoch's end, as the test of a trained model is, counts for the last epoch.
-        settings: Fields that tell variants of one name apart.
-        baseline: The variant that others are compared with.
+        wanted: What to take of the runs.
 
     Raises:
         ValueError: A field is missing, a metric was never logged, or two runs have the same variant, seed and settings.
     """
-    _check_metrics(runs, metrics)
-    names = _names([_field(run, variant, "--variant") for run in runs], variant)
-    baseline = _baseline(baseline, names)
-    paired_by = [_field(run, seed, "--seed") for run in runs]
-    chosen = [{name: _field(run, name, "--setting") for name in settings} for run in runs]
+    _check_metrics(runs, wanted.metrics)
+    names = _names([_field(run, wanted.variant, "--variant") for run in runs], wanted.variant)
+    options = {
+        "name": study,
+        "baseline": _baseline(wanted.baseline, names),
+        "metric": next(iter(wanted.metrics)),
+        "claims": [],
+    }
+    paired_by = [_field(run, wanted.seed, "--seed") for run in runs]
+    chosen = [{name: _field(run, name, "--setting") for name in wanted.settings} for run in runs]
     cells: dict[tuple[str, ...], LoggedRun] = {}
     for run, name, by, given in zip(runs, names, paired_by, chosen, strict=True):
         other = cells.setdefault((name, by, str(given)), run)
         if other is not run:
             raise ValueError(
-                f"{other.name} and {run.name} are both {name} with {seed} {by}; name what tells runs apart "
+                f"{other.name} and {run.name} are both {name} with {wanted.seed} {by}; name what tells runs apart "
                 "with --setting, or another --seed"
             )
     imported = []
     for run, cell, number, given in zip(runs, cells, _seeds(paired_by), chosen, strict=True):
-        rows = _rows(run, metrics)
-        identity = hashlib.sha256(" ".join((tool, *cell)).encode()).hexdigest()[:8]
-        record = _record(run, tool, identity, study, cell[0], number, given, rows, next(iter(metrics)), baseline)
-        imported.append(ImportedRun(record, rows))
+        rows = _rows(run, wanted.metrics)
+        record = record_of_others(
+            options,
+            cell[0],
+            number,
+            given,
+            precision="unknown",
+            epochs=len(rows),
+            status=Status(run.status),
+            id=hashlib.sha256(" ".join((tool, *cell)).encode()).hexdigest()[:8],
+            task=f"imported from {tool}",
+            imported=Imported(tool=tool, run=run.name, at=datetime.now(UTC).isoformat(timespec="seconds")),
+            overrides=tuple(f"settings.{name}={value}" for name, value in given.items()),
+            started=run.started,
+            starts=(Start(started=run.started),),
+            provenance=Provenance(code=Code(), packages={}, machine=Machine(cpu=None, cores=None)),
+        )
+        imported.append(ImportedRun(_with_results(record, rows), rows))
     return imported
 
 
@@ -212,38 +190,13 @@ def _rows(run: LoggedRun, metrics: Mapping[str, str]) -> list[Epoch]:
     return rows
 
 
-def _record(
-    run: LoggedRun,
-    tool: str,
-    identity: str,
-    study: str,
-    variant: str,
-    seed: int,
-    settings: Mapping[str, str],
-    rows: Sequence[Epoch],
-    metric: str,
-    baseline: str,
-) -> RunRecord:
-    record = record_of_others(
-        {"name": study, "baseline": baseline, "metric": metric, "claims": []},
-        variant,
-        seed,
-        settings,
-        precision="unknown",
-        epochs=len(rows),
-        status=Status(run.status),
-        id=identity,
-        task=f"imported from {tool}",
-        imported=Imported(tool=tool, run=run.name, at=datetime.now(UTC).isoformat(timespec="seconds")),
-        overrides=tuple(f"settings.{name}={value}" for name, value in settings.items()),
-        started=run.started,
-        starts=(Start(started=run.started),),
-        provenance=Provenance(code=Code(), packages={}, machine=Machine(cpu=None, cores=None)),
-    )
-    if record.is_complete:
-        last = rows[-1][metric] if rows else math.nan
-        if math.isfinite(last):
-            return replace(record, results=summarise(rows), times=total_times(rows))
-        why = f"{metric} is {last}" if rows else f"never logged {metric}"
-        return replace(record, status=Status.FAILED, error=Failure(message=why))
-    return record
+def _with_results(record: RunRecord, rows: Sequence[Epoch]) -> RunRecord:
+    """Returns a complete run's record with what its epochs give; without a finite metric of the study it has failed."""
+    if not record.is_complete:
+        return record
+    metric = record.study_options["metric"]
+    last = rows[-1][metric] if rows else math.nan
+    if math.isfinite(last):
+        return replace(record, results=summarise(rows), times=total_times(rows))
+    why = f"{metric} is {last}" if rows else f"never logged {metric}"
+    return replace(record, status=Status.FAILED, error=Failure(message=why))

@@ -1,13 +1,14 @@
 """Runs of Weights & Biases: of a project, or from the files that its offline mode leaves."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ablate.config.plain import flatten
 from ablate.files import Plain
-from ablate.sources.logged_run import LoggedRun, flatten, tag_fields
+from ablate.sources.logged_run import LoggedRun
 
 _STATUS = {"finished": "complete", "running": "running", "pending": "running", "killed": "interrupted"}
 
@@ -50,7 +51,7 @@ def _online(run: Any) -> LoggedRun:
         name=str(run.id),
         status=_STATUS.get(run.state, "failed"),
         started=str(run.created_at),
-        fields={**tag_fields(run.tags), **dict(flatten(run.config))},
+        fields=_fields(run.tags, run.config),
         history=[_numbers(row) for row in run.scan_history()],
     )
 
@@ -58,7 +59,7 @@ def _online(run: Any) -> LoggedRun:
 def _offline(file: Path) -> LoggedRun:
     from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
 
-    name, status, started = file.stem.removeprefix("run-"), "running", ""
+    status, started = "running", ""
     config: Plain = {}
     tags: list[str] = []
     history = []
@@ -68,17 +69,24 @@ def _offline(file: Path) -> LoggedRun:
         if kind == "run":
             tags = list(record.run.tags)
             started = datetime.fromtimestamp(record.run.start_time.seconds, UTC).isoformat(timespec="seconds")
-            config |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
+            config |= _items(record.run.config.update)
         elif kind == "config":
-            config |= {
-                ".".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.config.update
-            }
+            config |= _items(record.config.update)
         elif kind == "history":
-            row = {".".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item}
-            history.append(_numbers(row))
+            history.append(_numbers(_items(record.history.item)))
         elif kind == "exit":
             status = "failed" if record.exit.exit_code else "complete"
-    return LoggedRun(name, status, started, {**tag_fields(tags), **dict(flatten(config))}, history)
+    return LoggedRun(file.stem.removeprefix("run-"), status, started, _fields(tags, config), history)
+
+
+def _items(items: Iterable[Any]) -> Plain:
+    return {".".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}
+
+
+def _fields(tags: Iterable[str], config: Plain) -> Plain:
+    """Returns tags of the form `name:value`, and settings by dotted name."""
+    named = (tag.partition(":") for tag in tags)
+    return {**{name: value for name, colon, value in named if colon}, **dict(flatten(config))}
 
 
 def _records(file: Path) -> Iterator[bytes]:

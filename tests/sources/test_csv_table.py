@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from ablate.sources.csv_table import read
+from ablate.sources.logged_run import Wanted
+
+WANTED = Wanted("variant", "seed", {"acc": "acc"})
 
 
 def write(tmp_path: Path, *rows: str) -> Path:
@@ -22,9 +25,9 @@ def write(tmp_path: Path, *rows: str) -> Path:
 def test_a_cell_that_is_no_number_is_refused_with_its_place(cell: str, tmp_path: Path) -> None:
     file = write(tmp_path, "variant,seed,acc", "plain,0,0.5", f'plain,1,"{cell}"', "plain,2,0.6")
     with pytest.raises(ValueError, match=r"row 3, column acc: .*not a number; write it as") as refusal:
-        read(file, "variant", "seed", ["acc"])
+        read(file, WANTED)
     assert cell in str(refusal.value) and str(file) in str(refusal.value)
-    assert len(read(write(tmp_path, "variant,seed,acc,note", f'plain,1,0.5,"{cell}"'), "variant", "seed", ["acc"])) == 1
+    assert len(read(write(tmp_path, "variant,seed,acc,note", f'plain,1,0.5,"{cell}"'), WANTED)) == 1
 
 
 @pytest.mark.parametrize(
@@ -32,14 +35,14 @@ def test_a_cell_that_is_no_number_is_refused_with_its_place(cell: str, tmp_path:
     [("0.5", 0.5), (".5", 0.5), ("5.", 5), ("-3", -3), ("+2", 2), ("1e-3", 0.001), (" 7 ", 7), ("1E5", 1e5)],
 )
 def test_numbers(cell: str, value: float, tmp_path: Path) -> None:
-    (run,) = read(write(tmp_path, "variant,seed,acc", f"plain,0,{cell}"), "variant", "seed", ["acc"])
+    (run,) = read(write(tmp_path, "variant,seed,acc", f"plain,0,{cell}"), WANTED)
     assert run.history == [{"acc": value}]
 
 
 @pytest.mark.parametrize("cell", ["", "  ", "nan", "NaN"])
 def test_what_was_not_logged(cell: str, tmp_path: Path) -> None:
     file = write(tmp_path, "variant,seed,acc", f"plain,0,{cell}", "plain,1,0.5")
-    assert [run.history for run in read(file, "variant", "seed", ["acc"])] == [[{}], [{"acc": 0.5}]]
+    assert [run.history for run in read(file, WANTED)] == [[{}], [{"acc": 0.5}]]
 
 
 @pytest.mark.parametrize(
@@ -55,22 +58,22 @@ def test_what_was_not_logged(cell: str, tmp_path: Path) -> None:
 )
 def test_a_header_that_does_not_fit_is_refused(header: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        read(write(tmp_path, header, "plain,0,0.5,0.6", "plain,1,0.5,0.6"), "variant", "seed", ["acc"])
+        read(write(tmp_path, header, "plain,0,0.5,0.6", "plain,1,0.5,0.6"), WANTED)
 
 
 def test_a_short_row_is_refused_with_its_line(tmp_path: Path) -> None:
     file = write(tmp_path, "variant,seed,acc", '"plain', 'one",0,0.5', "", "plain,1")
     with pytest.raises(ValueError, match="row 5: has 2 cells"):
-        read(file, "variant", "seed", ["acc"])
+        read(file, WANTED)
 
 
 def test_a_column_without_a_name_is_nobodys_business(tmp_path: Path) -> None:
-    (run,) = read(write(tmp_path, ",variant,seed,acc", "0,plain,0,0.5"), "variant", "seed", ["acc"])
+    (run,) = read(write(tmp_path, ",variant,seed,acc", "0,plain,0,0.5"), WANTED)
     assert run.fields["variant"] == "plain"
 
 
 def test_an_epoch_that_is_no_number_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="row 2, column at: 'first' is not a number"):
-        read(write(tmp_path, "variant,seed,at,acc", "a,0,first,0.5"), "variant", "seed", ["acc"], epoch="at")
+        read(write(tmp_path, "variant,seed,at,acc", "a,0,first,0.5"), WANTED, epoch="at")
     with pytest.raises(ValueError, match="row 2, column at: there is no epoch"):
-        read(write(tmp_path, "variant,seed,at,acc", "a,0,,0.5"), "variant", "seed", ["acc"], epoch="at")
+        read(write(tmp_path, "variant,seed,at,acc", "a,0,,0.5"), WANTED, epoch="at")

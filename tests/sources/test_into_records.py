@@ -6,14 +6,13 @@ from typing import Any
 import pytest
 
 from ablate.records.record import Status
-from ablate.sources.into_records import ImportedRun, into_records, metric_names
-from ablate.sources.logged_run import LoggedRun
+from ablate.sources.into_records import ImportedRun, into_records
+from ablate.sources.logged_run import LoggedRun, Wanted, metric_names
 
 
 def imported(*history: dict[str, float], metrics: dict[str, str] | None = None, **fields: Any) -> ImportedRun:
     run = LoggedRun("r", "complete", "2026-01-01", {"variant": "plain", "seed": "0", **fields}, history)
-    metrics = metrics or {"loss": "loss"}
-    (made,) = into_records([run], "s", tool="x", variant="variant", seed="seed", metrics=metrics)
+    (made,) = into_records([run], "s", "x", Wanted("variant", "seed", metrics or {"loss": "loss"}))
     return made
 
 

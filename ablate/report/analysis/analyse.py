@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from ablate.records.epochs import COSTS
 from ablate.report.analysis import claims, comparability, comparisons, effects
 from ablate.report.analysis.comparisons import Answer, Question
-from ablate.report.analysis.completeness import Cell, completeness
+from ablate.report.analysis.completeness import completeness
 from ablate.report.analysis.effects import Effect
 from ablate.report.analysis.looks import Looks, looks
 from ablate.report.analysis.verdicts import Judgement, judge
 from ablate.report.study.metrics import Metric, check_metric, metric
-from ablate.report.study.study import Study
+from ablate.report.study.study import Cell, Study
 from ablate.stats import Test, holm
 
 # Compared with the baseline beside the study's own metric, where the runs have them.

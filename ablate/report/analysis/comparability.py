@@ -32,10 +32,6 @@ def touched(records: Mapping[str, RunRecord], answers: Iterable[Answer]) -> dict
 
     Results rest on data, code that computes, initial weights and order; of the machine, on which only times rest, runs
     that differ are not compared at all. What is not recorded of both is not held against them.
-
-    Args:
-        records: By run.
-        answers: The comparisons.
     """
     found: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for answer in answers:
@@ -72,11 +68,7 @@ def _differing(first: RunRecord, second: RunRecord, *, is_cost: bool) -> Iterato
 
 
 def mismatches(records: Mapping[str, RunRecord]) -> list[str]:
-    """Returns what does not match between runs that the report compares; nothing if all does.
-
-    Args:
-        records: By run.
-    """
+    """Returns what does not match between runs that the report compares."""
     found = []
     for name, read in _SHARED.items():
         values = Counter(read(record) for record in records.values())
@@ -92,11 +84,9 @@ def mismatches(records: Mapping[str, RunRecord]) -> list[str]:
         pairings = [record.pairing for record in paired if record.pairing is not None]
         if len({pairing.first_epoch_order for pairing in pairings}) > 1:
             found.append(f"The runs of seed {seed} saw the training images in different orders: they are not paired.")
-        weights: defaultdict[str, set[str]] = defaultdict(set)
-        for pairing in pairings:
-            for layer, digest in pairing.initial_weights.items():
-                weights[layer].add(digest)
-        differing = sorted(layer for layer, digests in weights.items() if len(digests) > 1)
+        weights = {item for pairing in pairings for item in pairing.initial_weights.items()}
+        layers = Counter(layer for layer, _ in weights)
+        differing = sorted(layer for layer, digests in layers.items() if digests > 1)
         if differing:
             found.append(f"The runs of seed {seed} started from different weights in {', '.join(differing)}.")
     return found

@@ -225,7 +225,8 @@ def _by_runs(study: Study, question: Question, test: stats.Test) -> Answer:
 
 def _lost(study: Study, sides: Iterable[str], name: str) -> tuple[int, ...]:
     """Returns the seeds of which a run gave no number, which may not be lost by chance."""
-    lost = {run.seed for run in study.unfinished if run.variant in sides and run.status == "diverged"}
+    cells = study.unfinished.values()
+    lost = {cell.seed for cell in cells if cell.variant in sides and cell.status == "diverged"}
     for label in sides:
         values = study.of(label)[name]
         lost |= {int(seed) for seed in values.index[values.isna()]}

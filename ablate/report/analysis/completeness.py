@@ -1,27 +1,18 @@
 """Which runs a study should have, which it has, and what to type for the others."""
 
 import itertools
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from ablate.config.options import config_dir, load
-from ablate.report.study.overrides import Command, choices, key_of, seeds, split
-from ablate.report.study.study import Study
-from ablate.report.study.variants import flatten, parse_label
+from ablate.config.plain import flatten
+from ablate.report.study.overrides import choices, key_and_value, seeds, split
+from ablate.report.study.study import Cell, Study
+from ablate.report.study.variants import parse_label
 
 _SWEEP = ("python", "-m", "ablate", "-m")
 _SET_ASIDE = {"model", "seed", "study", "rerun", "model.components"}  # keys that a command for other cells sets itself
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A variant and seed: its run's status, `missing`, or `stale` (complete, under other conditions), and why."""
-
-    variant: str
-    seed: int
-    status: str
-    why: str = ""
 
 
 def completeness(study: Study) -> list[Cell]:
@@ -33,7 +24,7 @@ def completeness(study: Study) -> list[Cell]:
     for run, variant, seed in zip(study.runs["run"], study.runs["variant"], study.runs["seed"], strict=True):
         stale = study.records[run].stale if run in study.records else ()
         cells.append(Cell(variant, int(seed), "stale" if stale else "complete", "; ".join(stale)))
-    cells += [Cell(run.variant, run.seed, run.status, run.why) for run in study.unfinished]
+    cells += study.unfinished.values()
     there = {(cell.variant, cell.seed) for cell in cells}
     if study.definition.sweep and study.definition.design is None:
         expected = _sweep(study)
@@ -45,32 +36,23 @@ def completeness(study: Study) -> list[Cell]:
     return sorted(cells, key=lambda cell: (place.get(cell.variant, len(place)), cell.variant, cell.seed))
 
 
-def commands(study: Study, variants: Iterable[str], numbers: Iterable[int]) -> list[Command]:
+def commands(study: Study, variants: Iterable[str], numbers: Iterable[int]) -> list[str]:
     """Returns the commands that run variants over seeds, as this study's runs were made.
 
-    Args:
-        study: The study.
-        variants: Labels; of those that no option and override makes, there is no command.
-        numbers: The seeds; of none, those of the study.
+    There is none for labels that no option and override makes. Without seeds, they are those of the study.
     """
     chosen = sorted(set(numbers)) or _seeds_of(study) or [0]
-    return [Command(_SWEEP, (*overrides, seeds(chosen))) for overrides in _made_by(study, variants)]
+    return [shlex.join([*_SWEEP, *overrides, seeds(chosen)]) for overrides in _made_by(study, variants)]
 
 
-def timing_command(study: Study, variants: Iterable[str]) -> Command | None:
+def timing_command(study: Study, variants: Iterable[str]) -> str | None:
     """Returns the command that times variants against each other; None where it takes several commands to run them."""
     made = _made_by(study, variants)
-    return Command(("ablate", "timing"), made[0]) if len(made) == 1 else None
+    return shlex.join(["ablate", "timing", *made[0]]) if len(made) == 1 else None
 
 
-def command_of_edits(study: Study, full: str, edits: Sequence[str]) -> Command | None:
-    """Returns the command that runs the variant with some of the edits of another, over the study's seeds.
-
-    Args:
-        study: The study.
-        full: The label of the variant with all of them.
-        edits: The names of those that stay.
-    """
+def command_of_edits(study: Study, full: str, edits: Sequence[str]) -> str | None:
+    """Returns the command that runs the variant `full` with no more than the edits named, over the study's seeds."""
     if not is_ours(study):
         return None
     variant = study.variants[full]
@@ -79,14 +61,14 @@ def command_of_edits(study: Study, full: str, edits: Sequence[str]) -> Command |
         if (option.get("edits") or {}) == {key: edit.plain() for key, edit in wanted.items()}:
             return commands(study, [name], ())[0]
     removed = [f"~model.edits.{name}" for name in variant.edits if name not in wanted]
-    return Command(_SWEEP, (*_common(study), f"model={variant.model}", *removed, seeds(_seeds_of(study))))
+    return shlex.join([*_SWEEP, *_common(study), f"model={variant.model}", *removed, seeds(_seeds_of(study))])
 
 
-def default_command(study: Study) -> Command | None:
+def default_command(study: Study) -> str | None:
     """Returns the command of the study's own sweep; None where another program makes its runs."""
     if not is_ours(study):
         return None
-    return Command(_SWEEP, tuple(text for text in _common(study) if key_of(text) == "study"))
+    return shlex.join([*_SWEEP, *(text for text in _common(study) if key_and_value(text)[0] == "study")])
 
 
 def is_ours(study: Study) -> bool:
@@ -114,7 +96,7 @@ def _typed(study: Study, label: str, common: Sequence[str]) -> tuple[str, list[s
     """Returns the model of a variant that has runs, and what all of them were given beside it and the common."""
     given = [study.records[run].overrides for run in study.of(label)["run"]]
     own = [text for text in dict.fromkeys(given[0]) if all(text in others for others in given)]
-    own = [text for text in own if text not in common and key_of(text) not in _SET_ASIDE]
+    own = [text for text in own if text not in common and key_and_value(text)[0] not in _SET_ASIDE]
     return study.variants[label].model, own
 
 
@@ -140,7 +122,7 @@ def _common(study: Study) -> list[str]:
     common = [text for text in (given[0] if given else ()) if all(text in others for others in given)]
     swept = set(study.definition.sweep)
     own = (_SET_ASIDE | swept) - ({"model"} if study.definition.design is not None else set())
-    common = [text for text in common if key_of(text) not in own]
+    common = [text for text in common if key_and_value(text)[0] not in own]
     # Without an option of its own, a study has the name that was typed.
     named = option == default or (study.definition.option is None and f"study.name={option}" in common)
     return [*([] if named else [f"study={option}"]), *common]

@@ -46,7 +46,7 @@ def statistics_table(study: Study, name: str) -> pd.DataFrame:
     """Returns each comparison with the baseline by each statistic of a metric over epochs.
 
     Columns: first, second, metric, mean (of the paired differences), sd, needed (seeds of a paired t-test with a power
-    of 80 %, if mean and spread are those; None if that cannot be said). Empty where there is one statistic, or no epochs.
+    of 80 %, if mean and spread are those; None if that cannot be said). Empty with one statistic or no epochs.
     """
     column = split_statistic(name)[0]
     names = [column, *(f"{column}.{statistic}" for statistic in ("last5", "best", "at_best_validation"))]

@@ -8,65 +8,60 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from platformdirs import user_cache_path
 
-from ablate.files import Plain
+from ablate.files import file_state
 from ablate.messages import printable
-from ablate.records import epochs as epochs_file
-from ablate.records import forms, record, run_directory
+from ablate.records import forms
 from ablate.records.record import DataFacts, ModelFacts, Provenance, RunRecord
 from ablate.records.run_directory import RunDirectory
 from ablate.records.study_directory import StudyDirectory
-from ablate.report.study import run_record
 from ablate.report.study.run_record import Epochs, read_run
 
 _WORTH_KEEPING = 1000  # runs; fewer are read as fast from their own files
 _COMMON = ("config", "model", "data", "provenance")  # parts of a record that consist of what other runs have too
 _KINDS = {"model": ModelFacts, "data": DataFacts, "provenance": Provenance}
 _TABLES = """
-CREATE TABLE IF NOT EXISTS runs (folder TEXT PRIMARY KEY, stamp TEXT, own TEXT, common TEXT, columns TEXT, epochs BLOB);
+CREATE TABLE IF NOT EXISTS runs (folder TEXT PRIMARY KEY, stamp TEXT, record TEXT, columns TEXT, epochs BLOB);
 CREATE TABLE IF NOT EXISTS parts (digest TEXT PRIMARY KEY, content TEXT);
 """
 
 
 @dataclass
 class StudyRuns:
-    """The runs in a study's folder.
+    """The runs of a study, by their names: complete ones with their epochs, others, and what cannot be read."""
 
-    Attributes:
-        complete: Record and epochs of each complete run, in the order of their folders.
-        others: The records of the others.
-        broken: What is wrong with each run directory that cannot be read, by its folder.
-    """
+    complete: dict[str, tuple[RunRecord, Epochs]] = field(default_factory=dict)
+    others: dict[str, RunRecord] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)  # what is wrong, by folder
 
-    complete: list[tuple[RunRecord, Epochs]] = field(default_factory=list)
-    others: list[RunRecord] = field(default_factory=list)
-    broken: dict[str, str] = field(default_factory=dict)
+    def add(self, run: str, record: RunRecord, epochs: Epochs) -> None:
+        """Adds a complete run; of copies of one run, the one started last counts."""
+        if run in self.complete:
+            self.broken["several folders"] = "hold copies of one run; of each, the one started last counts"
+            if record.started < self.complete[run][0].started:
+                return
+        self.complete[run] = record, epochs
 
 
 def read_runs(folder: Path) -> StudyRuns:
-    """Returns the runs of a study.
-
-    Args:
-        folder: The study's folder.
-    """
-    stamps = dict(sorted(_stamps(folder)))
-    if len(stamps) >= _WORTH_KEEPING:
+    """Returns the runs in a study's folder."""
+    names = sorted(StudyDirectory(folder).names())
+    if len(names) >= _WORTH_KEEPING:
         try:
             file = _file(folder)
-            return _read(folder, stamps, file)
+            return _read(folder, names, file)
         except (OSError, sqlite3.OperationalError):  # no place for it, or another report is writing it
             pass
         except sqlite3.DatabaseError:  # damaged
             Path(file).unlink()
-    return _read(folder, stamps, ":memory:")
+    return _read(folder, names, ":memory:")
 
 
 def _file(folder: Path) -> str:
@@ -74,85 +69,71 @@ def _file(folder: Path) -> str:
     cache = user_cache_path("ablate") / "collected"
     cache.mkdir(parents=True, exist_ok=True)
     version = hashlib.sha256(os.fsencode(folder.resolve()))
-    for code in (run_record, record, forms, epochs_file, run_directory):
-        version.update(Path(str(code.__file__)).read_bytes())
-    version.update(Path(__file__).read_bytes())
+    package = Path(__file__).parents[2]
+    for code in sorted([*package.glob("records/*.py"), *package.glob("report/study/*.py")]):
+        version.update(code.read_bytes())
     return str(cache / f"{version.hexdigest()[:24]}.sqlite")
 
 
-def _stamps(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yields the run directories of a study, each with what changes when one of its files does."""
-    for name in StudyDirectory(folder).names():
-        directory = RunDirectory(folder / name)
-        stamp = _stamp(directory.record_file)
-        if stamp is not None:
-            yield name, f"{stamp} {_stamp(directory.epochs_file)}"
+def _stamp(directory: RunDirectory) -> str:
+    """Returns what changes when one of a run's two files does."""
+    states: list[tuple[int, ...]] = []
+    for file in (directory.record_file, directory.epochs_file):
+        with suppress(OSError):
+            states.append(file_state(file))
+    return str(states)
 
 
-def _is_text(name: str) -> bool:
-    return not any("\ud800" <= sign <= "\udfff" for sign in name)  # what Python makes of other bytes
-
-
-def _stamp(file: Path) -> str | None:
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
-
-
-def _read(folder: Path, stamps: dict[str, str], database: str) -> StudyRuns:
+def _read(folder: Path, names: Sequence[str], database: str) -> StudyRuns:
     runs = StudyRuns()
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
         connection.executescript(_TABLES)
-        for name in [name for name in stamps if not _is_text(name)]:
-            runs.broken[printable(name)] = "the name of its folder is not UTF-8"
-            del stamps[name]
+        stamps = {name: _stamp(RunDirectory(folder / name)) for name in names}
         known = dict(connection.execute("SELECT folder, stamp FROM runs"))
         changed = [(name,) for name in known if stamps.get(name) != known[name]]
         connection.executemany("DELETE FROM runs WHERE folder = ?", changed)
-        kept: set[str] = set()
+        parts: dict[str, str] = {}
         for name, stamp in stamps.items():
             if known.get(name) == stamp:
                 continue
             try:
-                run, epochs = read_run(RunDirectory(folder / name))
+                if any("\ud800" <= sign <= "\udfff" for sign in name):  # what Python makes of other bytes
+                    raise ValueError("the name of its folder is not UTF-8")
+                record, epochs = read_run(RunDirectory(folder / name))
             except ValueError as error:
                 runs.broken[printable(name)] = str(error)
                 continue
             if epochs is None:
-                runs.others.append(run)
+                runs.others[record.run] = record
                 continue
             connection.execute(
-                "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?)",
-                (name, stamp, *_pack(run, kept, connection), json.dumps(epochs.columns), epochs.values.tobytes()),
+                "INSERT INTO runs VALUES (?, ?, ?, ?, ?)",
+                (name, stamp, _pack(record, parts), json.dumps(epochs.columns), epochs.values.tobytes()),
             )
-        runs.complete = list(_load(connection))
-    runs.broken = dict(sorted(runs.broken.items()))
+        connection.executemany("INSERT OR IGNORE INTO parts VALUES (?, ?)", parts.items())
+        for record, epochs in _load(connection):
+            runs.add(record.run, record, epochs)
     return runs
 
 
-def _pack(run: RunRecord, kept: set[str], connection: sqlite3.Connection) -> tuple[str, str]:
-    """Returns what a record has alone, and the digests of its common parts, which are kept if they are not yet."""
-    own = forms.plain(run)
-    common: dict[str, dict[str, str]] = {}
-    for key in filter(own.get, _COMMON):
-        for name, value in own.pop(key).items():
-            content = json.dumps(value)
-            digest = hashlib.sha256(content.encode()).hexdigest()[:32]
-            if digest not in kept:
-                connection.execute("INSERT OR IGNORE INTO parts VALUES (?, ?)", (digest, content))
-                kept.add(digest)
-            common.setdefault(key, {})[name] = digest
-    return json.dumps(own), json.dumps(common)
+def _pack(run: RunRecord, parts: dict[str, str]) -> str:
+    """Returns a record as JSON in which digests stand for its common parts, which are added to `parts`."""
+    content = forms.plain(run)
+    for key in filter(content.get, _COMMON):
+        for name, value in content[key].items():
+            part = json.dumps(value)
+            digest = hashlib.sha256(part.encode()).hexdigest()[:32]
+            parts[digest] = part
+            content[key][name] = digest
+    return json.dumps(content)
 
 
 def _load(connection: sqlite3.Connection) -> Iterator[tuple[RunRecord, Epochs]]:
-    parts: Plain = {digest: json.loads(content) for digest, content in _all(connection, "digest, content FROM parts")}
+    parts = {digest: json.loads(part) for digest, part in connection.execute("SELECT digest, content FROM parts")}
     of_columns: dict[str, tuple[str, ...]] = {}
     of_digests: dict[tuple[str, ...], object] = {}
 
-    def part(key: str, digests: Mapping[str, str]) -> object:
+    def common(key: str, digests: Mapping[str, str]) -> object:
         """Returns a part of a record, one object for all the runs that have it."""
         known = (key, *digests.values())
         if known not in of_digests:
@@ -160,14 +141,10 @@ def _load(connection: sqlite3.Connection) -> Iterator[tuple[RunRecord, Epochs]]:
             of_digests[known] = forms.read(_KINDS[key], content) if key in _KINDS else content
         return of_digests[known]
 
-    rows = _all(connection, "own, common, columns, epochs FROM runs ORDER BY folder")
-    for own, common, columns, epochs in rows:
+    for packed, columns, epochs in connection.execute("SELECT record, columns, epochs FROM runs ORDER BY folder"):
         if columns not in of_columns:
             of_columns[columns] = tuple(json.loads(columns))
         values = np.frombuffer(epochs).reshape(-1, len(of_columns[columns]))
-        shared = {key: part(key, digests) for key, digests in json.loads(common).items()}
-        yield forms.read(RunRecord, {**json.loads(own), **shared}), Epochs(of_columns[columns], values)
-
-
-def _all(connection: sqlite3.Connection, what: str) -> Iterable[tuple[Any, ...]]:
-    return connection.execute(f"SELECT {what}")
+        content = json.loads(packed)
+        content |= {key: common(key, content[key]) for key in filter(content.get, _COMMON)}
+        yield forms.read(RunRecord, content), Epochs(of_columns[columns], values)

@@ -1,8 +1,8 @@
 """The runs of a study, from run directories or from a table, as tidy frames."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,11 +18,12 @@ from ablate.report.study.cache import StudyRuns, read_runs
 from ablate.report.study.definition import Definition, define, find
 from ablate.report.study.predictions import read_prediction
 from ablate.report.study.run_record import Epochs
-from ablate.report.study.study import Study, Unfinished
+from ablate.report.study.study import Cell, Study
 from ablate.report.study.timings import read_timings
 from ablate.report.study.variants import Variant, group
 from ablate.sources import csv_table
-from ablate.sources.into_records import into_records, metric_names
+from ablate.sources.into_records import into_records
+from ablate.sources.logged_run import Wanted, metric_names
 
 
 def find_studies(folder: Path) -> list[Path]:
@@ -50,12 +51,13 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
     Raises:
         ValueError: No run is complete, or the study's definition cannot be read.
     """
-    runs = _sorted_out(read_runs(folder), folder, lambda record: record.run)
-    recorded = runs.newest.study_options
+    runs = read_runs(folder)
+    recorded = _newest(runs, folder).study_options
     groups = [*folders, config_dir()]
     definition = find(str(recorded.get("name", folder.name)), recorded, groups, file)
-    study = _study(definition, runs, models=options("model", groups))
-    configs = {str(label): study.records[run].config for run, label in _first_runs(study)}
+    study = _study(definition, runs, options("model", groups))
+    first = study.runs.drop_duplicates("variant")
+    configs = {label: study.records[run].config for run, label in zip(first["run"], first["variant"], strict=True)}
     return replace(
         study,
         timings=read_timings(folder, configs, runs.broken),
@@ -63,120 +65,78 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
     )
 
 
-def collect_table(
-    file: Path,
-    *,
-    variant: str,
-    seed: str,
-    metrics: Mapping[str, str],
-    settings: Sequence[str] = (),
-    baseline: str | None = None,
-    definition: Path | None = None,
-) -> Study:
+def collect_table(file: Path, wanted: Wanted, definition: Path | None = None) -> Study:
     """Reads a table with a row a run as a study: as the records that `ablate import csv` would write of it.
 
     Args:
         file: The CSV file (or TSV).
-        variant: The column with the variants' names.
-        seed: The column with the seeds, or with whatever pairs the runs: a fold, a data set.
-        metrics: The columns to compare, by the name that each gets; the study's metric first.
-        settings: Columns that tell variants of one name apart.
-        baseline: The variant that others are compared with.
-        definition: A study option's file, for its claims and published figures.
+        wanted: The columns to take.
+        definition: A study option's file, for its claims and published figures, and for what `wanted` leaves out.
 
     Raises:
         ValueError: The table, a column or a cell of it cannot be used; the message says where and what to do.
     """
-    content = None if definition is None else load(definition)
-    defined = Definition(file.stem, baseline="") if content is None else define(file.stem, content, None)
-    if not metrics and content is not None:
-        metrics = metric_names([defined.metric])
-    logged = csv_table.read(file, variant, seed, list(metrics.values()), settings)
-    imported = into_records(
-        logged, file.stem, tool="csv", variant=variant, seed=seed, metrics=metrics, settings=settings,
-        baseline=baseline or defined.baseline or None,
-    )  # fmt: skip
-    found = StudyRuns()
-    for record, rows in imported:
+    defined = Definition(file.stem, baseline="")
+    if definition is not None:
+        defined = define(file.stem, load(definition), None)
+        wanted = replace(wanted, metrics=wanted.metrics or metric_names([defined.metric]))
+    wanted = replace(wanted, baseline=wanted.baseline or defined.baseline or None)
+    runs = StudyRuns()
+    for record, rows in into_records(csv_table.read(file, wanted), file.stem, "csv", wanted):
+        assert record.imported is not None
         if record.is_complete:
-            found.complete.append((record, Epochs(tuple(rows[0]), np.array([list(row.values()) for row in rows]))))
+            runs.add(record.imported.run, record, Epochs.of(rows))
         else:
-            found.others.append(record)
-    runs = _sorted_out(found, file, _name_of_import)
-    recorded = runs.newest.study_options
-    study = _study(replace(defined, baseline=recorded["baseline"], metric=recorded["metric"]), runs)
+            runs.others[record.imported.run] = record
+    recorded = _newest(runs, file).study_options
+    study = _study(replace(defined, baseline=recorded["baseline"], metric=recorded["metric"]), runs, {})
     return replace(study, epochs=pd.DataFrame())  # a row a run knows of none
 
 
-@dataclass(frozen=True)
-class _Runs:
-    """The runs of a study, by their names.
-
-    Attributes:
-        complete: The records of complete runs.
-        epochs: Their epochs.
-        unfinished: The records of the others.
-        broken: What is wrong with what cannot be read, by its folder.
-    """
-
-    complete: Mapping[str, RunRecord]
-    epochs: Mapping[str, Epochs]
-    unfinished: Mapping[str, RunRecord]
-    broken: dict[str, str]
-
-    @property
-    def newest(self) -> RunRecord:
-        """The record of the complete run that was started last."""
-        return max(self.complete.items(), key=lambda item: (item[1].started, item[0]))[1]
-
-
-def _sorted_out(found: StudyRuns, where: Path, name_of: Callable[[RunRecord], str]) -> _Runs:
-    """Returns runs by name; of copies of one run, the one started last.
+def _newest(runs: StudyRuns, where: Path) -> RunRecord:
+    """Returns the record of the complete run that was started last.
 
     Raises:
         ValueError: No run is complete.
     """
-    broken = dict(found.broken)
-    if not found.complete:
-        left_out = [f"{name_of(record)}: {_why(record)}" for record in found.others]
-        left_out += [f"{run}: {why}" for run, why in broken.items()]
+    if not runs.complete:
+        left_out = [f"{run}: {_why(record)}" for run, record in runs.others.items()]
+        left_out += [f"{run}: {why}" for run, why in runs.broken.items()]
         raise ValueError(
             f"{where}: no run is complete ({'; '.join(left_out[:5])}); repeat the sweep's command to finish them"
         )
-    ordered = sorted(found.complete, key=lambda pair: (name_of(pair[0]), pair[0].started))
-    complete = {name_of(record): record for record, _ in ordered}
-    if len(complete) < len(ordered):
-        broken["several folders"] = "hold copies of one run; of each, the one started last counts"
-    others = {name_of(record): record for record in sorted(found.others, key=name_of)}
-    return _Runs(
-        complete=complete,
-        epochs={name_of(record): epochs for record, epochs in ordered},
-        unfinished={name: record for name, record in others.items() if name not in complete},
-        broken=broken,
-    )
+    return max((record.started, run, record) for run, (record, _) in runs.complete.items())[2]
 
 
-def _study(definition: Definition, runs: _Runs, models: Mapping[str, PlainMapping] | None = None) -> Study:
+def _study(definition: Definition, runs: StudyRuns, models: Mapping[str, PlainMapping]) -> Study:
     """Returns the runs as a study: grouped into variants, in the order they are shown."""
-    everything = {**runs.complete, **runs.unfinished}
+    complete = {run: record for run, (record, _) in sorted(runs.complete.items())}
+    unfinished = {run: record for run, record in sorted(runs.others.items()) if run not in complete}
+    everything = {**complete, **unfinished}
     variant_of = group(
         {run: _compared(record) for run, record in everything.items()},
         {run: record.overrides for run, record in everything.items()},
     )
     variants = _in_order(variant_of.values(), definition.baseline)
-    records = _one_a_cell(runs, variant_of, list(variants))
+    place = {label: number for number, label in enumerate(variants)}
+    ordered = sorted(complete, key=lambda run: (place[variant_of[run].label], complete[run].seed, run))
+    epochs = {run: of_run for run, (_, of_run) in runs.complete.items()}
+    frame = _run_frame({run: complete[run] for run in ordered}, epochs, variant_of, _statistics(definition))
+    for run in frame.loc[frame.duplicated(["variant", "seed"]), "run"]:
+        runs.broken[run] = "another run has its variant and seed; their settings differ in what changes no result"
+    frame = frame.drop_duplicates(["variant", "seed"], ignore_index=True)
     return Study(
         definition=definition,
-        runs=_run_frame(records, runs.epochs, variant_of, _statistics(definition)),
-        epochs=_epoch_frame({run: runs.epochs[run] for run in records}, variant_of, records),
+        runs=frame,
+        epochs=_epoch_frame(frame, [epochs[run] for run in frame["run"]]),
         variants=variants,
-        records=records,
-        unfinished=[
-            Unfinished(run, variant_of[run].label, record.seed, record.status.value, _why(record))
-            for run, record in runs.unfinished.items()
-        ],
+        records={run: complete[run] for run in frame["run"]},
+        unfinished={
+            run: Cell(variant_of[run].label, record.seed, record.status.value, _why(record))
+            for run, record in unfinished.items()
+        },
         broken=runs.broken,
-        models=models or {},
+        models=models,
     )
 
 
@@ -197,15 +157,8 @@ def _in_order(variants: Iterable[Variant], baseline: str) -> dict[str, Variant]:
     return {variant.label: variant for variant in ordered}
 
 
-def _one_a_cell(runs: _Runs, variant_of: Mapping[str, Variant], labels: Sequence[str]) -> dict[str, RunRecord]:
-    """Returns the complete runs in the order they are shown; of several with one variant and seed, the first."""
-    place = {label: number for number, label in enumerate(labels)}
-    cells = {run: (place[variant_of[run].label], record.seed) for run, record in runs.complete.items()}
-    chosen: dict[tuple[int, int], str] = {}
-    for run in sorted(cells, key=lambda run: (*cells[run], run)):
-        if chosen.setdefault(cells[run], run) != run:
-            runs.broken[run] = "another run has its variant and seed; their settings differ in what changes no result"
-    return {run: runs.complete[run] for run in chosen.values()}
+def _why(record: RunRecord) -> str:
+    return f"{record.status}: {record.cause}" if record.cause else record.status.value
 
 
 def _statistics(definition: Definition) -> list[str]:
@@ -237,21 +190,6 @@ def _run_frame(
     if frame["total_seconds"].isna().all():  # as of runs that come from elsewhere
         frame = frame.drop(columns=[*TIMES, "total_seconds"])
     return frame.drop(columns=[name for name in map(str, frame) if "." in name and frame[name].isna().all()])
-
-
-def _first_runs(study: Study) -> Iterator[tuple[str, str]]:
-    """Yields a run of each variant, and its label."""
-    first = study.runs.drop_duplicates("variant")
-    yield from zip(map(str, first["run"]), map(str, first["variant"]), strict=True)
-
-
-def _name_of_import(record: RunRecord) -> str:
-    assert record.imported is not None
-    return record.imported.run
-
-
-def _why(record: RunRecord) -> str:
-    return f"{record.status}: {record.cause}" if record.cause else record.status.value
 
 
 def _metrics(record: RunRecord, epochs: Epochs, statistics: Sequence[str]) -> Plain:
@@ -295,26 +233,19 @@ def _clock(record: RunRecord) -> str:
     )
 
 
-def _epoch_frame(
-    epochs_of: Mapping[str, Epochs], variants: Mapping[str, Variant], records: Mapping[str, RunRecord]
-) -> pd.DataFrame:
-    """Returns a row an epoch."""
-    columns = list(dict.fromkeys(name for epochs in epochs_of.values() for name in epochs.columns))
-    lengths = [len(epochs.values) for epochs in epochs_of.values()]
+def _epoch_frame(runs: pd.DataFrame, epochs: Sequence[Epochs]) -> pd.DataFrame:
+    """Returns a row an epoch of each run."""
+    columns = list(dict.fromkeys(name for each in epochs for name in each.columns))
+    place = {names: [columns.index(name) for name in names] for names in {each.columns for each in epochs}}
+    lengths = [len(each.values) for each in epochs]
     values = np.full((sum(lengths), len(columns)), np.nan)
-    place = {names: [columns.index(name) for name in names] for names in {e.columns for e in epochs_of.values()}}
     start = 0
-    for epochs in epochs_of.values():
-        values[start : start + len(epochs.values), place[epochs.columns]] = epochs.values
-        start += len(epochs.values)
+    for each, length in zip(epochs, lengths, strict=True):
+        values[start : start + length, place[each.columns]] = each.values
+        start += length
     frame = pd.DataFrame(values, columns=columns)
-    of_run = {
-        "run": list(epochs_of),
-        "variant": [variants[run].label for run in epochs_of],
-        "seed": [records[run].seed for run in epochs_of],
-    }
-    for name, each in of_run.items():
-        frame[name] = pd.Series(each).repeat(lengths).to_numpy()
+    for name in ("run", "variant", "seed"):
+        frame[name] = runs[name].repeat(lengths).to_numpy()
     frame["epoch"] = frame["epoch"].astype(int)
     return frame
 

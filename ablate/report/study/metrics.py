@@ -29,6 +29,17 @@ _TIMES = {
 }
 
 
+# How values of a kind are shown: by what they are multiplied, their digits, and their unit.
+_SHOWN = {
+    "share": (100, ".2f", " %"),
+    "loss": (1, ".4f", ""),
+    "seconds": (1, ".2f", " s"),
+    "bytes": (2**-20, ".1f", " MiB"),
+    "joules": (1, ".1f", " J"),
+    "number": (1, ".6g", ""),
+}
+
+
 @dataclass(frozen=True)
 class Metric:
     """A number that each run has one of.
@@ -79,15 +90,8 @@ class Metric:
         """Returns a value with its unit."""
         if value is None or math.isnan(value):
             return "–"
-        if self.kind == "share":
-            return minus(f"{100 * value:z.2f} %")
-        if self.kind == "seconds":
-            return minus(f"{value:z.2f} s")
-        if self.kind == "bytes":
-            return minus(f"{value / 2**20:z.1f} MiB")
-        if self.kind == "joules":
-            return minus(f"{value:z.1f} J")
-        return minus(f"{value:z.4f}" if self.kind == "loss" else f"{value:z.6g}")
+        factor, digits, unit = _SHOWN[self.kind]
+        return minus(f"{factor * value:z{digits}}{unit}")
 
     def show_difference(self, difference: float) -> str:
         """Returns a difference between two variants; of a time's logarithms, the ratio."""

@@ -1,34 +1,17 @@
 """Overrides as people type them: commas that separate values, and those within a value."""
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 _OPENING, _CLOSING, _QUOTES = "([{", ")]}", "\"'"
 _RANGE = re.compile(r"range\(([-\d,\s]+)\)")
 _CHOICE = re.compile(r"choice\((.*)\)")
 
 
-@dataclass(frozen=True)
-class Command:
-    """A command, as a shell takes it.
-
-    Attributes:
-        program: What runs.
-        overrides: What is set, each as `key=value`, unquoted.
-    """
-
-    program: tuple[str, ...]
-    overrides: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return shlex.join([*self.program, *self.overrides])
-
-
-def key_of(override: str) -> str:
-    """Returns the key that an override sets, adds or deletes."""
-    return override.lstrip("+~").partition("=")[0]
+def key_and_value(override: str) -> tuple[str, str]:
+    """Returns the key that an override sets, adds or deletes, and its value."""
+    key, _, value = override.lstrip("+~").partition("=")
+    return key, value
 
 
 def split(text: str) -> list[str]:

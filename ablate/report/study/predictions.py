@@ -2,32 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from ablate.records.epochs import TIMES
 from ablate.records.record import RunRecord
-from ablate.records.study_directory import PLAN, StudyDirectory, read_study_file
+from ablate.records.study_directory import PLAN, read_study_file, read_study_files
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The newest plan whose runs are complete.
+    """The newest plan whose runs are complete."""
 
-    Attributes:
-        file: Its name.
-        runs: How many of its runs are complete, and were predicted.
-        predicted: Their core seconds, as predicted.
-        taken: What they took.
-        largest: The largest error of one run, as a share of what it took.
-    """
-
-    file: str
-    runs: int
-    predicted: float
-    taken: float
-    largest: float
+    file: str  # its name
+    runs: int  # how many of its runs are complete, and were predicted
+    predicted: float  # their core seconds, as predicted
+    taken: float  # what they took
+    largest: float  # the largest error of one run, as a share of what it took
 
 
 def read_prediction(
@@ -41,18 +34,11 @@ def read_prediction(
         epochs: Their epochs, with the columns of epochs.csv and `run`.
         broken: What is wrong, by file.
     """
-    for path in StudyDirectory(folder).files(PLAN):
-        try:
-            found = _held_against(path, records, epochs)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            broken[f"{PLAN}/{path.name}"] = f"cannot be read as a plan: {error}"
-            continue
-        if found is not None:
-            return found
-    return None
+    held = partial(_held_against, records, epochs)
+    return next((one for one in read_study_files(folder, PLAN, held, broken) if one is not None), None)
 
 
-def _held_against(path: Path, records: Mapping[str, RunRecord], epochs: pd.DataFrame) -> Prediction | None:
+def _held_against(records: Mapping[str, RunRecord], epochs: pd.DataFrame, path: Path) -> Prediction | None:
     cells = {str(cell["run"]): cell for cell in read_study_file(path)["cells"] if cell["core_seconds"] is not None}
     planned = epochs[epochs["run"].isin(list(cells))]
     if planned.empty:

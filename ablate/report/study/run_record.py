@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ablate.config.edits import read_edits
 from ablate.config.identity import run_id
-from ablate.records.epochs import RESERVED, TIMES, Epoch, summarise, total_times
+from ablate.records.epochs import EPOCHS_FILE, RESERVED, TIMES, Epoch, summarise, total_times
 from ablate.records.record import RunRecord
 from ablate.records.run_directory import RunDirectory
 from ablate.report.study.definition import define
@@ -21,6 +21,11 @@ class Epochs(NamedTuple):
 
     columns: tuple[str, ...]
     values: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, rows: Sequence[Epoch]) -> "Epochs":
+        """Returns the epochs that rows hold, which have the same columns."""
+        return cls(tuple(rows[0]), np.array([list(row.values()) for row in rows]))
 
 
 def read_run(directory: RunDirectory) -> tuple[RunRecord, Epochs | None]:
@@ -40,9 +45,10 @@ def read_run(directory: RunDirectory) -> tuple[RunRecord, Epochs | None]:
     for name in record.results:
         if name in RESERVED:
             raise ValueError(f"run.json has a result called {name}, as a column of ablate's own is")
-    epochs = _epochs(directory, record)
-    _refuse(against_epochs(record, [dict(zip(epochs.columns, map(float, row), strict=True)) for row in epochs.values]))
-    return record, epochs
+    rows = directory.read_epochs(record.planned_epochs)
+    _check(record, rows)
+    _refuse(against_epochs(record, rows))
+    return record, Epochs.of(rows)
 
 
 def against_config(record: RunRecord) -> Iterator[str]:
@@ -86,15 +92,13 @@ def _refuse(reasons: Iterator[str]) -> None:
         raise ValueError("; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else ""))
 
 
-def _epochs(directory: RunDirectory, record: RunRecord) -> Epochs:
-    columns, rows = directory.read_epoch_table(record.planned_epochs)
+def _check(record: RunRecord, rows: Sequence[Epoch]) -> None:
+    """Raises ValueError where the epochs are not all there, or lack what every run of ablate's has."""
     if len(rows) != record.epochs:
-        raise ValueError(f"{directory.epochs_file.name} has {len(rows)} of the run's {record.epochs} epochs")
-    values = np.array(rows)
+        raise ValueError(f"{EPOCHS_FILE} has {len(rows)} of the run's {record.epochs} epochs")
     own = ("train_loss", "test_loss", "test_accuracy") if record.task is None else ()
     for column in ("epoch", *own):
-        if column not in columns or not np.isfinite(values[:, columns.index(column)]).all():
-            raise ValueError(f"{directory.epochs_file.name} has no usable {column}")
-    if values[:, columns.index("epoch")].tolist() != list(range(1, record.epochs + 1)):
-        raise ValueError(f"{directory.epochs_file.name} has no usable epoch: they count from 1")
-    return Epochs(tuple(columns), values)
+        if not rows or not all(math.isfinite(row.get(column, math.nan)) for row in rows):
+            raise ValueError(f"{EPOCHS_FILE} has no usable {column}")
+    if [row["epoch"] for row in rows] != list(range(1, len(rows) + 1)):
+        raise ValueError(f"{EPOCHS_FILE} has no usable epoch: they count from 1")

@@ -17,44 +17,34 @@ _NOT_METRICS = ("run", "variant", "seed", "clock")
 
 
 @dataclass(frozen=True)
-class Unfinished:
-    """A run without a result: its variant's label, seed, status, and why."""
+class Cell:
+    """A variant and seed: its run's status, `missing`, or `stale` (complete, under other conditions), and why."""
 
-    run: str
     variant: str
     seed: int
     status: str
-    why: str
+    why: str = ""
 
 
 @dataclass(frozen=True)
 class Study:
     """The runs of a study.
 
-    Attributes:
-        definition: What the study is about.
-        runs: A row for each complete run: run, variant, seed, clock (equal where times are comparable), and metrics.
-            A run's name is its variant, seed and identity, whatever its folder is called.
-        epochs: The epochs of the complete runs: run, variant, seed, and the columns of epochs.csv.
-        variants: By label, in the order they are shown: the baseline first, then by number of edits.
-        records: The record of each complete run, by run.
-        unfinished: Runs that are not complete.
-        broken: What is wrong with each run directory that cannot be read, by its folder.
-        models: The model options that can be run, by name.
-        timings: Of variants against each other, the newest first.
-        prediction: What was predicted of the runs' time, if a plan was made.
+    `runs` has a row for each complete run: run, variant, seed, clock (equal where times are comparable), and metrics;
+    `epochs` one for each of their epochs: run, variant, seed, and the columns of epochs.csv. A run's name is its
+    variant, seed and identity, whatever its folder is called.
     """
 
     definition: Definition
     runs: pd.DataFrame
     epochs: pd.DataFrame
-    variants: Mapping[str, Variant]
-    records: Mapping[str, RunRecord] = field(default_factory=dict)
-    unfinished: Sequence[Unfinished] = ()
-    broken: Mapping[str, str] = field(default_factory=dict)
-    models: Mapping[str, PlainMapping] = field(default_factory=dict)
-    timings: Sequence[Timing] = ()
-    prediction: Prediction | None = None
+    variants: Mapping[str, Variant]  # by label, in the order they are shown: the baseline first
+    records: Mapping[str, RunRecord] = field(default_factory=dict)  # of each complete run
+    unfinished: Mapping[str, Cell] = field(default_factory=dict)  # of each run that is not complete
+    broken: Mapping[str, str] = field(default_factory=dict)  # what is wrong with what cannot be read, by its folder
+    models: Mapping[str, PlainMapping] = field(default_factory=dict)  # the options that can be run
+    timings: Sequence[Timing] = ()  # of variants against each other, the newest first
+    prediction: Prediction | None = None  # of the runs' time, if a plan was made
 
     @cached_property
     def labels(self) -> list[str]:

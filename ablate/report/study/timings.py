@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,26 +11,18 @@ from numpy.typing import NDArray
 
 from ablate.config.identity import fingerprint
 from ablate.files import PlainMapping
-from ablate.records.study_directory import TIMING, StudyDirectory, read_study_file
+from ablate.records.study_directory import TIMING, read_study_file, read_study_files
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Variants timed in turns.
+    """Variants timed in turns."""
 
-    Attributes:
-        file: Its name.
-        seconds: By variant and part, the seconds an epoch of every round, shape (rounds,).
-        layers: By variant, the seconds that each layer takes of a training step, by name; empty if not measured.
-        place: The machine, the device and the threads, in words.
-        disturbed: Rounds that do not count.
-    """
-
-    file: str
-    seconds: Mapping[str, Mapping[str, NDArray[np.float64]]]
-    layers: Mapping[str, Mapping[str, float]]
-    place: str
-    disturbed: int
+    file: str  # its name
+    seconds: Mapping[str, Mapping[str, NDArray[np.float64]]]  # an epoch's by variant and part, shape (rounds,)
+    layers: Mapping[str, Mapping[str, float]]  # seconds of a training step by variant and layer, if measured
+    place: str  # the machine, the device and the threads, in words
+    disturbed: int  # rounds that do not count
 
     def pair(self, first: str, second: str, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """Returns the times of two variants, round by round, if both were timed."""
@@ -46,16 +39,10 @@ def read_timings(folder: Path, configs: Mapping[str, PlainMapping], broken: dict
         broken: What is wrong, by file.
     """
     labels = {_timed(config): label for label, config in configs.items()}
-    found = []
-    for path in StudyDirectory(folder).files(TIMING):
-        try:
-            found.append(_read(path, labels))
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            broken[f"{TIMING}/{path.name}"] = f"cannot be read as a timing: {error}"
-    return [timing for timing in found if timing.seconds]
+    return [timing for timing in read_study_files(folder, TIMING, partial(_read, labels), broken) if timing.seconds]
 
 
-def _read(path: Path, labels: Mapping[str, str]) -> Timing:
+def _read(labels: Mapping[str, str], path: Path) -> Timing:
     timing = read_study_file(path)
     variants = {labels[key]: variant for variant in timing["variants"] if (key := _timed(variant["config"])) in labels}
     seconds = {

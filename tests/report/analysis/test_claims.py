@@ -17,7 +17,7 @@ from test_comparisons import BN, DROPOUT, PLAIN, study
 
 from ablate.report.analysis.claims import read_claims
 from ablate.report.analysis.verdicts import Judgement, Verdict, judge
-from ablate.report.study.study import Study, Unfinished
+from ablate.report.study.study import Cell, Study
 from ablate.stats import Test, e_value
 
 RUNS = study(plain=PLAIN, dropout=DROPOUT, bn=BN)
@@ -235,7 +235,7 @@ def test_runs_without_a_number_leave_a_claim_untested() -> None:
     assert found.findings[0].missing.startswith("runs of 3 seeds (3, 4, 5) gave no value")
     runs = study(a=[0.9, 0.91, 0.92, 0.93], b=[0.5, 0.52, 0.51])
     assert judged_all(runs, claim("a > b"))[0].verdict is Verdict.SUPPORTED  # a run that is missing yet is not lost
-    diverged = replace(runs, unfinished=[Unfinished("b/seed3", "b", 3, "diverged", "")])
+    diverged = replace(runs, unfinished={"b/seed3": Cell("b", 3, "diverged")})
     assert judged_all(diverged, claim("a > b"))[0].verdict is Verdict.UNTESTED
 
 

@@ -49,8 +49,8 @@ def folders(study: Path) -> list[str]:
 
 def assert_as_on_disk(found: StudyRuns, study: Path) -> None:
     expected = [read_run(RunDirectory(study / name)) for name in folders(study)]
-    assert [record for record, _ in found.complete] == [record for record, _ in expected]
-    for (_, epochs), (_, wanted) in zip(found.complete, expected, strict=True):
+    assert [record for record, _ in found.complete.values()] == [record for record, _ in expected]
+    for (_, epochs), (_, wanted) in zip(found.complete.values(), expected, strict=True):
         assert wanted is not None and epochs.columns == wanted.columns
         np.testing.assert_array_equal(epochs.values, wanted.values)
 
@@ -90,7 +90,7 @@ def test_what_is_not_complete_or_broken_is_always_read(six: Path, read: list[str
     for _ in range(2):
         read.clear()
         found = read_runs(six)
-        assert len(found.complete) == 4 and [each.status for each in found.others] == [Status.INTERRUPTED]
+        assert len(found.complete) == 4 and [each.status for each in found.others.values()] == [Status.INTERRUPTED]
         assert list(found.broken) == [broken]
     assert sorted(read) == [unfinished, broken]
 
@@ -107,7 +107,7 @@ def test_a_damaged_cache_is_none(six: Path, read: list[str], tmp_path: Path) -> 
 
 
 def test_what_runs_have_in_common_is_one_object(six: Path, read: list[str]) -> None:
-    records = [record for record, _ in read_runs(six).complete]
+    records = [record for record, _ in read_runs(six).complete.values()]
     assert len({id(record.config["optimizer"]) for record in records}) == 1
     assert len({id(record.provenance) for record in records}) == 1
     assert len({json.dumps(record.config["optimizer"]) for record in records}) == 1

@@ -55,7 +55,7 @@ def test_what_is_not_complete_is_named(make_run: Make, study: Path) -> None:
     make_run("plain", 2, status="failed", record={"error": {"message": "No space left\nin detail"}})
     found = collect(study)
     assert len(found.records) == 1
-    assert [(run.variant, run.seed, run.status, run.why) for run in found.unfinished] == [
+    assert [(cell.variant, cell.seed, cell.status, cell.why) for cell in found.unfinished.values()] == [
         ("plain", 1, "running", "running"),
         ("plain", 2, "failed", "failed: No space left"),
     ]

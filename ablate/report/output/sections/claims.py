@@ -9,7 +9,6 @@ from ablate.report.output import pictures, words
 from ablate.report.output.document import Block, Cell, Commands, Table, Text, bounds, text
 from ablate.report.output.sections.cells import difference, p_value, pairs
 from ablate.report.study.metrics import metric
-from ablate.report.study.overrides import Command
 
 _FEWEST_SEEDS = 3
 _MARKS = {Verdict.SUPPORTED: "good", Verdict.REFUTED: "bad", Verdict.EQUAL: "equal"}
@@ -75,7 +74,7 @@ def _to_run(analysis: Analysis) -> Iterator[Block]:
     untested = [finding for finding in findings if finding.verdict is Verdict.UNTESTED]
     if not untested or not is_ours(study):
         return
-    typed: list[Command] = []
+    typed: list[str] = []
     of_time = [finding for finding in untested if finding.answer is not None and finding.answer.metric.is_cost]
     if of_time and (command := timing_command(study, _variants(of_time))) is not None:
         typed.append(command)
@@ -88,7 +87,7 @@ def _to_run(analysis: Analysis) -> Iterator[Block]:
             seeds |= {*range(_FEWEST_SEEDS)}
         typed += commands(study, _variants(untested), seeds) or filter(None, [default_command(study)])
     yield Text("To test what is untested:")
-    yield Commands([str(command) for command in typed])
+    yield Commands(typed)
 
 
 def _variants(findings: Sequence[Finding]) -> list[str]:

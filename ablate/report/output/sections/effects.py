@@ -32,7 +32,7 @@ def effects(analysis: Analysis) -> Iterator[Block]:
     for factorial in incomplete.values():
         missing = [words.listed(cell) or "none" for cell in factorial.missing]
         typed = [command_of_edits(analysis.study, factorial.full, cell) for cell in factorial.missing]
-        known = [str(command) for command in typed if command is not None]
+        known = [command for command in typed if command is not None]
         yield Text(
             f"The combinations of {factorial.name} are a factorial but for {words.listed(missing)} alone. "
             f"With these runs there are main effects and interactions{':' if known else '.'}"

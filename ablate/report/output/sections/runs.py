@@ -12,7 +12,6 @@ from ablate.report.analysis.completeness import commands, default_command
 from ablate.report.output import pictures, words
 from ablate.report.output.document import Block, Bullets, Cell, Commands, Item, Table, Text, text
 from ablate.report.output.sections.accuracy import summary
-from ablate.report.study.overrides import Command
 
 _MOST_COLUMNS = 30
 _MARKS = {"complete": "good", "missing": "open", "failed": "bad", "diverged": "bad"}
@@ -56,7 +55,7 @@ def completeness(analysis: Analysis) -> Iterator[Block]:
     """Yields the matrix of variants and seeds, what is left out, and the command for what is missing."""
     yield _matrix(analysis)
     study = analysis.study
-    left_out = [f"{run.run}: {run.why}" for run in study.unfinished]
+    left_out = [f"{run}: {cell.why}" for run, cell in study.unfinished.items()]
     left_out += [f"{run}: {why}" for run, why in study.broken.items()]
     if left_out:
         yield Text("Left out of all numbers:")
@@ -73,8 +72,8 @@ def completeness(analysis: Analysis) -> Iterator[Block]:
     if missing:
         numbers = words.listed(f"{n} {status}" for status, n in Counter(cell.status for cell in missing).items())
         labels = dict.fromkeys(cell.variant for cell in missing)
-        typed: list[Command | None] = [*commands(study, labels, [cell.seed for cell in missing])]
-        known = [str(command) for command in (typed or [default_command(study)]) if command is not None]
+        typed: list[str | None] = [*commands(study, labels, [cell.seed for cell in missing])]
+        known = [command for command in (typed or [default_command(study)]) if command is not None]
         yield Text(f"Of the study's runs, {numbers}.{' To run them:' if known else ''}")
         yield from [Commands(known)] if known else []
 
