@@ -129,7 +129,8 @@ def _check_metrics(runs: Sequence[LoggedRun], metrics: Mapping[str, str]) -> Non
 
 def _field(run: LoggedRun, name: str, option: str) -> str:
     if run.fields.get(name) in (None, ""):
-        raise ValueError(f"{option} {name}: run {run.name} has no such field; {nearest(name, map(str, run.fields))}")
+        others = nearest(name, [field for field in map(str, run.fields) if field != name])
+        raise ValueError(f"{option} {name}: run {run.name} says nothing there; fill it in, or take another: {others}")
     return str(run.fields[name])
 
 

@@ -4,7 +4,7 @@ from ablate.report.analysis.comparisons import Answer
 from ablate.report.output import words
 from ablate.report.output.document import Cell, bounds
 from ablate.report.study.metrics import Metric
-from ablate.stats import Evidence
+from ablate.stats import Evidence, Test
 
 
 def measured(head: str, kind: Metric, value: float) -> Cell:
@@ -21,6 +21,13 @@ def difference(head: str, kind: Metric, evidence: Evidence) -> tuple[Cell, Cell]
 def pairs(answer: Answer) -> Cell:
     """Returns how many seeds or rounds a comparison rests on."""
     return Cell("pairs", words.pairs(answer), answer.evidence.pairs)
+
+
+def without_normality(answer: Answer) -> Cell:
+    """Returns the p-value that takes nothing for granted but symmetry."""
+    p = answer.p_without_normality
+    is_sampled = answer.test is Test.FIXED and answer.comparison.is_sampled
+    return Cell("without normality, p", words.p_value(p) + " (sampled)" * is_sampled, p)
 
 
 def p_value(head: str, p: float) -> Cell:

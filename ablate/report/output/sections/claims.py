@@ -7,7 +7,7 @@ from ablate.report.analysis.completeness import commands, default_command, is_ou
 from ablate.report.analysis.verdicts import Finding, Judgement, Verdict
 from ablate.report.output import pictures, words
 from ablate.report.output.document import Block, Cell, Commands, Table, Text, bounds, text
-from ablate.report.output.sections.cells import difference, p_value, pairs
+from ablate.report.output.sections.cells import difference, p_value, pairs, without_normality
 from ablate.report.study.metrics import metric
 
 _FEWEST_SEEDS = 3
@@ -62,7 +62,7 @@ def _evidence(claim: str, finding: Finding) -> list[Cell]:
         pairs(answer),
         p_value("p", finding.p),
         p_value("adjusted p", finding.p_adjusted),
-        p_value("without normality, p", answer.p_without_normality),
+        Cell("without normality, p", "–") if finding.part.sign == 0 else without_normality(answer),
         Cell("pairs needed", needed, None if finding.seeds_needed is None else finding.seeds_needed[0]),
     ]
 

@@ -7,7 +7,7 @@ from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.comparisons import Answer, Question, also_different
 from ablate.report.output import pictures, words
 from ablate.report.output.document import Block, Cell, Table, Text, bounds, text
-from ablate.report.output.sections.cells import difference, p_value, pairs
+from ablate.report.output.sections.cells import difference, p_value, pairs, without_normality
 from ablate.report.study.metrics import metric, minus
 
 
@@ -86,7 +86,7 @@ def _row(answer: Answer) -> list[Cell]:
         *difference("difference", answer.metric, answer.evidence),
         p_value("p", answer.p),
         p_value("adjusted p", answer.p_adjusted),
-        p_value("without normality, p", answer.p_without_normality),
+        without_normality(answer),
         Cell("higher in", f"{comparison.wins} of {comparison.pairs}", comparison.wins),
         _plain("superiority", comparison.superiority),
         _plain("standardised", comparison.standardised),
