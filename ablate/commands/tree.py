@@ -109,7 +109,7 @@ def tree(overrides: Sequence[str], folder: Path | None = None) -> str:
     from ablate.runs.prepare import load_data
 
     check_targets(plain(cfg), cfg.allow)
-    data = load_data(cfg.data)
+    data = load_data(cfg.data, cfg.seed)
     shape = data.train.shape
     base, classes = cfg.model.base, len(data.classes)
     bare, variant = (build(base, edits, cfg.seed, shape, classes) for edits in ({}, cfg.model.edits))

@@ -78,6 +78,8 @@ class DataConfig(Target):
     name: str = MISSING
     subset: int | None = key("the first N images of each class", None, least=1)
     validation: int = key("training images held out", 0, least=0)
+    split: str | None = key("what draws the held-out images: the run's seed; the same for all runs if not set", None,
+                            choices=("seed",))  # fmt: skip
     padding: int = key("pixels on each side before the random crop", 4, least=0)
     flip: bool = key("random horizontal flip", True)
 

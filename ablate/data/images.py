@@ -121,12 +121,12 @@ class ImageData:
             self, train=_first_of_each_class(self.train, per_class), test=_first_of_each_class(self.test, per_class)
         )
 
-    def hold_out(self, images: int) -> Self:
+    def hold_out(self, images: int, seed: int = 0) -> Self:
         """Returns the data set with some of its training images held out for validation.
 
-        They are drawn stratified: of each class its share, rounded so that the number is met. The draw is the stream
-        `validation` of seed 0, not of a run's seed, so that all runs of a study hold out the same images. ValueError
-        says that a class would have no training image left.
+        They are drawn stratified: of each class its share, rounded so that the number is met. The draw is a seed's stream
+        `validation`: with the same seed, all runs of a study hold out the same images. ValueError says that a class
+        would have no training image left.
         """
         counts = torch.bincount(self.train.labels, minlength=len(self.classes)).tolist()
         if images >= len(self.train):
@@ -142,7 +142,7 @@ class ImageData:
                     f"data.validation={images}: takes all {count} training images of {self.classes[label]}; hold out "
                     "fewer"
                 )
-        order = torch.randperm(len(self.train), generator=generator(0, "validation"))
+        order = torch.randperm(len(self.train), generator=generator(seed, "validation"))
         chosen = [order[self.train.labels[order] == label][:count] for label, count in enumerate(wanted)]
         held_out = torch.zeros(len(self.train), dtype=torch.bool).index_fill(0, torch.cat(chosen), True)
         train, validation = (self.train[mask.nonzero().flatten()] for mask in (~held_out, held_out))

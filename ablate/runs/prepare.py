@@ -57,7 +57,9 @@ def prepare(cfg: Config, rewrite: bool = True) -> Prepared:
     check_targets(plain(cfg), cfg.allow)
     check_loggers(cfg.logger)
     device = choose_device(cfg.hardware)
-    data = load_data(cfg.data)
+    data = load_data(cfg.data, cfg.seed)
+    if cfg.data.split is not None and data.validation is None:
+        raise ValueError(f"data.split={cfg.data.split}: no images are held out; set how many with data.validation=…")
     if cfg.train.batch_size > len(data.train):
         raise ValueError(
             f"train.batch_size={cfg.train.batch_size}: there are only {len(data.train)} training images; take fewer"
@@ -152,7 +154,7 @@ def _graphed(cfg: Config, device: torch.device) -> bool:
     return bool(device.type == "cuda" and cfg.hardware.graph)
 
 
-def load_data(config: DataConfig) -> ImageData:
+def load_data(config: DataConfig, seed: int) -> ImageData:
     """Returns a data option's images; the last one used stays in memory, for the next job of a sweep.
 
     Raises:
@@ -160,8 +162,9 @@ def load_data(config: DataConfig) -> ImageData:
     """
     own = loader_arguments(config)
     states = tuple(_file_states(own.values()))
+    held_out = (config.validation, 0 if config.split is None else seed)
     # The same arguments are the same data, as long as the files are.
-    return _load_data(config._target_, config.name, config.subset, config.validation, json.dumps(own), states)
+    return _load_data(config._target_, config.name, config.subset, held_out, json.dumps(own), states)
 
 
 def _file_states(values: Iterable[Any]) -> Iterator[tuple[int, ...]]:
@@ -178,7 +181,12 @@ _MOST_STATES = 20_000  # to look at takes a fifth of a second
 
 @functools.lru_cache(maxsize=1)
 def _load_data(
-    target: str, name: str, subset: int | None, validation: int, arguments: str, _states: tuple[tuple[int, ...], ...]
+    target: str,
+    name: str,
+    subset: int | None,
+    held_out: tuple[int, int],
+    arguments: str,
+    _states: tuple[tuple[int, ...], ...],
 ) -> ImageData:
     found = resolve("data", {"_target_": target, **json.loads(arguments)})()
     data = from_arrays(found, name) if isinstance(found, Mapping) else found  # a function of the user's
@@ -189,6 +197,6 @@ def _load_data(
         )
     if subset is not None:
         data = data.subset(subset)
-    if validation > 0:
-        data = data.hold_out(validation)
+    if held_out[0] > 0:
+        data = data.hold_out(*held_out)
     return data

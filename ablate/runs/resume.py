@@ -92,7 +92,7 @@ def inspect_run(job: Job, directory: RunDirectory, command: str | None = None) -
     record = directory.earlier_record(job.id, "give this one a folder of its own, such as Hydra's default")
     stale: tuple[str, ...] = ()
     if record is not None and record.data is not None:  # else it failed before there was anything that could be stale
-        data = load_data(cfg.data)
+        data = load_data(cfg.data, cfg.seed)
         stale = tuple(provenance.stale(record, data.digest, cfg.allow, data.normalisation))
     fresh = record is not None and command is not None and record.newest_start.command == command
     return Earlier(record, stale, fresh, *decide(directory, record, stale, "never" if fresh else cfg.rerun))

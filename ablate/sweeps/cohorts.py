@@ -45,6 +45,7 @@ def plan(jobs: Sequence[Job], most: int, processes: int = 1, across_seeds: bool 
 
 def _in_common(cfg: Config, across_seeds: bool) -> str:
     """Returns what the runs of a cohort have in common."""
+    across_seeds = across_seeds and cfg.data.split is None  # else the images are not the same
     return fingerprint(plain(cfg), lambda meaning: meaning.cohort and not (meaning.repeats and across_seeds))
 
 

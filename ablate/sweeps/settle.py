@@ -108,8 +108,8 @@ class SettleSweeper(Sweeper):
         while True:
             batch = [job for job in sweep.jobs(planned) if tuple(job) not in launched]
             self.validate_batch_is_legal(batch)
-            if launched and session.trains:
-                session.jobs = [*session.jobs, *composed(self.config, batch)]
+            if session.trains:
+                session.jobs = [*(session.jobs if launched else ()), *composed(self.config, batch)]
             returns.append(self.launcher.launch(batch, initial_job_idx=len(launched)))
             launched |= {tuple(job) for job in batch}
             if all(job.status is not JobStatus.COMPLETED for job in returns[-1]):
@@ -279,23 +279,20 @@ def _key(variant: Variant) -> str:
 
 
 def _said(analysis: "Analysis") -> str:
-    """Returns a look in words: a line a claim."""
+    """Returns a look in words: a line a claim, of the part that it waits for or else of its weakest."""
     from ablate.messages import aligned
     from ablate.report.output.words import waits_for
 
     rows = [("claim", "verdict", "expected", "difference", "interval", "seeds", "")]
     for judged in analysis.judgements:
-        for finding in judged.findings:
-            answer = finding.answer
-            shown = ("–", "–", "–")
-            if answer is not None:
-                bounds = answer.evidence.interval
-                shown = (
-                    answer.metric.show_difference(answer.evidence.mean),
-                    answer.metric.show_interval(bounds.low, bounds.high),
-                    str(answer.evidence.pairs),
-                )
-            rows.append((judged.claim.id, judged.verdict, finding.part.text, *shown, waits_for(finding)))
+        decisive = [finding for finding in judged.findings if finding.verdict is judged.verdict]
+        finding = max(decisive, key=lambda each: 0.0 if math.isnan(each.p) else each.p)
+        shown, answer = ("–", "–", "0"), finding.answer
+        if answer is not None and answer.evidence.pairs:
+            kind, bounds = answer.metric, answer.evidence.interval
+            interval = kind.show_interval(bounds.low, bounds.high)
+            shown = (kind.show_difference(answer.evidence.mean), interval, str(answer.evidence.pairs))
+        rows.append((judged.claim.id, judged.verdict, finding.part.text, *shown, waits_for(finding)))
     return f"\nA look at {len(analysis.study.records)} runs:\n{aligned(rows)}"
 
 

@@ -111,8 +111,8 @@ def test_a_function_of_the_users(
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     cfg = compose("data=function", "data._target_=my_arrays.load", "+data.arguments.levels=7")
-    data = load_data(cfg.data)
+    data = load_data(cfg.data, 0)
     assert isinstance(data.train, Split)
     assert torch.equal(data.train.images[:, :, 1:], torch.full((6, 1, 7, 8), 7, dtype=torch.uint8))
     with pytest.raises(ValueError, match=r"data._target_=my_arrays.nothing: returned a int; expected a mapping"):
-        load_data(compose("data=function", "data._target_=my_arrays.nothing").data)
+        load_data(compose("data=function", "data._target_=my_arrays.nothing").data, 0)

@@ -96,3 +96,9 @@ def test_digits() -> None:
     pixels = data.train.images.double() / 255
     assert data.mean == pytest.approx([pixels.mean().item()] * 3)
     assert data.std == pytest.approx([pixels.std().item()] * 3)
+
+
+def test_a_seed_may_draw_what_is_held_out(digits_data: ImageData) -> None:
+    of_seed = [digits_data.hold_out(100, seed) for seed in (0, 1, 1)]
+    assert of_seed[0].digest == digits_data.hold_out(100).digest
+    assert of_seed[1].digest == of_seed[2].digest != of_seed[0].digest

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,14 @@ import pytest
 import torch
 from reading_runs import record_of
 
+from ablate.config.identity import run_id
 from ablate.config.schema import RERUN, Config
 from ablate.models.weight_files import files_read
 from ablate.records import provenance
 from ablate.records.run_directory import RunDirectory
+from ablate.runs.job import Job
 from ablate.runs.prepare import load_data, prepare
+from ablate.sweeps.cohorts import plan
 
 Compose = Callable[..., Config]
 CLASSES = "model.base.num_classes=4"
@@ -68,7 +72,7 @@ def test_a_run_is_stale_when_the_file_of_its_weights_has_another_content(
     folder = train_one(*base)
     record = RunDirectory(folder).read_record()
     assert record is not None and list(record.model.files) == [str(weights)]
-    data = load_data(quick(*base).data)
+    data = load_data(quick(*base).data, 0)
     assert provenance.stale(record, data.digest, [__name__], data.normalisation) == []
     before = weights.stat()
     torch.save(torch.nn.Linear(3072, 10).state_dict(), weights)
@@ -85,7 +89,7 @@ def test_a_run_is_stale_when_the_file_of_its_weights_has_another_content(
 def test_other_means_of_the_data_make_a_run_stale(train_one: Callable[..., Path], quick: Compose) -> None:
     record = RunDirectory(train_one("train.epochs=1")).read_record()
     assert record is not None
-    data = load_data(quick().data)
+    data = load_data(quick().data, 0)
     others = tuple(value + 0.01 for value in data.normalisation)
     assert provenance.stale(record, data.digest, (), data.normalisation) == []
     assert provenance.stale(record, data.digest, (), others) == ["other means and deviations of the data"]
@@ -93,10 +97,10 @@ def test_other_means_of_the_data_make_a_run_stale(train_one: Callable[..., Path]
 
 def test_data_that_change_between_two_runs_of_a_process_are_read_again(compose: Compose, tmp_path: Path) -> None:
     cfg = compose("study=demo", "data=npz", npz(tmp_path, 20), "hardware=cpu").data
-    before = load_data(cfg)
-    assert load_data(cfg) is before
+    before = load_data(cfg, 0)
+    assert load_data(cfg, 0) is before
     npz(tmp_path, 24)
-    assert len(load_data(cfg).train) == 24
+    assert len(load_data(cfg, 0).train) == 24
 
 
 def test_what_is_read_is_noted_and_code_is_not(tmp_path: Path) -> None:
@@ -117,3 +121,31 @@ def test_what_is_read_is_noted_and_code_is_not(tmp_path: Path) -> None:
 def test_a_setting_that_nothing_reads_is_refused(setting: str, quick: Compose) -> None:
     with pytest.raises(ValueError, match=setting.lstrip("+").partition("=")[0]):
         prepare(quick(setting))
+
+
+def test_runs_of_several_seeds_may_hold_out_images_of_their_own(quick: Compose) -> None:
+    fixed, own = quick("data.validation=50"), quick("data.validation=50", "data.split=seed")
+    assert load_data(fixed.data, 1).digest == load_data(fixed.data, 2).digest == load_data(own.data, 0).digest
+    digests = {load_data(own.data, seed).digest for seed in (0, 1, 2)}
+    assert len(digests) == 3
+    assert run_id(fixed) != run_id(own)
+    cohorts = plan([Job(replace(own, seed=seed), None) for seed in (0, 1, 1)], 8, across_seeds=True)
+    assert [[job.cfg.seed for job in cohort] for cohort in cohorts] == [[0], [1, 1]]
+    assert len(plan([Job(replace(fixed, seed=seed), None) for seed in (0, 1, 1)], 8, across_seeds=True)) == 1
+    with pytest.raises(ValueError, match=r"data.split=seed: no images are held out"):
+        prepare(quick("data.split=seed"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (["study.metric=test_accuracy.last9"], "a run has only train.epochs=2; take fewer"),
+        (["study.metric=test_accuracy.at_best_validation"], "there are no validation images"),
+        (["study.metric=test_accuracy.lats5"], "no such metric"),
+        (["study.metric=train_seconds.last5"], "no such metric"),
+    ],
+)
+def test_a_statistic_that_a_run_will_not_have_is_refused(quick: Compose, typed: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        prepare(quick("train.epochs=2", *typed))
+    prepare(quick("train.epochs=5", "study.metric=test_accuracy.last5"))
