@@ -124,9 +124,9 @@ class ImageData:
     def hold_out(self, images: int, seed: int = 0) -> Self:
         """Returns the data set with some of its training images held out for validation.
 
-        They are drawn stratified: of each class its share, rounded so that the number is met. The draw is a seed's stream
-        `validation`: with the same seed, all runs of a study hold out the same images. ValueError says that a class
-        would have no training image left.
+        They are drawn stratified: of each class its share, rounded so that the number is met. The draw is a seed's
+        stream `validation`: with the same seed, all runs of a study hold out the same images. ValueError says that a
+        class would have no training image left.
         """
         counts = torch.bincount(self.train.labels, minlength=len(self.classes)).tolist()
         if images >= len(self.train):

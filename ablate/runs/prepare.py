@@ -179,6 +179,9 @@ def _file_states(values: Iterable[Any]) -> Iterator[tuple[int, ...]]:
 _MOST_STATES = 20_000  # to look at takes a fifth of a second
 
 
+_States = tuple[tuple[int, ...], ...]
+
+
 @functools.lru_cache(maxsize=1)
 def _load_data(
     target: str,

@@ -71,9 +71,9 @@ def mismatches(records: Mapping[str, RunRecord]) -> list[str]:
     """Returns what does not match between runs that the report compares."""
     found = []
     for name, read in _SHARED.items():
-        by_seed = name == "data" and any(record.config["data"].get("split") for record in records.values())
+        drawn_anew = name == "data" and any(record.config["data"].get("split") for record in records.values())
         values = Counter(read(record) for record in records.values())
-        if len(values) > 1 and not by_seed:  # where each seed holds out images of its own, pairs alone have to agree
+        if len(values) > 1 and not drawn_anew:  # where each seed holds out images of its own, pairs alone have to agree
             shown = "; ".join(
                 f"{value} ({count} {'run' if count == 1 else 'runs'})" for value, count in sorted(values.items())
             )
