@@ -73,7 +73,9 @@ def claims(analysis: Analysis) -> Iterator[Picture]:
                 published=_published(judged.claim.published, found),
                 verdict=str(found.verdict),
             )
-            by_metric.setdefault(judged.claim.metric, []).append(estimate)
+            rows = by_metric.setdefault(judged.claim.metric, [])
+            if (estimate.name, estimate.verdict) not in [(row.name, row.verdict) for row in rows]:
+                rows.append(estimate)  # else another claim says the same
     if not by_metric:
         return
     panels = [figures.Panel(metric(name).label, _scale(metric(name)), rows) for name, rows in by_metric.items()]

@@ -14,8 +14,8 @@ def measured(head: str, kind: Metric, value: float) -> Cell:
 
 def difference(head: str, kind: Metric, evidence: Evidence) -> tuple[Cell, Cell]:
     """Returns a difference, or ratio of times, and its interval."""
-    shown = kind.show_difference(evidence.mean)
-    return Cell(head, shown, evidence.mean), bounds(words.interval(evidence.interval, kind))
+    shown = words.interval(evidence.interval, kind) if evidence.pairs else "–"
+    return Cell(head, kind.show_difference(evidence.mean), evidence.mean), bounds(shown)
 
 
 def pairs(answer: Answer) -> Cell:
