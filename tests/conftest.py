@@ -1,3 +1,5 @@
+import copy
+import functools
 import logging
 import os
 import subprocess
@@ -5,14 +7,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import hydra
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
 from warm import ROOT, Server
 
-from ablate.config.compose import register, to_config
-from ablate.config.options import config_dir
+from ablate.config.compose import compose as compose_config
 from ablate.config.schema import Config
 from ablate.data import digits
 from ablate.data.cifar10_sources import Arrays
@@ -27,13 +26,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in ("test_wheel.py", "test_faults.py"))
 
 
+composed = functools.cache(compose_config)  # which takes Hydra a third of a second
+
+
 @pytest.fixture
-def compose() -> Iterator[Callable[..., Config]]:
+def compose() -> Callable[..., Config]:
     """Composes a configuration from overrides, as a job gets it."""
-    GlobalHydra.instance().clear()
-    register()
-    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        yield lambda *overrides: to_config(hydra.compose("config", list(overrides)))
+    return lambda *overrides: copy.deepcopy(composed(overrides))
 
 
 @pytest.fixture
@@ -97,6 +96,17 @@ def ablate(warm: Server, tmp_path: Path) -> Callable[..., "subprocess.CompletedP
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
     return call
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports name their figures and draw none, which takes seconds: for tests that look at what is written alone."""
+    from ablate.report.output import figures, write
+
+    pictures = write.pictures
+    monkeypatch.setattr(write, "pictures", lambda analysis: dict.fromkeys(pictures(analysis), lambda: None))
+    monkeypatch.setattr(figures, "svg", lambda figure: "<svg/>")
+    monkeypatch.setattr(figures, "png", lambda figure: b"")
 
 
 @pytest.fixture(autouse=True)

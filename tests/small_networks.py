@@ -116,6 +116,17 @@ class Indexed(nn.Module):
         return self.head(x.mean((2, 3)))  # type: ignore[no-any-return]
 
 
+class TakesOneTwice(nn.Module):
+    """Runs a sequence, and the layer that stands first in it once more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Flatten(), nn.Linear(768, 10))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.parts(self.parts[0](x))  # type: ignore[no-any-return]
+
+
 class TrainsOtherwise(nn.Module):
     """Runs a layer in training only, as a fused kernel of one's own would have it."""
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from options_of_groups import FILES, GROUPS, NEEDED
+from options_of_groups import FILES, NEEDED
 
 from ablate.config.identity import identity, run_id
 from ablate.config.plain import plain, read_config
@@ -120,39 +120,50 @@ def changed(value: object) -> object:
     return 1 if value is None else [*value, 0.5]  # type: ignore[misc]
 
 
-def drawn(chosen: dict[str, str], data: st.DataObject, compose: Compose) -> tuple[Plain, Plain, str]:
-    """Returns a configuration of options as plain data, the same with one key changed, and that key."""
-    options = [f"{group}={option}" for group, option in chosen.items()]
-    before = plain(compose(*options, *(text for option in options for text in NEEDED.get(option, ()))))
-    key = data.draw(
-        st.sampled_from([key for key in leaves(before) if not key.startswith(("study.", "metrics.", "logger."))])
-    )
-    after = copy.deepcopy(before)
-    *parts, last = key.split(".")
-    node = functools.reduce(lambda node, part: node[part], parts, after)
-    node[last] = changed(node[last])
-    return before, after, key
+# Every option of every group, with others of the other groups.
+MIXED = [
+    [f"{group}={names[(place + number) % len(names)]}" for number, (group, names) in enumerate(FILES.items())]
+    for place in range(max(map(len, FILES.values())))
+]
 
 
-CHOSEN = st.fixed_dictionaries({group: st.sampled_from(sorted(FILES[group])) for group in GROUPS})
+@pytest.fixture
+def drawn(compose: Compose) -> Callable[[st.DataObject], tuple[Plain, Plain, str]]:
+    """Draws a configuration of options as plain data, the same with one key changed, and that key."""
+    configurations = [
+        plain(compose(*options, *(text for option in options for text in NEEDED.get(option, ())))) for options in MIXED
+    ]
+
+    def draw(data: st.DataObject) -> tuple[Plain, Plain, str]:
+        before = data.draw(st.sampled_from(configurations))
+        keys = [key for key in leaves(before) if not key.startswith(("study.", "metrics.", "logger."))]
+        key = data.draw(st.sampled_from(keys))
+        after = copy.deepcopy(before)
+        *parts, last = key.split(".")
+        node = functools.reduce(lambda node, part: node[part], parts, after)
+        node[last] = changed(node[last])
+        return before, after, key
+
+    return draw
 
 
-@given(chosen=CHOSEN, data=st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
-def test_any_change_that_can_alter_a_result_is_another_run(
-    chosen: dict[str, str], data: st.DataObject, compose: Compose
-) -> None:
-    before, after, key = drawn(chosen, data, compose)
+Draw = Callable[[st.DataObject], tuple[Plain, Plain, str]]
+
+
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+def test_any_change_that_can_alter_a_result_is_another_run(data: st.DataObject, drawn: Draw) -> None:
+    before, after, key = drawn(data)
     assert run_id(read_config(before)) == run_id(before)
     assert (run_id(after) == run_id(before)) == (key in NO_RESULT), key
 
 
-@given(chosen=CHOSEN, data=st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
 def test_runs_of_two_seeds_are_two_variants_exactly_where_another_change_makes_another_run(
-    chosen: dict[str, str], data: st.DataObject, compose: Compose
+    data: st.DataObject, drawn: Draw
 ) -> None:
-    before, after, key = drawn(chosen, data, compose)
+    before, after, key = drawn(data)
     if key.startswith("model.edits."):  # a change of any may be no edit
         return
     alike = {*NO_RESULT, "seed"} - {"model.name"}  # which is the variant's name

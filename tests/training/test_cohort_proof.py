@@ -88,7 +88,28 @@ class PretendsToBeTanh(nn.Tanh):
         return super().forward(x) - x.mean(1, keepdim=True)
 
 
-def test_what_looks_alike_and_is_not_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+class PretendsInEvaluation(nn.Tanh):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) - (0 if self.training else x.mean(1, keepdim=True))
+
+
+class PretendsButForItsGradient(nn.Tanh):
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.mean(1, keepdim=True)
+        return super().forward(x) + (mean - mean.detach())
+
+
+@pytest.mark.parametrize(
+    ("pretender", "differs"),
+    [
+        (PretendsToBeTanh, "output in training"),
+        (PretendsInEvaluation, "output in evaluation"),
+        (PretendsButForItsGradient, "gradient of 0.weight"),
+    ],
+)
+def test_what_looks_alike_and_is_not_is_told_apart(
+    pretender: type[nn.Module], differs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A layer that is taken for one of each channel by itself, and is not."""
     from ablate.stacking import layers
 
@@ -96,11 +117,11 @@ def test_what_looks_alike_and_is_not_is_told_apart(monkeypatch: pytest.MonkeyPat
         torch.manual_seed(0)
         return nn.Sequential(nn.Conv2d(3, 4, 3), act(), nn.Flatten(), nn.Linear(784, 10))
 
-    models = [network(PretendsToBeTanh), network(PretendsToBeTanh), network(nn.Tanh)]
+    models = [network(pretender), network(pretender), network(nn.Tanh)]
     assert disproved([trainee(model) for model in models], [0, 0, 0], IMAGES) == ["", "", ""]
-    monkeypatch.setattr(layers, "_CHANNELWISE", (*layers._CHANNELWISE, PretendsToBeTanh))
+    monkeypatch.setattr(layers, "_CHANNELWISE", (*layers._CHANNELWISE, pretender))
     reasons = disproved([trainee(model) for model in models], [0, 0, 0], IMAGES)
-    assert reasons == ["its output in training would be another beside the others"] * 2 + [""]
+    assert reasons == [f"its {differs} would be another beside the others"] * 2 + [""]
 
 
 def test_noise_that_lies_otherwise_in_memory_is_told_apart() -> None:
