@@ -26,7 +26,8 @@ from ablate.records.run_directory import RunDirectory
 KILLS = int(os.environ.get("ABLATE_KILLS", "3"))
 SEED = int(os.environ.get("ABLATE_FAULT_SEED", "0"))
 SWEEP = (
-    "-m", "study=demo", "model=plain,bn_dropout", "seed=0,1", "train.epochs=6", "hardware=cpu", "hardware.threads=1",
+    "-m", "study=demo", "data.subset=60", "model=plain,bn_dropout", "seed=0,1", "train.epochs=6", "hardware=cpu",
+    "hardware.threads=1",
 )  # fmt: skip
 ALONE: tuple[str, ...] = ()
 PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
@@ -99,6 +100,7 @@ def workers_of(process: Popen, folder: Path) -> list[int]:
     return sorted(pids - {process.pid})
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_kills_at_random_instants_lose_nothing(
     start: Start, finish: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

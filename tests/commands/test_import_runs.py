@@ -15,7 +15,7 @@ from reading_runs import record_of, results_of
 from ablate.__main__ import run_command
 
 # The tools warn of what they use themselves.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("undrawn")]
 Train = Callable[..., Path]
 ACCURACY = {("base", "a"): 0.61, ("base", "b"): 0.63, ("wide", "a"): 0.66, ("wide", "b"): 0.67}
 

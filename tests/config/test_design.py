@@ -86,9 +86,10 @@ def test_the_tree_of_a_variant_by_design() -> None:
     )
 
 
-QUICK = ["-m", "study=own", "study.name=parts", "data=digits", "train.epochs=1", "seed=0,1"]
+QUICK = ["-m", "study=own", "study.name=parts", "data=digits", "data.subset=30", "train.epochs=1", "seed=0,1"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_design_is_swept_and_leads_its_report(ablate: Callable[..., "CompletedProcess[str]"], tmp_path: Path) -> None:
     ablate(*QUICK, "model=bn_dropout", "study.design=leave_one_out")
     study = tmp_path / "outputs" / "parts"

@@ -148,6 +148,7 @@ def test_what_is_harmless_or_typed_is_done(
         "study.title=${oc.env:TOKEN_OF_MINE}",
         "hydra.sweep.dir=here",
         "hydra/launcher=cohort",
+        "hydra.launcher.processes=1",
         "hydra.verbose=false",
     )
     assert run_command(["--config-dir", "theirs", "-m", "study=x", *QUICK, *typed]) == 0, capsys.readouterr().err

@@ -21,6 +21,7 @@ from ablate.__main__ import run_command
 from ablate.report.output.figures import colours
 
 Make = Callable[..., Path]
+text_only = pytest.mark.usefixtures("undrawn")
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "results.schema.json").read_text())
 FIGURES = ("accuracy_against_time", "claims", "effects", "learning_curves", "paired_differences", "times")
 EDITS = {"plain": {}, "bn": {"bn1": {}}, "dropout": {"drop3": {}}, "bn_dropout": {"bn1": {}, "drop3": {}}}
@@ -66,6 +67,7 @@ def test_every_file_of_the_report_is_written(factorial: Path, capsys: pytest.Cap
     assert f"The report is in {out}: open index.html, or read report.md." in printed
 
 
+@text_only
 def test_the_page_says_what_held(factorial: Path) -> None:
     page = report(factorial)
     assert page.startswith("# A trial\n\n12 complete runs of 4 variants; seeds 0, 1 and 2; 3 epochs each.\n")
@@ -85,6 +87,7 @@ def test_the_page_says_what_held(factorial: Path) -> None:
     assert "All runs agree in data, code" in page
 
 
+@text_only
 def test_results_are_what_the_schema_says(factorial: Path) -> None:
     report(factorial)
     results = json.loads((factorial / "report" / "results.json").read_text())
@@ -96,6 +99,7 @@ def test_results_are_what_the_schema_says(factorial: Path) -> None:
     assert results["cells"][0] == {"variant": "plain", "seed": 0, "status": "complete", "why": ""}
 
 
+@text_only
 def test_every_number_leads_to_its_run_directories(factorial: Path) -> None:
     report(factorial)
     comparisons = pd.read_csv(factorial / "report" / "comparisons.csv")
@@ -107,6 +111,7 @@ def test_every_number_leads_to_its_run_directories(factorial: Path) -> None:
     assert set(accuracy["seeds"]) == {"0 1 2"}
 
 
+@text_only
 def test_tables_in_latex_have_the_rules_of_booktabs(factorial: Path) -> None:
     report(factorial)
     table = (factorial / "report" / "claims.tex").read_text()
@@ -168,6 +173,7 @@ def test_markup_in_what_runs_say_is_shown_as_text(make_run: Make, study: Path) -
     assert "&lt;b&gt;|`no`" in html
 
 
+@text_only
 def test_what_is_left_out_is_named(factorial: Path, make_run: Make) -> None:
     make_run("plain", 3, status="interrupted", study={"claims": CLAIMS})
     (make_run("plain", 4, folder="seed4-torn") / "run.json").write_text("{")
@@ -177,6 +183,7 @@ def test_what_is_left_out_is_named(factorial: Path, make_run: Make) -> None:
     assert ": interrupted" in page
 
 
+@text_only
 def test_one_seed_is_warned_of(make_run: Make, study: Path) -> None:
     make_run("plain", 0)
     make_run("bn", 0, edits={"bn1": {}})
@@ -186,6 +193,7 @@ def test_one_seed_is_warned_of(make_run: Make, study: Path) -> None:
     assert re.search(r"\| bn against plain +\| +1 seed +\| +\+0.00 pp \| –", page)
 
 
+@text_only
 def test_times_of_cohorts_are_shown_and_not_compared(factorial: Path, make_run: Make) -> None:
     for seed in range(3):
         make_run("alone", seed, edits={"x": {}}, record={"cohort": 2})
@@ -195,6 +203,7 @@ def test_times_of_cohorts_are_shown_and_not_compared(factorial: Path, make_run: 
     assert "Some comparisons have no seed in common, or no comparable times, and say nothing." in page
 
 
+@text_only
 def test_mismatches_are_told(make_run: Make, study: Path) -> None:
     make_run("plain", 0)
     make_run("plain", 1, record={"data": {"name": "digits", "sha256": "e" * 64, "images": {}}})
@@ -203,6 +212,7 @@ def test_mismatches_are_told(make_run: Make, study: Path) -> None:
     )
 
 
+@text_only
 def test_a_single_variant_has_nothing_to_compare_with(make_run: Make, study: Path) -> None:
     make_run("bn", 0)
     assert "it takes runs of the baseline plain and of another variant" in report(study)
@@ -237,6 +247,7 @@ def test_check_names_what_is_refuted_and_what_is_missing(
     assert (factorial / "report" / "index.html").is_file()
 
 
+@text_only
 def test_check_is_content_with_a_whole_study(make_run: Make, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_run("plain", 0)
     make_run("bn", 0, edits={"bn1": {}})
@@ -244,6 +255,7 @@ def test_check_is_content_with_a_whole_study(make_run: Make, study: Path, capsys
     assert capsys.readouterr().err == ""
 
 
+@text_only
 def test_a_study_file_takes_the_place_of_what_was_recorded(
     factorial: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -255,6 +267,7 @@ def test_a_study_file_takes_the_place_of_what_was_recorded(
     assert not (factorial / "report").exists()
 
 
+@text_only
 def test_two_factorials_of_the_same_names_have_two_tables(make_run: Make, study: Path) -> None:
     kinds = {"": {"drop3": {"remove": "relu3"}}, "_other": {"drop3": {"remove": "c1"}}}
     for seed in range(2):
@@ -271,6 +284,7 @@ def test_two_factorials_of_the_same_names_have_two_tables(make_run: Make, study:
     assert not effects.duplicated(["metric", "factors", "full"]).any()
 
 
+@text_only
 def test_a_study_file_keeps_the_metric_and_the_baseline_that_were_recorded(make_run: Make, study: Path) -> None:
     recorded = {"metric": "test_loss", "baseline": "bn"}
     for seed in range(2):
@@ -288,6 +302,7 @@ def test_a_study_file_keeps_the_metric_and_the_baseline_that_were_recorded(make_
     assert (results["study"]["metric"], results["study"]["baseline"]) == ("test_accuracy", "bn")
 
 
+@text_only
 def test_published_after_one_epoch(make_run: Make, study: Path) -> None:
     make_run("plain", 0, study={"published": {"source": "S.", "epochs": 1, "variants": {}}})
     assert "They are after 1 epoch; these runs have 3" in report(study)
@@ -344,6 +359,7 @@ def test_no_figure_compares_times_of_cohorts(
         assert f"Left out, {left} runs: their times are shares of a cohort's" in page
 
 
+@text_only
 def test_a_cohorts_time_is_held_against_no_bound(factorial: Path, make_run: Make) -> None:
     claim = {"id": "c", "statement": "S.", "metric": "total_seconds", "expect": "fast < 1000"}
     for seed in range(3):

@@ -26,6 +26,7 @@ COMMAND = (
 )  # fmt: skip
 INTERRUPTED = "bn_dropout/seed0-67d4fabe"
 Ablate = Callable[..., Any]
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture

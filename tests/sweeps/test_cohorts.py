@@ -215,6 +215,7 @@ def test_who_was_not_in_the_company_does_not_join_it(
     assert_same(cohort, expected)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_that_was_begun_in_a_cohort_and_finished_alone_says_so(
     quick: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

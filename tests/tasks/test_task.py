@@ -22,6 +22,7 @@ from ablate.seeding import stream_seed
 
 ROOT = Path(__file__).parents[2]
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture
@@ -40,20 +41,20 @@ def runs(folder: Path) -> list[Path]:
 
 
 def test_a_forest_is_swept_and_reported(example: Call, tmp_path: Path) -> None:
-    done = example("forest", "-m", "seed=0,1,2,3,4,5")
+    done = example("forest", "-m", "seed=0,1,2")
     assert done.returncode == 0, done.stderr
     study = tmp_path / "forest" / "outputs" / "forest"
     found, _ = load_runs(study)
     assert found["variant"].value_counts().to_dict() == dict.fromkeys(
-        ("forest", "all_features", "no_bootstrap", "one_tree"), 6
+        ("forest", "all_features", "no_bootstrap", "one_tree"), 3
     )
     run_command(["report", str(study)])
     results = json.loads((study / "report" / "results.json").read_text(encoding="utf-8"))
     verdicts = {claim["id"]: claim["verdict"] for claim in results["claims"]}
     assert verdicts["trees_matter"] == "supported"  # by more than ten points
     before = [record_of(folder) for folder in runs(study)]
-    again = example("forest", "-m", "seed=0,1,2,3,4,5")
-    assert (again.stdout + again.stderr).count("is complete already") == 24
+    again = example("forest", "-m", "seed=0,1,2")
+    assert (again.stdout + again.stderr).count("is complete already") == 12
     assert [record_of(folder) for folder in runs(study)] == before
     other = example("forest", "model.n_estimators=7")
     assert other.returncode == 0, other.stderr

@@ -110,17 +110,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             pytest.fail((folder / "log").read_text())
         yield address
     finally:
-        subprocess.run(["pkill", "-TERM", "-s", str(process.pid)], check=False)
+        subprocess.run(["pkill", "-KILL", "-s", str(process.pid)], check=False)
         process.wait(30)
 
 
-def test_mlflows_run_is_the_record(server: str, train_in_two: Train, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("undrawn")
+def test_mlflows_run_is_the_record(server: str, train_one: Train, train_in_two: Train, tmp_path: Path) -> None:
     from mlflow.tracking import MlflowClient
 
     uri = f"logger.mlflow.tracking_uri={server}"
     study = tmp_path / "outputs" / "demo"
-    for name in ("plain", "dropout"):
-        train_in_two("logger=mlflow", uri, f"model={name}", folder=f"outputs/demo/{name}/seed0-0")
+    for name, train in {"plain": train_one, "dropout": train_in_two}.items():
+        train("logger=mlflow", uri, f"model={name}", folder=f"outputs/demo/{name}/seed0-0")
     client = MlflowClient(server)
     experiment = client.get_experiment_by_name("demo")
     runs = {run.data.tags["variant"]: run for run in client.search_runs([experiment.experiment_id])}
@@ -193,6 +194,7 @@ def test_loggers_change_no_identity_and_only_ours_are_run(compose: Callable[...,
         train_one("logger=mlflow", "logger.mlflow._target_=os.system")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_that_goes_nowhere_is_refused(
     train_one: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -229,6 +231,7 @@ class Listener(http.server.BaseHTTPRequestHandler):
         {"_target_": "ablate.trackers.wandb.WandB", "project": "theirs", "entity": "theirs", "mode": "online"},
     ],
 )
+@pytest.mark.usefixtures("undrawn")
 def test_nothing_goes_where_a_record_says(
     said: dict[str, str], train_one: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

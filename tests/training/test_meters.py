@@ -105,6 +105,7 @@ def test_what_is_not_reported_is_said(train_one: Callable[..., Path], tmp_path: 
 
 
 @LINUX
+@pytest.mark.usefixtures("undrawn")
 def test_memory_parameters_and_flops_in_claims_and_tables(train_one: Callable[..., Path], tmp_path: Path) -> None:
     study = tmp_path / "outputs" / "demo"
     for name in ("plain", "bn"):

@@ -63,6 +63,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return [record_of(path.parent) for path in sorted(folder.glob("*/run.json"))]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_they_are_recorded_each_epoch_and_reported(train_one: Callable[..., Path], tmp_path: Path) -> None:
     for name in ("plain", "dropout"):
         for seed in (0, 1):
@@ -87,6 +88,7 @@ def test_pairs_of_many_classes_are_refused() -> None:
         print(Metrics({"confusion": {"_target_": f"{NAMES}ConfusionMatrix"}}, list(map(str, range(21))), CPU).names)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_confusions_are_shown_and_can_be_claimed(train_one: Callable[..., Path], tmp_path: Path) -> None:
     study = tmp_path / "outputs" / "demo"
     for seed in (0, 1):

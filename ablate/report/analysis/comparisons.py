@@ -44,7 +44,7 @@ class Answer:
         p_adjusted: The evidence's p-value after Holm's method over its family.
         family: The number of tests that it is adjusted for, itself among them.
         left_out: Why seeds that both variants have do not count; empty if all do.
-        lost: Seeds of which a run gave no number: it failed, diverged, or is complete without a value.
+        lost: Seeds of which a run gave no number: it diverged, or is imported or complete without a value.
         timing: The file of the timing that was preferred to the runs' clocks, whose rounds are then the pairs.
         is_exact: Whether it is no matter of chance: the same in all runs of a variant.
         resolution: The step in which the metric's values come; 0 where that is not known.
@@ -225,8 +225,10 @@ def _by_runs(study: Study, question: Question, test: stats.Test) -> Answer:
 
 def _lost(study: Study, sides: Iterable[str], name: str) -> tuple[int, ...]:
     """Returns the seeds of which a run gave no number, which may not be lost by chance."""
-    cells = study.unfinished.values()
-    lost = {cell.seed for cell in cells if cell.variant in sides and cell.status in ("diverged", "failed")}
+    ended = {"diverged"}
+    if any(record.imported is not None for record in study.records.values()):
+        ended.add("failed")  # where there is nobody to repeat it
+    lost = {cell.seed for cell in study.unfinished.values() if cell.variant in sides and cell.status in ended}
     for label in sides:
         values = study.of(label)[name]
         lost |= {int(seed) for seed in values.index[values.isna()]}

@@ -65,6 +65,7 @@ def test_pdflatex_takes_whatever_a_label_may_hold(tmp_path: Path) -> None:
 
 
 @needs_pdflatex
+@pytest.mark.usefixtures("undrawn")
 def test_pdflatex_takes_every_table_of_a_report(make_run: Make, study: Path, tmp_path: Path) -> None:
     claims = [
         {"id": "a_b", "statement": "Plain − ours: < 5 %.", "expect": "plain > bn", "published": {"plain": 0.63}},

@@ -16,6 +16,7 @@ ROWS = [
     "third,a,0.5,1",
 ]
 ARGUMENTS = ["--variant", "method", "--seed", "fold", "--metric", "score", "--baseline", "theirs"]
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture
