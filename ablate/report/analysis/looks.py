@@ -59,8 +59,10 @@ def _begin_and_first_result(records: Iterable[RunRecord], seeds: tuple[int, ...]
 def _warnings(definition: Definition) -> Iterable[str]:
     for key in JUDGED_BY:
         declared, now = definition.declared.get(key), getattr(definition, key)
-        if key in definition.declared and declared != now and (key != "margin" or declared is not None):
+        if key in definition.declared and declared != now:
+            made = f"without study.{key}" if declared is None else f"with study.{key}={declared}"
+            judges = "without" if now is None else f"with {now}"
             yield (
-                f"The runs were made with study.{key}={declared}, and this report judges with {now}: what is chosen "
-                "after the results are known can be chosen to suit them."
+                f"The runs were made {made}, and this report judges {judges}: what is chosen after the results are "
+                "known can be chosen to suit them."
             )

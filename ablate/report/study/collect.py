@@ -52,9 +52,10 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
         ValueError: No run is complete, or the study's definition cannot be read.
     """
     runs = read_runs(folder)
-    recorded = _newest(runs, folder).study_options
+    newest = _newest(runs, folder)
+    recorded = newest.study_options
     groups = [*folders, config_dir()]
-    definition = find(str(recorded.get("name", folder.name)), recorded, groups, file)
+    definition = find(str(recorded.get("name", folder.name)), recorded, groups, file, newest.overrides)
     study = _study(definition, runs, options("model", groups))
     first = study.runs.drop_duplicates("variant")
     configs = {label: study.records[run].config for run, label in zip(first["run"], first["variant"], strict=True)}

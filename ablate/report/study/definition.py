@@ -52,33 +52,44 @@ class Definition:
     option: str | None = None
 
 
-def find(name: str, recorded: PlainMapping, folders: Iterable[Path], file: Path | None = None) -> Definition:
+def find(
+    name: str, recorded: PlainMapping, folders: Iterable[Path], file: Path | None = None, typed: Sequence[str] = ()
+) -> Definition:
     """Returns the definition of a study: as it stands today in its option's file, or else as a run recorded it.
+
+    What it is judged by, and the file does not say, is what was recorded; likewise what was typed for the runs.
 
     Args:
         name: The study's name.
         recorded: The `study` part of a run's config.
         folders: Folders of config groups to look in.
-        file: A study option's file to take instead; a baseline or a metric that it does not name is the recorded one.
+        file: A study option's file to take instead.
+        typed: The overrides of the run.
 
     Raises:
         ValueError: A file cannot be read, or its values have the wrong form.
     """
-    if file is not None:
-        content = load(file)
-        kept = {key: recorded[key] for key in ("baseline", *JUDGED_BY) if recorded.get(key)}
-        if isinstance(content.get("study"), Mapping):
-            content = {**content, "study": {**kept, **content["study"]}}
-        return _designed(define(name, content, None), {key: recorded[key] for key in JUDGED_BY if key in recorded})
-    for option, content in options("study", folders).items():
-        if isinstance(content.get("study"), dict) and content["study"].get("name") == name:
-            return _designed(define(name, content, option), recorded)
-    return _designed(define(name, {"study": recorded}, None), recorded)
+    option, content = None, {"study": recorded} if file is None else load(file)
+    if file is None:
+        of_name = [
+            (each, found)
+            for each, found in options("study", folders).items()
+            if isinstance(found.get("study"), dict) and found["study"].get("name") == name
+        ]
+        option, content = of_name[0] if of_name else (None, content)
+    if isinstance(content.get("study"), Mapping):
+        kept = ("baseline", *JUDGED_BY) if file is not None else JUDGED_BY
+        absent = {key: recorded[key] for key in kept if recorded.get(key) and not content["study"].get(key)}
+        by_hand = {key.lstrip("+").partition("=")[0].removeprefix("study.") for key in typed if "study." in key}
+        chosen = {key: recorded[key] for key in JUDGED_BY if file is None and key in by_hand and recorded.get(key)}
+        content = {**content, "study": {**content["study"], **absent, **chosen}}
+    definition = define(name, content, option)
+    definition = replace(definition, declared={key: recorded[key] for key in JUDGED_BY if key in recorded})
+    return definition if file is not None else _designed(definition, recorded)
 
 
 def _designed(definition: Definition, recorded: PlainMapping) -> Definition:
-    """Returns the definition with what its runs recorded, and with the baseline of the design that they are of."""
-    definition = replace(definition, declared={key: recorded[key] for key in JUDGED_BY if key in recorded})
+    """Returns the definition with the baseline of the design that its runs are of, if they are of one."""
     design, baseline = recorded.get("design"), recorded.get("baseline")
     if not isinstance(design, str) or not isinstance(baseline, str):
         return definition

@@ -75,3 +75,27 @@ def test_options_that_name_each_other_end(tmp_path: Path) -> None:
     for name, other in (("a", "b"), ("b", "a")):
         (tmp_path / "model" / f"{name}.yaml").write_text(f"defaults: [{other}]\nname: {name}\n")
     assert options("model", [tmp_path]) == {"a": {"name": "a"}, "b": {"name": "b"}}
+
+
+def test_what_the_file_does_not_say_is_what_the_runs_were_made_with(tmp_path: Path) -> None:
+    recorded = {**RECORDED, "metric": "test_loss", "margin": 0.1, "test": "fixed", "pairing": "unpaired"}
+    groups = folder(tmp_path, "study: {name: mine, metric: test_accuracy, test: anytime}\n")
+    found = find("mine", recorded, [groups])
+    assert (found.metric, found.margin, found.test, found.pairing) == ("test_accuracy", 0.1, "anytime", "unpaired")
+    assert found.declared == {"metric": "test_loss", "margin": 0.1, "test": "fixed", "pairing": "unpaired"}
+    typed = find("mine", recorded, [groups], typed=["study.metric=test_loss", "seed=0"])
+    assert (typed.metric, typed.test) == ("test_loss", "anytime")
+
+
+@pytest.mark.parametrize(
+    ("study", "message"),
+    [
+        ({"test": "often"}, "test=often: choose from auto, fixed, anytime"),
+        ({"pairing": "pairwise"}, "pairing=pairwise: did you mean paired"),
+        ({"margin": -1}, "margin=-1: must be a number above 0"),
+        ({"margin": "much"}, "margin=much: must be a number above 0"),
+    ],
+)
+def test_how_a_study_is_judged_is_checked(study: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        find("mine", {"name": "mine", **study}, ())
