@@ -14,6 +14,9 @@ _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069\ud800-\udfff]"
 )
 
+# In the query of an address, a name that stands for a secret, and its value.
+_KEY = re.compile(r"(?i)(?<=[?&])([\w.-]*(?:token|key|secret|password|passwd|signature|credential)[\w.-]*)=[^&#\s\"']+")
+
 
 def printable(text: str) -> str:
     """Returns a text in which what a terminal would obey, or cannot show, stands as its code, such as `\\x1b`."""
@@ -53,8 +56,8 @@ def first_line(error: BaseException) -> str:
 
 
 def redact(text: str) -> str:
-    """Returns a text whose addresses have lost the user and the password, `http://***@host`."""
-    return re.sub(r"(?<=://)[^/\s\"']+@", "***@", text)
+    """Returns a text whose addresses have lost user, password and keys: `http://***@host`, `https://host/?token=***`."""
+    return _KEY.sub(r"\1=***", re.sub(r"(?<=://)[^/\s\"']+@", "***@", text))
 
 
 def duration(seconds: float | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ablate.messages import printable, redact, say
-from ablate.runs.progress import ConsoleHandler
+from ablate.runs.progress import ConsoleHandler, FileFormatter
 
 ROOT = Path(__file__).parents[1] / "ablate"
 STEERS = ["\x1b[2J", "\x1b]0;title\x07", "\r", "\x08", "\x9b31m", "\u202e", "\ud800", "\x7f"]
@@ -44,6 +44,9 @@ def test_nothing_is_printed_in_another_way() -> None:
         ("http://me:word@host/x", "http://***@host/x"),
         ("at https://token@host:80, and s3://key:secret@bucket/a@b", "at https://***@host:80, and s3://***@bucket/a@b"),
         ("postgresql://me:p@ss@host/db", "postgresql://***@host/db"),
+        ("https://host/x?run=3&api_key=abc&x=1", "https://host/x?run=3&api_key=***&x=1"),
+        ("https://host/?X-Amz-Signature=ab/c%2F#top", "https://host/?X-Amz-Signature=***#top"),
+        ("why? a token=abc is no address's", "why? a token=abc is no address's"),
         ('{"uri": "http://me:word@host"}', '{"uri": "http://***@host"}'),
         ("http://host/me@here", "http://host/me@here"),
         ("me@here: no address", "me@here: no address"),
@@ -51,3 +54,10 @@ def test_nothing_is_printed_in_another_way() -> None:
 )
 def test_addresses_lose_their_secrets(text: str, expected: str) -> None:
     assert redact(text) == expected
+
+
+def test_a_log_holds_nothing_that_steers_a_terminal_and_no_secret() -> None:
+    record = logging.LogRecord(
+        "n", logging.INFO, "f", 1, "a \x1b[31mb\u202e http://me:word@host/?token=t\tc\nd", (), None
+    )
+    assert FileFormatter("%(message)s").format(record) == "a \\x1b[31mb\\u202e http://***@host/?token=***\tc\nd"

@@ -19,7 +19,7 @@ class FileFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Returns a line, or several with a traceback."""
-        return redact(super().format(record))
+        return printable(redact(super().format(record)))
 
 
 class ConsoleHandler(logging.Handler):

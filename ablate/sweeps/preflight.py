@@ -18,11 +18,11 @@ from ablate.config.plain import plain
 from ablate.files import refuse_links
 from ablate.messages import aligned, say
 from ablate.records import provenance
-from ablate.records.epochs import split_statistic
 from ablate.records.record import Plan
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import Store
 from ablate.records.study_directory import StudyDirectory
+from ablate.report.study.metrics import metric as metric_of
 from ablate.runs.job import Job
 from ablate.sweeps.jobs import differences, single, swept
 from ablate.sweeps.session import session
@@ -127,7 +127,7 @@ def means(jobs: Sequence[Job]) -> str:
     if not values:
         return ""
     metric = jobs[0].cfg.study.metric
-    factor, unit = (100, " %") if split_statistic(metric)[0].endswith("accuracy") else (1, "")
+    factor, unit = (100, " %") if metric_of(metric).kind == "share" else (1, "")
     rows = [
         (variant, f"{_mean_sd([factor * value for value in of])}{unit}", str(len(of))) for variant, of in values.items()
     ]
