@@ -103,7 +103,7 @@ def published_table(study: Study) -> pd.DataFrame:
 
 def runs_table(study: Study) -> pd.DataFrame:
     """Returns a row for each complete run: what it gave, and what it came from."""
-    table = study.runs.drop(columns="clock")
+    table = study.runs.drop(columns="clock").copy()  # in one piece, for there may be hundreds of columns
     for column, read in _ORIGIN.items():
         table[column] = [read(study.records[run]) if run in study.records else None for run in table["run"]]
     return table.dropna(axis="columns", how="all")

@@ -16,6 +16,7 @@ from ablate.records.record import RunRecord
 from ablate.records.study_directory import studies_below
 from ablate.report.study.cache import StudyRuns, read_runs
 from ablate.report.study.definition import Definition, define, find
+from ablate.report.study.metrics import metric
 from ablate.report.study.predictions import read_prediction
 from ablate.report.study.run_record import Epochs
 from ablate.report.study.study import Cell, Study
@@ -162,12 +163,15 @@ def _why(record: RunRecord) -> str:
     return f"{record.status}: {record.cause}" if record.cause else record.status.value
 
 
+_EXTREMES = ("maximum", "minimum")
+
+
 def _statistics(definition: Definition) -> list[str]:
     """Returns the statistics over epochs that a report has; of last epochs, as many as are asked for."""
     claims = [claim for claim in definition.claims if isinstance(claim, Mapping)]
     named = [definition.metric, *(str(claim.get("metric")) for claim in claims)]
     asked = [statistic for name in named if last_of(statistic := split_statistic(name)[1])]
-    return list(dict.fromkeys(["maximum", "minimum", "last5", "best", "at_best_validation", *asked]))
+    return list(dict.fromkeys([*_EXTREMES, "last5", "best", "at_best_validation", *asked]))
 
 
 def _run_frame(
@@ -212,9 +216,10 @@ def _results(results: Mapping[str, Result], epochs: Epochs, statistics: Sequence
     for name, result in results.items():
         values = {name: float(result.final)}
         if name in columns:
-            values |= {f"{name}.{each}": over_epochs(f"{name}.{each}", columns) for each in statistics}
-        for metric, value in values.items():
-            yield metric, value if math.isfinite(value) else math.nan
+            chosen = _EXTREMES if metric(name).of_class else statistics  # classes and pairs of them are very many
+            values |= {f"{name}.{each}": over_epochs(f"{name}.{each}", columns) for each in chosen}
+        for each, value in values.items():
+            yield each, value if math.isfinite(value) else math.nan
 
 
 def _clock(record: RunRecord) -> str:
