@@ -31,6 +31,12 @@ def fingerprint(config: PlainMapping, wanted: Callable[[Meaning], bool]) -> str:
     return json.dumps(_part(config, wanted), sort_keys=True)
 
 
+def variant_id(config: Config | PlainMapping) -> str:
+    """Returns what the runs of a variant share, and no others, as eight hexadecimal digits."""
+    text = fingerprint(plain(config) if isinstance(config, Config) else config, lambda meaning: meaning.tells_apart)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
 def _part(config: PlainMapping, wanted: Callable[[Meaning], bool]) -> Plain:
     chosen = select(config, wanted)
     model = chosen.get("model")

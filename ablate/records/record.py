@@ -106,10 +106,15 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run was made under: the seeds of its sweep, and whether more are added until claims are settled."""
+    """What a run was made under.
+
+    The seeds of its sweep, whether more are added until claims are settled, and the identity of the variant that the
+    command would train without sweeping over anything, with which the others are compared where no other is named.
+    """
 
     seeds: tuple[int, ...]
     settles: bool = False
+    own_variant: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

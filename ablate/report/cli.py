@@ -63,13 +63,13 @@ def _analyses(options: argparse.Namespace) -> list[tuple[Analysis, Path]]:
         study = collect_table(options.path, asked, options.study)
         out = options.out or options.path.with_name(f"{options.path.stem}-report")
         return [(analyse(study, asked.metrics), out)]
-    given = [f"--{name}" for name in ("metric", "setting", "baseline") if getattr(options, name)]
+    given = [f"--{name}" for name in ("metric", "setting") if getattr(options, name)]
     if given:
         raise ValueError(f"{given[0]} is for a CSV file; of run directories, the study's option says it")
     folders = find_studies(options.path)
     if options.out is not None and len(folders) > 1:
         raise ValueError(f"--out takes one study, {options.path} holds {len(folders)}; name one of them")
-    studies = [collect(folder, options.config_dir, options.study) for folder in folders]
+    studies = [collect(folder, options.config_dir, options.study, options.baseline) for folder in folders]
     places = [Path("outputs") / folder.name if remote else folder for folder in folders]
     return [
         (analyse(study), options.out or StudyDirectory(place).report)

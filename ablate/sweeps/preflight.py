@@ -14,6 +14,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from ablate.config.compose import to_config
+from ablate.config.identity import variant_id
 from ablate.config.plain import plain
 from ablate.files import refuse_links
 from ablate.messages import aligned, say
@@ -51,7 +53,10 @@ class Preflight(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         session.jobs = _checked(lambda: swept(config))
         session.folder = config.hydra.sweep.dir
-        provenance.set_plan(Plan(seeds=tuple(sorted({job.cfg.seed for job in session.jobs}))))
+        own = None
+        with suppress(ValueError):  # without what is swept over it may be no configuration
+            own = variant_id(to_config(config))
+        provenance.set_plan(Plan(seeds=tuple(sorted({job.cfg.seed for job in session.jobs})), own_variant=own))
         in_turn = str(config.hydra.launcher._target_).endswith((".BasicLauncher", ".CohortLauncher"))
         session.defers = in_turn and str(config.hydra.sweeper._target_).endswith(".BasicSweeper")
         session.progress.start_sweep(len(session.jobs))

@@ -98,7 +98,9 @@ class SettleSweeper(Sweeper):
         assert self.config is not None and self.launcher is not None
         _check_study(self.config.study)
         sweep = _Sweep(expand(self.config, arguments), int(self.config.seed))
-        provenance.set_plan(Plan(seeds=tuple(sweep.given), settles=True))
+        planned_before = provenance.plan()
+        own = None if planned_before is None else planned_before.own_variant
+        provenance.set_plan(Plan(seeds=tuple(sweep.given), settles=True, own_variant=own))
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")

@@ -7,6 +7,7 @@ import copy
 import os
 import random
 import re
+from collections import OrderedDict
 from typing import Any
 
 import pytest
@@ -98,7 +99,9 @@ def written_by_hand(seed: int, edits: dict[str, Edit], edited: Variant) -> tuple
                     assert layer is not None
                     place.before.append(layer) if edit.insert == "before" else place.after.insert(0, layer)
                 case "replace":
-                    place.instead = layer
+                    assert layer is not None
+                    place.instead = alone = copy.copy(layer)  # without what is inserted beside it, which stands above
+                    alone._forward_hooks, alone._forward_pre_hooks = OrderedDict(), OrderedDict()
                 case "remove" | "bypass":
                     place.instead = lambda x, *_: x
                 case "set" if place.instead is None:
@@ -107,7 +110,10 @@ def written_by_hand(seed: int, edits: dict[str, Edit], edited: Variant) -> tuple
                     for argument, value in (edit.set or {}).items():
                         setattr(new, argument, value)
                     if isinstance(new, nn.Conv2d):
-                        new._reversed_padding_repeated_twice = [1, 1, 1, 1]
+                        assert isinstance(new.padding, tuple)
+                        new._reversed_padding_repeated_twice = [
+                            side for side in reversed(new.padding) for _ in range(2)
+                        ]
                     for key in old._parameters:
                         new._parameters[key] = old._parameters[key]
                     model.set_submodule(path, new)

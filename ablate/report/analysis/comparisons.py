@@ -155,6 +155,7 @@ def baseline_of(study: Study, label: str) -> str | None:
         and other.edits == baseline.edits
         and other.settings == variants[label].settings
         and other.label in study.labels
+        and other.label != label  # with other settings, the baseline's model is compared with the baseline
     ]
     return same[0] if same else baseline.label if baseline.label in study.labels else None
 

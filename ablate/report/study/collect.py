@@ -9,8 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from ablate.config.identity import variant_id
 from ablate.config.options import config_dir, load, options
 from ablate.files import Plain, PlainMapping
+from ablate.messages import nearest
 from ablate.records.epochs import TIMES, Result, last_of, over_epochs, split_statistic
 from ablate.records.record import RunRecord
 from ablate.records.study_directory import studies_below
@@ -41,23 +43,32 @@ def find_studies(folder: Path) -> list[Path]:
     return studies
 
 
-def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None) -> Study:
+def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None, baseline: str | None = None) -> Study:
     """Reads the runs of a study. What cannot be read is named and left out.
 
     Args:
         folder: The study's folder.
         folders: Folders of config groups beside ablate's own.
         file: A study option's file, if not the one of the study's name.
+        baseline: The variant that others are compared with; else that of the definition or, where it has no runs, the
+            one that the runs' command would have trained without sweeping over anything.
 
     Raises:
-        ValueError: No run is complete, or the study's definition cannot be read.
+        ValueError: No run is complete, the study's definition cannot be read, or there is no such baseline.
     """
     runs = read_runs(folder)
     newest = _newest(runs, folder)
     recorded = newest.study_options
     groups = [*folders, config_dir()]
     definition = find(str(recorded.get("name", folder.name)), recorded, groups, file, newest.overrides)
-    study = _study(definition, runs, options("model", groups))
+    models = options("model", groups)
+    study = _study(definition if baseline is None else replace(definition, baseline=baseline), runs, models)
+    if study.definition.baseline not in study.labels:
+        if baseline is not None:
+            raise ValueError(f"--baseline {baseline}: there is no such variant; {nearest(baseline, study.labels)}")
+        own = [label for label in study.labels if _is_own(study.records[study.of(label)["run"].iloc[0]])]
+        if own:
+            study = _study(replace(definition, baseline=own[0]), runs, models)
     first = study.runs.drop_duplicates("variant")
     configs = {label: study.records[run].config for run, label in zip(first["run"], first["variant"], strict=True)}
     return replace(
@@ -93,6 +104,12 @@ def collect_table(file: Path, wanted: Wanted, definition: Path | None = None) ->
     recorded = _newest(runs, file).study_options
     study = _study(replace(defined, baseline=recorded["baseline"], metric=recorded["metric"]), runs, {})
     return replace(study, epochs=pd.DataFrame())  # a row a run knows of none
+
+
+def _is_own(record: RunRecord) -> bool:
+    """Whether a run is of the variant that its command would have trained without sweeping over anything."""
+    plan = record.plan
+    return plan is not None and plan.own_variant is not None and plan.own_variant == variant_id(record.config)
 
 
 def _newest(runs: StudyRuns, where: Path) -> RunRecord:

@@ -78,10 +78,10 @@ def find(
         ]
         option, content = of_name[0] if of_name else (None, content)
     if isinstance(content.get("study"), Mapping):
-        kept = ("baseline", *JUDGED_BY) if file is not None else JUDGED_BY
+        kept = ("baseline", *JUDGED_BY)
         absent = {key: recorded[key] for key in kept if recorded.get(key) and not content["study"].get(key)}
         by_hand = {key.lstrip("+").partition("=")[0].removeprefix("study.") for key in typed if "study." in key}
-        chosen = {key: recorded[key] for key in JUDGED_BY if file is None and key in by_hand and recorded.get(key)}
+        chosen = {key: recorded[key] for key in kept if file is None and key in by_hand and recorded.get(key)}
         content = {**content, "study": {**content["study"], **absent, **chosen}}
     definition = define(name, content, option)
     definition = replace(definition, declared={key: recorded[key] for key in JUDGED_BY if key in recorded})

@@ -135,12 +135,12 @@ def test_the_baseline_has_the_same_settings_where_there_is_one() -> None:
     )
     assert {label: baseline_of(runs, label) for label in runs.labels} == {
         "plain": "plain",
-        "plain_2": "plain_2",
+        "plain_2": "plain",
         "bn": "plain",
         "bn_2": "plain_2",
         "bn_3": "plain",
     }
-    assert [question.first for question in to_baselines(runs, ["m"])] == ["bn", "bn_2", "bn_3"]
+    assert [question.first for question in to_baselines(runs, ["m"])] == ["plain_2", "bn", "bn_2", "bn_3"]
     assert also_different(runs.variants["bn_3"], runs.variants["plain"]) == ["optimizer.lr"]
     assert also_different(runs.variants["bn"], runs.variants["plain"]) == []
 

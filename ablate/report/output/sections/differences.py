@@ -14,8 +14,11 @@ from ablate.report.study.metrics import metric, minus
 def differences(analysis: Analysis) -> Iterator[Block]:
     """Yields each variant against its baseline, metric by metric."""
     if not any(analysis.questions.values()):
-        label = analysis.study.definition.baseline
-        yield Text(f"There is nothing to compare: it takes runs of the baseline {label} and of another variant.")
+        label, labels = analysis.study.definition.baseline, analysis.study.labels
+        said = f"There is nothing to compare: it takes runs of the baseline {label} and of another variant."
+        if len(labels) > 1:
+            said += f" The variants are {words.listed(labels)}; `ablate report --baseline` takes one of them."
+        yield Text(said)
         return
     yield from pictures.paired_differences(analysis)
     for name, questions in analysis.questions.items():
