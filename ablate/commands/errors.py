@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Iterator
 
 from ablate.messages import install_hint, nearest, say
+from ablate.records.interruption import EXIT_CODE, Terminated
 from ablate.records.record import RunFailed
-from ablate.sweeps.sigterm import EXIT_CODE, Terminated
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 # What no other command would mend: a disk without space, or that writes no more.

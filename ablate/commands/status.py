@@ -13,11 +13,11 @@ from pathlib import Path
 
 from ablate.messages import aligned, duration, say
 from ablate.records.epochs import TIMES
+from ablate.records.interruption import is_there
 from ablate.records.record import Start, Status
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import is_address, mirror
 from ablate.records.study_directory import StudyDirectory
-from ablate.sweeps.sigterm import is_there
 
 _PATIENCE = 5  # a run is stuck if no epoch has ended for the time of so many
 _LEAST_PATIENCE = 120.0  # seconds

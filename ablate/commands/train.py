@@ -21,12 +21,13 @@ from ablate.config.hydra_node import check_hydra, worst_value
 from ablate.config.options import config_dir
 from ablate.files import atomic_write
 from ablate.messages import redact, say
+from ablate.records.interruption import Terminated, terminable
 from ablate.records.record import RunFailed
 from ablate.records.run_directory import Busy
 from ablate.runs.job import Job
 from ablate.sweeps.preflight import Refused, failures, means, say_what_next
 from ablate.sweeps.session import session
-from ablate.sweeps.sigterm import Terminated, stop_workers, terminable
+from ablate.sweeps.sigterm import stop_workers
 
 register()
 

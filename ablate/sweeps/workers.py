@@ -15,9 +15,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, cast
 
+from ablate.records.interruption import terminable
 from ablate.runs.job import Job
 from ablate.sweeps.cohorts import train_cohort
-from ablate.sweeps.sigterm import terminable
 
 log = logging.getLogger(__name__)
 

@@ -32,6 +32,7 @@ from ablate.config.hydra_node import worst_value
 from ablate.files import FOLDER_NAME
 from ablate.records import provenance
 from ablate.records.epochs import RESERVED, Epoch, field_name, split_statistic, summarise, total_times
+from ablate.records.interruption import terminable
 from ablate.records.others import record_of_others
 from ablate.records.record import ModelFacts, RunRecord, Status, describe_error
 from ablate.records.run_directory import RunDirectory
@@ -67,7 +68,8 @@ def task(function: Task) -> Callable[[DictConfig], float]:
         groups = set(hydra_config.runtime.choices)
         typed = [text for text in hydra_config.overrides.task if text.lstrip("+~").partition("=")[0] not in groups]
         try:
-            return _train(function, cfg, folder, typed)
+            with terminable():
+                return _train(function, cfg, folder, typed)
         except _Diverged as error:
             if (worst := worst_value(hydra_config)) is None:
                 raise

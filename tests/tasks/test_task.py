@@ -4,7 +4,9 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from reading_runs import record_of
+from test_faults import is_gone
 from warm import Server
 
 from ablate import load_runs
@@ -299,3 +302,23 @@ def test_a_trial_that_diverges_is_a_bad_one(task: Call, tmp_path: Path) -> None:
         assert all((record["status"] == "diverged") == (record["config"]["settings"]["lr"] > 0.3) for record in records)
         best = yaml.safe_load((tmp_path / "outputs" / "mine" / "optimization_results.yaml").read_text())
         assert best["best_value"] == max(good)
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGKILL"])
+def test_workers_end_with_their_command(task: Call, warm: Server, tmp_path: Path, number: str) -> None:
+    body = "import time\n    for _ in run.epochs(1000):\n        time.sleep(0.05)\n        yield {'test_accuracy': 0.5}"
+    assert task(body, "lr=2", "--cfg", "job").returncode == 0  # writes the task
+    sweep = ("train.py", "-m", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    process = warm.popen(*sweep, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    while len(records := [record_of(folder) for folder in runs(tmp_path)]) < 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    workers = {record["starts"][-1]["pid"] for record in records} - {process.pid}
+    assert len(workers) == 2
+    os.kill(process.pid, signal.Signals[number])  # it alone
+    process.communicate()
+    while not all(map(is_gone, workers)):
+        time.sleep(0.02)
+    records = [record_of(folder) for folder in runs(tmp_path)]
+    assert {record["status"] for record in records} == {"interrupted"}
+    assert {record["error"]["message"] for record in records} == {"the command that started this process is gone"}
