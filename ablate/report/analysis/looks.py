@@ -1,7 +1,7 @@
 """Which test a study takes: how often its runs could be looked at before the last of them were asked for."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from ablate.records.record import RunRecord
 from ablate.report.study.definition import JUDGED_BY, Definition
@@ -33,21 +33,30 @@ def looks(definition: Definition, records: Iterable[RunRecord]) -> Looks:
         definition: The study's, with its choice of a test.
         records: Of the runs that count.
     """
-    records = list(records)
-    warnings = tuple(_warnings(definition))
+    found = _looks(definition, list(records))
+    warnings = list(_warnings(definition))
+    if definition.pairing == "unpaired" and found.test is Test.ANYTIME:
+        warnings.append(
+            "study.pairing=unpaired is for one look: the test for any number of looks takes pairs of a seed."
+        )
+    return replace(found, warnings=tuple(warnings))
+
+
+def _looks(definition: Definition, records: Sequence[RunRecord]) -> Looks:
     if definition.test != "auto":
-        return Looks(Test(definition.test), f"study.test={definition.test} says so", warnings)
-    plans = {record.plan for record in records if record.plan is not None}
+        return Looks(Test(definition.test), f"study.test={definition.test} says so")
+    plans = [record.plan for record in records if record.plan is not None]
     if not plans:
         why = "nothing is recorded of how often they were looked at, so this rests on the word of whoever made them"
-        return Looks(Test.FIXED, why, warnings)
+        return Looks(Test.FIXED, why)
     if any(plan.settles for plan in plans):
-        return Looks(Test.ANYTIME, "seeds were added until the claims were settled", warnings)
-    times = [_begin_and_first_result(records, plan.seeds) for plan in sorted(plans, key=lambda plan: plan.seeds)]
+        return Looks(Test.ANYTIME, "seeds were added until the claims were settled")
+    all_seeds = sorted({plan.seeds for plan in plans})
+    times = [_begin_and_first_result(records, seeds) for seeds in all_seeds]
     first_result = min((result for _, result in times if result), default="")
-    if len(plans) > 1 and any(begin > first_result for begin, _ in times):
-        return Looks(Test.ANYTIME, f"the seeds came in {len(plans)} sweeps, one after another", warnings)
-    return Looks(Test.FIXED, "all seeds came in one sweep, as planned", warnings)
+    if len(all_seeds) > 1 and any(begin > first_result for begin, _ in times):
+        return Looks(Test.ANYTIME, f"the seeds came in {len(all_seeds)} sweeps, one after another")
+    return Looks(Test.FIXED, "all seeds came in one sweep, as planned")
 
 
 def _begin_and_first_result(records: Iterable[RunRecord], seeds: tuple[int, ...]) -> tuple[str, str]:

@@ -79,6 +79,19 @@ def test_a_choice_after_the_fact_is_warned_of(
     assert len(found.warnings) == bool(warning) and warning in "".join(found.warnings)
 
 
+def test_sweeps_of_the_same_seeds_are_one_look_whatever_else_they_say(a_run: RunRecord) -> None:
+    first, second = run(a_run, 0, (0, 1)), run(a_run, 5, (0, 1))
+    other = replace(second.starts[0], plan=Plan(seeds=(0, 1), own_variant="another"))
+    assert looks(Definition("s"), [first, replace(second, starts=(other,))]).test is Test.FIXED
+
+
+def test_unpaired_is_for_one_look(a_run: RunRecord) -> None:
+    several = [run(a_run, 0, (0, 1)), run(a_run, 5, (2,))]
+    assert not looks(Definition("s", pairing="unpaired"), several[:1]).warnings
+    (warning,) = looks(Definition("s", pairing="unpaired"), several).warnings
+    assert "takes pairs" in warning
+
+
 def test_a_resumed_run_keeps_the_plan_of_its_first_epoch(a_run: RunRecord) -> None:
     first, second = (Start(plan=Plan(seeds=seeds), epochs=epochs) for seeds, epochs in (((0, 1), 0), ((0, 1, 2), 3)))
     assert replace(a_run, starts=(first, second)).plan == Plan(seeds=(0, 1))
