@@ -8,17 +8,7 @@ from ablate.records.record import Config, ModelFacts, RunRecord, Size
 def record_of_others(
     study: Config, variant: str, seed: int, settings: Config, precision: str, epochs: int = 0, **known: Any
 ) -> RunRecord:
-    """Returns the record of a run that ablate has not trained.
-
-    Args:
-        study: The study's options, its name among them.
-        variant: What tables call the run.
-        seed: What pairs it.
-        settings: What else may tell it apart from others.
-        precision: In words.
-        epochs: Those that were planned; 0 if that is not known.
-        known: Further fields.
-    """
+    """Returns the record of a run that ablate has not trained; `settings` may tell its variant from others."""
     config = {
         "seed": seed,
         "study": dict(study),

@@ -23,11 +23,7 @@ _COMPUTES = ("config/", "models/", "stacking/", "data/", "training/", "runs/", "
 
 
 def collect(code_of: Iterable[str] = ()) -> Provenance:
-    """Returns the code, the packages and the machine that a run starts with.
-
-    Args:
-        code_of: Packages beside ablate whose code the run uses.
-    """
+    """Returns the code (also of packages beside ablate), the packages and the machine that a run starts with."""
     sources = {"ablate": _digest("ablate", _COMPUTES), **{name: _digest(name) for name in code_of}}
     commit, dirty, changes = _commit() or (None, None, None)
     code = Code(sources=sources, commit=commit, dirty=dirty, changes=changes)
@@ -37,14 +33,7 @@ def collect(code_of: Iterable[str] = ()) -> Provenance:
 def stale(
     record: RunRecord, data_digest: str, code_of: Iterable[str] = (), normalisation: Sequence[float] | None = None
 ) -> list[str]:
-    """Returns in words in what a run differs from one that starts now: code, packages, data, files; empty if in none.
-
-    Args:
-        record: The run's record.
-        data_digest: Of the data as it is now.
-        code_of: As for `collect`.
-        normalisation: Of the data as it is now, as it is recorded; None if that is not known.
-    """
+    """Returns in words in what a run differs from one that starts now: code, packages, data, files."""
     then, now = record.provenance, collect(code_of)
     changed = [
         f"other code of {name}"
@@ -77,13 +66,7 @@ def code_digest() -> str:
 
 @functools.cache
 def _digest(package: str, parts: tuple[str, ...] = ("",), without: str | None = None) -> str:
-    """Returns the digest of a package's Python files.
-
-    Args:
-        package: Its name.
-        parts: Beginnings of the paths of the files that count, from the package's folder.
-        without: The beginning of the paths of those that do not.
-    """
+    """Returns the digest of a package's Python files; of those in some parts, and not in `without`."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         return "unknown"
@@ -155,13 +138,7 @@ def plan() -> Plan | None:
 
 
 def process(started: str | None = None, other_runs: int | None = None, command: str | None = None) -> Start:
-    """Returns the start of a run in this process, with how busy the machine was over the last minute.
-
-    Args:
-        started: When, in ISO 8601 and UTC.
-        other_runs: How many other runs of ablate the machine has.
-        command: The identity of the command that makes it.
-    """
+    """Returns the start of a run in this process, with how busy the machine was over the last minute."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return Start(
         started=started, host=platform.node(), pid=os.getpid(), load=load, other_runs=other_runs, command=command,

@@ -157,12 +157,7 @@ def describe_error(error: BaseException, epoch: int) -> Failure:
 
 
 class RunFailed(Exception):
-    """A run that started and did not end well; its record says how, its log where.
-
-    Args:
-        message: What went wrong, and where its log is.
-        diverged: Whether a loss was no longer a finite number.
-    """
+    """A run that started and did not end well, or diverged; its record says how, its log where."""
 
     def __init__(self, message: str, diverged: bool = False) -> None:
         super().__init__(message)

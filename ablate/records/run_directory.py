@@ -121,11 +121,7 @@ class RunDirectory:
         self._store.finish(PATIENCE)
 
     def pull(self) -> None:
-        """Brings the run here without a lock, if it has a store and is further there.
-
-        Raises:
-            ValueError: The store cannot be read.
-        """
+        """Brings the run here without a lock, if it has a store and is further there."""
         if self._store is not None:
             self._store.pull()
 
@@ -135,22 +131,14 @@ class RunDirectory:
             self._store.push(file.name for file in files)
 
     def forget(self) -> None:
-        """Removes the results and the state, here and in the store, for the run to restart; its log stays.
-
-        Raises:
-            ValueError: They cannot be removed from the store.
-        """
+        """Removes the results and the state, here and in the store, for the run to restart; its log stays."""
         if self._store is not None:
             self._store.forget()
         for name in reversed(_FILES):
             (self.folder / name).unlink(missing_ok=True)
 
     def read_record(self) -> RunRecord | None:
-        """Returns what run.json holds, or None if there is none.
-
-        Raises:
-            ValueError: It is not a record of this format.
-        """
+        """Returns what run.json holds, or None if there is none; ValueError where it is no record of this format."""
         try:
             content = read_json(self.record_file)
         except FileNotFoundError:

@@ -53,11 +53,7 @@ class Store:
         self._renames = protocol not in _OBJECT_STORES
 
     def check(self) -> None:
-        """Writes, reads and removes a small file.
-
-        Raises:
-            ValueError: One of these cannot be done; the message says why.
-        """
+        """Writes, reads and removes a small file; ValueError says why one of these cannot be done."""
         probe = self._path(f".ablate-{time.time_ns()}")
         try:
             self._write(probe, b"ablate")
@@ -110,14 +106,7 @@ class Store:
 
 
 def mirror(address: str) -> Path:
-    """Returns a local folder with what the store has of a study but for checkpoints; only what has changed is fetched.
-
-    Args:
-        address: Of a study's folder, or of one that holds studies.
-
-    Raises:
-        ValueError: It cannot be read, or holds no run.
-    """
+    """Returns a local folder with what the store has of a study but for checkpoints; fetches what has changed."""
     store = Store(address)
     name = hashlib.sha256(store.address.encode()).hexdigest()[:16]
     folder = user_cache_path("ablate") / "stores" / name / PurePosixPath(store.address).name

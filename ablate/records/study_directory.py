@@ -15,11 +15,7 @@ TIMING, PLAN, LOOKS, REPORT = "timing", "plan", "looks", "report"
 
 
 class StudyDirectory:
-    """Owns the layout of a study's folder: `<variant>/seed<k>-<id>/run.json`, and folders of timings and plans.
-
-    Args:
-        folder: The folder; it need not exist.
-    """
+    """Owns the layout of a study's folder: `<variant>/seed<k>-<id>/run.json`, and folders of other files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,21 +46,11 @@ class StudyDirectory:
         return [RunDirectory(path) for path in self.folder.glob(f"{variant}/seed*-{identity}")]
 
     def files(self, kind: str) -> list[Path]:
-        """Returns its timings, plans or looks, the newest first.
-
-        Args:
-            kind: `TIMING`, `PLAN` or `LOOKS`.
-        """
+        """Returns its timings, plans or looks (`TIMING`, `PLAN`, `LOOKS`), the newest first."""
         return sorted((self.folder / kind).glob("*.json"), reverse=True)
 
     def write(self, kind: str, started: str, content: PlainMapping) -> Path:
-        """Writes a timing of variants, the plan of a sweep or a look at one, and returns its file.
-
-        Args:
-            kind: `TIMING`, `PLAN` or `LOOKS`.
-            started: When, in ISO 8601 and UTC: it is the file's name.
-            content: What JSON can hold.
-        """
+        """Writes a timing of variants, the plan of a sweep or a look at one, and returns its file."""
         path = self.folder / kind / f"{started.replace(':', '').replace('+0000', 'Z')}.json"
         refuse_links(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,11 +71,7 @@ def studies_in(folder: Path) -> list[StudyDirectory]:
 
 
 def read_study_file(path: Path) -> Plain:
-    """Returns what `StudyDirectory.write` wrote.
-
-    Raises:
-        ValueError: It is not of this format.
-    """
+    """Returns what `StudyDirectory.write` wrote; ValueError where it is not of this format."""
     try:
         content = read_json(path)
     except FileNotFoundError as error:

@@ -41,11 +41,7 @@ class RunStore:
         self._thread: threading.Thread | None = None
 
     def pull(self) -> None:
-        """Brings the run here, if it is further in the store.
-
-        Raises:
-            ValueError: The store cannot be read.
-        """
+        """Brings the run here, if it is further in the store."""
         try:
             there = _progress(self._read(EPOCHS_FILE), self._read(RECORD_FILE))
             here = _progress(*(_content(self._folder / name) for name in (EPOCHS_FILE, RECORD_FILE)))
@@ -65,11 +61,7 @@ class RunStore:
         return self._store.read(f"{self._key}/{name}")
 
     def forget(self) -> None:
-        """Removes the run from the store, for it to restart: what is there would else count as further.
-
-        Raises:
-            ValueError: It cannot be removed.
-        """
+        """Removes the run from the store, for it to restart: what is there would else count as further."""
         self._further_here = False
         try:
             for name in reversed(self._files):
@@ -93,11 +85,7 @@ class RunStore:
             self._changed.notify_all()
 
     def finish(self, patience: float) -> None:
-        """Waits until all is there, with what `pull` found to be further here.
-
-        Raises:
-            RunFailed: It is not within the patience, in seconds.
-        """
+        """Waits so many seconds until all is there, with what `pull` found to be further here, or raises RunFailed."""
         self.push([])
         until = time.monotonic() + patience
         with self._changed:

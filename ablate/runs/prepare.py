@@ -106,11 +106,7 @@ def first_images(data: ImageData, cfg: Config) -> Tensor:
 
 
 def _prove_last_batch(size: int, images: int, variant: Variant, seed: int, sample: Tensor) -> None:
-    """Trains on as many images as the last batch of an epoch has, if those are few.
-
-    Raises:
-        ValueError: That fails, as it does for one image under batch normalisation.
-    """
+    """Trains on as many images as the last batch of an epoch has, if those are few: one fails under batch norm."""
     last = images % size
     if not 0 < last < len(sample):
         return
@@ -123,13 +119,7 @@ def _prove_last_batch(size: int, images: int, variant: Variant, seed: int, sampl
 
 
 def assemble(cfg: Config, runs: Sequence[Prepared], seeds: Sequence[int]) -> Training:
-    """Returns what trains prepared runs, one or several in lock-step.
-
-    Args:
-        cfg: The configuration of one of them; of data, hardware and training they have the same.
-        runs: What to train.
-        seeds: Of each.
-    """
+    """Returns what trains prepared runs, of the same data, hardware and training, alone or in lock-step."""
     data, device = runs[0].data, runs[0].device
     step = make_step(cfg, runs, seeds)
     batches = TrainingBatches(data.train, cfg.train.batch_size, cfg.data.padding, cfg.data.flip, seeds[0], device)
@@ -155,11 +145,7 @@ def _graphed(cfg: Config, device: torch.device) -> bool:
 
 
 def load_data(config: DataConfig, seed: int) -> ImageData:
-    """Returns a data option's images; the last one used stays in memory, for the next job of a sweep.
-
-    Raises:
-        ValueError: The data is not there or is not what it should be, or has too few images for what is asked.
-    """
+    """Returns a data option's images; the last one used stays in memory, for the next job of a sweep."""
     own = loader_arguments(config)
     states = tuple(_file_states(own.values()))
     held_out = (config.validation, 0 if config.split is None else seed)

@@ -62,13 +62,7 @@ class Progress:
 
     @contextmanager
     def run(self, name: str, steps: int, done: int = 0) -> Iterator[Callable[[], object]]:
-        """Shows the bar of a run and yields what to call after each of its steps.
-
-        Args:
-            name: What the bar says.
-            steps: Of the whole run.
-            done: Steps that an earlier start has made.
-        """
+        """Shows the bar of a run, of so many steps, and yields what to call after each."""
         with tqdm(total=steps, initial=done, desc=name, unit="step", leave=False, disable=None) as bar:
 
             def step(count: float = 1) -> None:

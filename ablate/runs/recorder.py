@@ -105,11 +105,7 @@ class Recorder:
         self.record = record.begun(start, earlier)
 
     def started(self, cohort: Sequence[str] = ()) -> None:
-        """Writes that the run is running.
-
-        Args:
-            cohort: The identities of the runs that it is trained with in lock-step, its own among them; none if alone.
-        """
+        """Writes that the run is running, and the identities of its cohort, its own among them."""
         epochs, known, before = 0, dict[str, str | None](), None
         if self.earlier is not None:
             epochs, known = len(self.directory.read_epochs()), dict(self.earlier.trackers)

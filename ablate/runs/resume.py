@@ -24,14 +24,7 @@ class Action(Enum):
 
 
 def decide(directory: RunDirectory, record: RunRecord | None, stale: Sequence[str], rerun: str) -> tuple[Action, str]:
-    """Returns what to do with a run, and why, in words for its log.
-
-    Args:
-        directory: Its folder.
-        record: Its record, if it has a readable one.
-        stale: In what it differs from a run that starts now: code, packages or data.
-        rerun: What the user wants run again, one of `RERUN`.
-    """
+    """Returns what to do with a run, and why, in words for its log."""
     if record is None:
         return Action.START, ""
     scope, status = RERUN.index(rerun), record.status

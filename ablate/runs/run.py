@@ -60,12 +60,7 @@ def run(job: Job, progress: Progress, wait: bool = True, command: str | None = N
 
 @contextmanager
 def _recording_failure(recorder: Recorder) -> Iterator[None]:
-    """Records an error of any kind, also one that comes before the run is described, such as full memory.
-
-    Raises:
-        ValueError: The configuration is refused, as it could have been before.
-        RunFailed: For any other error.
-    """
+    """Records an error of any kind, also one that comes before the run is described, such as full memory."""
     try:
         yield
     except RunFailed:
@@ -88,11 +83,7 @@ def _recording_failure(recorder: Recorder) -> Iterator[None]:
 
 
 def _kept(recorder: Recorder, earlier: Earlier, progress: Progress) -> float:
-    """Says that a run is complete, and records whether it is stale, for the report to show; returns its result.
-
-    Raises:
-        RunFailed: The run failed, before or just now in a cohort, and is not run again.
-    """
+    """Says that a run is complete, and records whether it is stale, for the report to show; returns its result."""
     job, folder, record = recorder.job, recorder.directory.folder, earlier.record
     assert record is not None
     if not earlier.fresh:
@@ -134,11 +125,7 @@ def _train_recorded(recorder: Recorder, progress: Progress) -> None:
 
 
 def train(recorder: Recorder, progress: Progress, until: int) -> None:
-    """Trains from the newest checkpoint, or from the start, to an epoch, and records each epoch as it ends.
-
-    Raises:
-        Diverged: A loss is not finite.
-    """
+    """Trains from the newest checkpoint, or from the start, to an epoch, and records each epoch as it ends."""
     job, prepared = recorder.job, recorder.prepared
     training = assemble(job.cfg, [prepared], [job.cfg.seed])
     recorder.restore()

@@ -19,12 +19,7 @@ _SEED = re.compile(r"seed=(\d+)")
 
 
 def remember(loader: Any, keep: bool = True) -> None:
-    """Has Hydra's config loader check the jobs of a sweep as it composes them.
-
-    Args:
-        loader: Hydra's.
-        keep: Whether to remember them too; those of a search are never asked for again.
-    """
+    """Has Hydra's config loader check the jobs of a sweep as it composes them, and keep them for a second time."""
     if not isinstance(loader.load_sweep_config, _Remembering):
         loader.load_sweep_config = _Remembering(loader, keep)
 

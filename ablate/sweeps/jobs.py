@@ -22,22 +22,14 @@ if TYPE_CHECKING:
 
 
 def single(config: DictConfig) -> list[Job]:
-    """Returns the job of a command without a sweep.
-
-    Raises:
-        ValueError: The study has a design, which is one of a sweep.
-    """
+    """Returns the job of a command without a sweep."""
     if config.study.design is not None and config.model.components is None:
         raise ValueError(f"study.design={config.study.design}: makes variants for a sweep; add -m (or --multirun)")
     return [Job(to_config(config), Path(config.hydra.run.dir))]
 
 
 def swept(config: DictConfig) -> list[Job]:
-    """Returns the jobs that Hydra's basic sweeper will make, or ours at first; of another's, the one it starts from.
-
-    Raises:
-        ValueError: The study's design cannot be made.
-    """
+    """Returns the jobs that Hydra's basic sweeper will make, or ours at first; of another's, the one it starts from."""
     add_design(config)
     loader = GlobalHydra.instance().config_loader()
     keep = expands(config)
@@ -67,14 +59,7 @@ def expands(config: DictConfig) -> bool:
 
 
 def add_design(config: DictConfig) -> None:
-    """Adds to a sweep the variants of the study's design, if it has one, as values of `model.components`; in place.
-
-    Args:
-        config: A composed configuration with Hydra's node.
-
-    Raises:
-        ValueError: The design cannot be made of this model, by this sweeper.
-    """
+    """Adds to a sweep the variants of the study's design, if it has one, as values of `model.components`; in place."""
     design = config.study.design
     if design is None or config.model.components is not None:
         return
@@ -91,12 +76,7 @@ def add_design(config: DictConfig) -> None:
 
 
 def expand(config: DictConfig, overrides: Sequence[str]) -> list[list[str]]:
-    """Returns the overrides of every job of a sweep: those of the study's own sweep, and in their place what is typed.
-
-    Args:
-        config: A composed configuration with Hydra's node, for the study's own sweep.
-        overrides: What is typed, with lists and ranges of values.
-    """
+    """Returns the overrides of every job of a sweep: of the study's own, and in their place what is typed."""
     defaults = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     parsed = OverridesParser.create().parse_overrides([*defaults, *overrides])
     (batch,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
@@ -106,14 +86,7 @@ def expand(config: DictConfig, overrides: Sequence[str]) -> list[list[str]]:
 def jobs_of(
     loader: "ConfigLoader", config: DictConfig, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
 ) -> list[Job]:
-    """Returns the jobs of a batch that Hydra launches.
-
-    Args:
-        loader: Hydra's config loader.
-        config: The sweep's configuration, with Hydra's node.
-        job_overrides: Those of each job.
-        initial_job_idx: The number of the first.
-    """
+    """Returns the jobs of a batch that Hydra launches, numbered from the first."""
     jobs = []
     for number, overrides in enumerate(job_overrides, start=initial_job_idx):
         composed = loader.load_sweep_config(config, list(overrides))

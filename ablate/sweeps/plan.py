@@ -56,13 +56,7 @@ class Cell:
 
 
 def cells(jobs: Sequence[Job], cohorts: Sequence[Sequence[Job]], earlier: Path) -> list[Cell]:
-    """Returns what a sweep's jobs would do.
-
-    Args:
-        jobs: Of the sweep.
-        cohorts: How they would be grouped.
-        earlier: A folder with studies, whose records tell how long epochs take.
-    """
+    """Returns what a sweep's jobs would do; the records of the studies in a folder tell how long epochs take."""
     history = list(_history(earlier))
     number = {job.folder: place for place, cohort in enumerate(cohorts, start=1) for job in cohort}
     return [_cell(job, number.get(job.folder), history) for job in jobs]
@@ -200,13 +194,7 @@ def power(jobs: Sequence[Job], study: StudyDirectory) -> str:
 
 
 def show(jobs: Sequence[Job], cohorts: Sequence[Sequence[Job]], study: str) -> None:
-    """Prints a sweep's plan, and keeps it in the study's folder, for the report to hold against what came of it.
-
-    Args:
-        jobs: Of the sweep.
-        cohorts: How they would be grouped.
-        study: The sweep's folder.
-    """
+    """Prints a sweep's plan, and keeps it in the study's folder, for the report to hold against what came of it."""
     folder = Path(study)
     found = cells(jobs, cohorts, folder.absolute().parent)
     todo = [cell for cell in found if cell.done < cell.epochs]

@@ -82,11 +82,7 @@ def _checked(compose: Callable[[], list[Job]]) -> list[Job]:
 
 
 def check(jobs: Iterable[Job]) -> None:
-    """Checks everything that can be known before a run starts.
-
-    Raises:
-        ValueError: A configuration or a folder cannot be used; the message says which and why.
-    """
+    """Checks everything that can be known before a run starts; ValueError says what cannot be used and why."""
     from ablate.runs.prepare import prepare  # imports torch
 
     fitting, stores = set(), set()

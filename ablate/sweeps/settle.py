@@ -52,14 +52,7 @@ ConfigStore.instance().store(group="hydra/sweeper", name="settle", node=SettleCo
 
 
 class SettleSweeper(Sweeper):
-    """Sweeps over variants and seeds, and adds seeds until the claims are settled.
-
-    Args:
-        params: As of `SettleConf`, and the others too.
-
-    Raises:
-        ValueError: A limit is not above 0.
-    """
+    """Sweeps over variants and seeds, and adds seeds until the claims are settled, with the options of `SettleConf`."""
 
     def __init__(
         self,
@@ -85,11 +78,7 @@ class SettleSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
-        """Runs the sweep, batch after batch.
-
-        Raises:
-            ValueError: The study has no claims, or declares a test for one look.
-        """
+        """Runs the sweep, batch after batch; ValueError where the study has no claims, or a test for one look."""
         from ablate.messages import say
         from ablate.records import provenance
         from ablate.records.record import Plan
@@ -186,16 +175,7 @@ class SettleSweeper(Sweeper):
 
 
 class _Sweep:
-    """The jobs of a sweep by variant, and the seeds that they can have.
-
-    Args:
-        jobs: The overrides of each job that was asked for.
-        seed: The seed of jobs that name none.
-
-    Attributes:
-        variants: In their order.
-        given: The seeds that were asked for.
-    """
+    """The jobs of a sweep by variant, and the seeds that they can have: those that were asked for, and what follows."""
 
     def __init__(self, jobs: Sequence[Sequence[str]], seed: int) -> None:
         variants, given = dict[Variant, None](), dict[int, None]()

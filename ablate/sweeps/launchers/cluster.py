@@ -161,12 +161,7 @@ class ClusterLauncher(CohortLauncher):
         """Raises ValueError where the cluster cannot be used, with the way out."""
 
     def send(self, works: Sequence[Work], watch: Callable[[], None]) -> list[BaseException | None]:
-        """Has the cluster do the work, and returns what went wrong with each.
-
-        Args:
-            works: What to do.
-            watch: To be called now and then while waiting.
-        """
+        """Has the cluster do the work, calling `watch` now and then, and returns what went wrong with each."""
         raise NotImplementedError
 
     def gpus(self) -> float:

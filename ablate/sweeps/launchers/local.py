@@ -45,12 +45,7 @@ for name, node in {"cohort": CohortLauncherConf, "plan": PlanLauncherConf}.items
 
 
 class CohortLauncher(BasicLauncher):
-    """Trains what can be trained in lock-step before it launches the jobs one by one.
-
-    Args:
-        processes: Cohorts at the same time.
-        members: The most runs of a cohort.
-    """
+    """Trains what can be trained in lock-step before it launches the jobs one by one."""
 
     def __init__(self, processes: int | None = None, members: int | None = None) -> None:
         super().__init__()

@@ -67,11 +67,7 @@ class SlurmLauncher(ClusterLauncher):
         return None if cpus is None else int(cpus)
 
     def send(self, works: Sequence[Work], watch: Callable[[], None]) -> list[BaseException | None]:
-        """Submits array jobs, as large as the cluster takes, and waits for their tasks.
-
-        Raises:
-            ValueError: Slurm refuses a task, and no other task of this sweep is under way whose end might change that.
-        """
+        """Submits array jobs, as large as the cluster takes, and waits; ValueError where Slurm refuses a task."""
         import time
 
         import submitit
