@@ -231,7 +231,6 @@ class Listener(http.server.BaseHTTPRequestHandler):
         {"_target_": "ablate.trackers.wandb.WandB", "project": "theirs", "entity": "theirs", "mode": "online"},
     ],
 )
-@pytest.mark.usefixtures("undrawn")
 def test_nothing_goes_where_a_record_says(
     said: dict[str, str], train_one: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

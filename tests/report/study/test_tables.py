@@ -84,8 +84,8 @@ def test_what_is_no_table_is_refused(content: bytes, table: Path, capsys: pytest
 def test_options_of_a_csv_file_are_refused_for_run_directories(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(["report", str(tmp_path), "--baseline", "plain"]) == 2
-    assert "--baseline is for a CSV file" in capsys.readouterr().err
+    assert run_command(["report", str(tmp_path), "--metric", "accuracy"]) == 2
+    assert "--metric is for a CSV file" in capsys.readouterr().err
 
 
 def comparisons(file: Path) -> dict[tuple[str, str, str], float]:
