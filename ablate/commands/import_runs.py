@@ -55,6 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     folders = write_records(into_records(known, study.name, options.tool, wanted), study)
     say(f"{len(folders)} runs are in {study}.")
     if len(known) < len(runs):
-        say(f"Left out: {len(runs) - len(known)} runs without {wanted.variant} or {wanted.seed}.")
+        left = len(runs) - len(known)
+        say(f"Left out: {left} {'run' if left == 1 else 'runs'} without {wanted.variant} or {wanted.seed}.")
     say(f"ablate report {study} judges them.")
     return 0
