@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 
 import pytest
 
-from ablate.sweeps.sigterm import Terminated, terminable
+from ablate.records.interruption import Terminated, terminable
 
 
 def work(news: Connection, seconds: float) -> None:
