@@ -28,7 +28,7 @@ _PARTS = ("#4d4d4d", "#999999", "#cccccc")  # of a time: no variant's colours
 _LINE, _MOST_LINES = 26, 3  # characters and lines of a label
 _MOST_SEED_LINES = 60  # beyond which lines of single runs are a blur
 _MOST_LABELS = 24  # beyond which a legend is longer than its figure
-_FOREGROUND = {"light": "#1a1a1a", "dark": "#e6e6e6"}
+_FOREGROUND, _ON_DARK = "#1a1a1a", "#e6e6e6"
 _VERDICTS = {"supported": "#009E73", "refuted": "#D55E00", "inconclusive": "#E69F00", "untested": "#8c8c8c",
              "equal": "#0072B2"}  # fmt: skip
 _SEED_ALPHA = 0.3
@@ -104,16 +104,15 @@ def fitted(texts: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def theme(name: str) -> Iterator[None]:
-    """Draws within it for a light or a dark page; the background stays transparent."""
-    foreground = _FOREGROUND[name]
+def theme() -> Iterator[None]:
+    """Draws within it for a light page; the background stays transparent."""
     keys = ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color")
-    style: dict[Any, Any] = dict.fromkeys(keys, foreground)
+    style: dict[Any, Any] = dict.fromkeys(keys, _FOREGROUND)
     with (
         rc_context(
             {
                 **style,
-                "grid.color": foreground,
+                "grid.color": _FOREGROUND,
                 "grid.alpha": 0.15,
                 "axes.spines.top": False,
                 "axes.spines.right": False,
@@ -286,7 +285,13 @@ def svg(figure: Figure) -> str:
     """Returns a figure as SVG; the same figure gives the same text."""
     file = StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None})
+    figure.set_layout_engine(None)  # what is drawn of it once more has found its places
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+
+
+def on_dark(svg: str) -> str:
+    """Returns a figure's SVG for a dark page, which differs in the colour of lines and text."""
+    return svg.replace(_FOREGROUND, _ON_DARK)
 
 
 def png(figure: Figure) -> bytes:

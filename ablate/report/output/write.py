@@ -16,7 +16,6 @@ from ablate.report.output.render import html, markdown
 from ablate.report.output.results_json import results
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
-_THEMES = ("light", "dark")
 
 
 def file_name(name: str, kind: str) -> str:
@@ -53,13 +52,11 @@ def write_report(analysis: Analysis, out: Path) -> Document:
     svgs: dict[str, dict[str, str]] = {}
     files: dict[str, str | bytes] = {}
     for picture in (block for block in document.blocks if isinstance(block, Picture)):
-        for theme in _THEMES:
-            with figures.theme(theme):
-                figure = picture.draw()
-                svgs.setdefault(picture.name, {})[theme] = figures.svg(figure)
-                if theme == "light":
-                    files[f"{picture.name}.png"] = figures.png(figure)
-        files[f"{picture.name}.svg"] = svgs[picture.name]["light"]
+        with figures.theme():
+            figure = picture.draw()
+            svg, png = figures.svg(figure), figures.png(figure)
+        files |= {f"{picture.name}.svg": svg, f"{picture.name}.png": png}
+        svgs[picture.name] = {"light": svg, "dark": figures.on_dark(svg)}
     for name, frame in tables.items():
         if not frame.empty:
             files[file_name(name, "csv")] = _csv(frame)
