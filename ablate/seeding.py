@@ -3,19 +3,24 @@
 A stream is addressed by the seed, its name and the epoch, so it does not depend on what was drawn before it, on the
 variant, or on the engine that trains. The names in use:
 
-- `init`: the base model's weights; `init/<edit>`: those of a layer an edit brings in
+- `init/<edit>`: the weights of a layer that an edit brings in; `weights/<name>`: those of the base model, by the name
+  of the parameter; `init`: those of LeNet-5, all in one
 - `order`: the order of the training images; `augment`: their crops and flips
 - `validation`, of seed 0 always: which training images are held out
 - `noise`: what the base model draws during training; `noise/<edit>`: what a layer of an edit draws
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import TorchDispatchMode
 
 CPU = torch.device("cpu")
 
@@ -41,6 +46,58 @@ def global_stream(seed: int, name: str, epoch: int = 0, device: torch.device = C
     with torch.random.fork_rng(devices=devices, device_type=device.type if devices else "cuda"):
         torch.manual_seed(stream_seed(seed, name, epoch))
         yield
+
+
+def weights_by_name(seed: int, make: Callable[[], nn.Module]) -> nn.Module:
+    """Returns a model whose every parameter draws its first values from a stream of its own, by its name.
+
+    So parameters of one name and shape are the same in all models, whatever else these have. The model is made twice:
+    once to see which parameter each draw is for. A draw that is for none, such as one that is scaled before it becomes
+    a parameter, has a stream by its shape, and its place among the draws of this shape.
+
+    Args:
+        seed: The run's seed.
+        make: Makes the model, drawing from torch's global generator on the CPU.
+    """
+    with global_stream(seed, "init"), _Draws() as draws:
+        model = make()
+    tensors = itertools.chain(model.named_parameters(), model.named_buffers())
+    names = {tensor.untyped_storage().data_ptr(): name for name, tensor in tensors if not is_lazy(tensor)}
+    of_shape: Counter[tuple[int, ...]] = Counter()
+    streams = []
+    for drawn in draws.tensors:
+        name = names.get(drawn.untyped_storage().data_ptr())
+        if name is None:
+            of_shape[tuple(drawn.shape)] += 1
+            name = f"{tuple(drawn.shape)}/{of_shape[tuple(drawn.shape)]}"
+        streams.append(f"weights/{name}")
+    with global_stream(seed, "init"), _Draws(seed, streams):
+        return make()
+
+
+class _Draws(TorchDispatchMode):
+    """Notes what is drawn from the global generator; given streams, has each draw in turn come from its own."""
+
+    def __init__(self, seed: int = 0, streams: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.tensors: list[Tensor] = []  # kept, so that no two are at one address
+        self._streams = iter(streams)
+        self._swaps = {name: _StateSwap(CPU) for name in streams}
+        for name, swap in self._swaps.items():
+            swap.start(stream_seed(seed, name))
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if torch.Tag.nondeterministic_seeded not in func.tags:
+            return func(*args, **(kwargs or {}))
+        swap = self._swaps.get(next(self._streams, ""))
+        if swap is not None:
+            swap.enter()
+        drawn = func(*args, **(kwargs or {}))
+        if swap is not None:
+            swap.leave()
+        if isinstance(drawn, Tensor):
+            self.tensors.append(drawn)
+        return drawn
 
 
 class LayerStreams:

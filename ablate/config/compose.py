@@ -10,7 +10,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from ablate.config.design import apply_design
+from ablate.config.apply_design import apply_design, plain_value
 from ablate.config.identity import run_id
 from ablate.config.options import config_dir
 from ablate.config.plain import can_alter, read_config
@@ -45,17 +45,8 @@ def register() -> None:
 
 def _named(root: DictConfig) -> Plain:
     """Returns what a run's folder is named by, while Hydra is composing."""
-    return _applied({key: root[key] for key in map(str, root) if key == "study" or can_alter(key)})
-
-
-def _applied(parts: Plain) -> Plain:
-    """Returns parts of a composed configuration as plain data, the study's design applied."""
-    return apply_design(
-        {
-            key: OmegaConf.to_container(part, resolve=True) if OmegaConf.is_config(part) else part
-            for key, part in parts.items()
-        }
-    )
+    made = apply_design(root)
+    return {key: plain_value(made[key]) for key in map(str, made) if can_alter(key)}
 
 
 def to_plain(composed: DictConfig) -> Plain:
@@ -63,7 +54,8 @@ def to_plain(composed: DictConfig) -> Plain:
     own = [key for key in map(str, composed) if key != "hydra"]
     for missing in sorted(name for key in own for name in _missing(composed, key)):
         raise ValueError(f"{missing} is not set; set it with {missing}=…")
-    return _applied({key: composed[key] for key in own})
+    made = apply_design(composed)
+    return {key: plain_value(made[key]) for key in own}
 
 
 def _missing(composed: DictConfig, key: str) -> set[str]:

@@ -7,7 +7,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from ablate.files import Plain
+from ablate.files import Plain, PlainMapping
 
 
 def config_dir() -> Path:
@@ -17,14 +17,20 @@ def config_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "conf"
 
 
-def options(group: str, folders: Iterable[Path]) -> dict[str, Plain]:
-    """Returns a group's options, the first folder's of each name, merged with those that their defaults list names."""
+def options(group: str, folders: Iterable[Path], schemas: PlainMapping | None = None) -> dict[str, Plain]:
+    """Returns a group's options, the first folder's of each name, merged with those that their defaults list names.
+
+    Args:
+        group: Its name.
+        folders: The folders of config groups.
+        schemas: Defaults by name that a defaults list can name beside options.
+    """
     files: dict[str, Path] = {}
     for folder in folders:
         for file in sorted((folder / group).glob("*.yaml")):
             files.setdefault(file.stem, file)
     loaded = {name: load(file) for name, file in files.items()}
-    return {name: _resolved(name, loaded, ()) for name in loaded}
+    return {name: _resolved(name, {**(schemas or {}), **loaded}, ()) for name in loaded}
 
 
 def load(file: Path) -> Plain:
@@ -38,7 +44,7 @@ def load(file: Path) -> Plain:
     return _plain(config)
 
 
-def _resolved(name: str, loaded: dict[str, Plain], above: tuple[str, ...]) -> Plain:
+def _resolved(name: str, loaded: PlainMapping, above: tuple[str, ...]) -> Plain:
     option = dict(loaded[name])
     defaults = [base for base in option.pop("defaults", None) or () if isinstance(base, str)]
     bases = [base for base in defaults if base in loaded and base not in (*above, name)]

@@ -26,7 +26,6 @@ class ModelConfig:
     name: str = key(alters=False, names_folder=True)
     base: Plain = key("`_target_` and arguments of the base model", cohort=True, clock=True)
     edits: dict[str, Edit] = key("in the order in which they are made", make=dict, clock=True)
-    components: list[str] | None = key("those of study.components that are in; all if not set", None)
 
 
 @dataclass
@@ -151,7 +150,9 @@ class StudyConfig:
     baseline: str = key("of a design, its first variant instead", "plain")
     design: str | None = key("makes variants of the model's components: see ablate/config/design.py", None,
                              choices=DESIGNS)  # fmt: skip
-    components: Any = key("names of edits, or whether each is in at first by name; all edits if not set", None)
+    components: Any = key("edits, and settings made where each is on or off, by name; all edits if not set", None)
+    variants: Any = key("settings of each variant, by name, instead of a design", None)
+    variant: Any = key("one of the variants, or a list of the components that are in", None)
     metric: str = key("what a run returns to Hydra's sweeper: its value after the last epoch", "test_accuracy")
     margin: float | None = key("the smallest difference in it that matters", None, above=0)
     test: str = key("for one look at the runs, for any number of looks, or by how the runs came", "auto", choices=TESTS)

@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -26,10 +27,11 @@ from ablate.models.proof import (
 from ablate.models.surgery import Made, edit_model
 from ablate.models.weight_files import files_read
 from ablate.records.record import ModelFacts, Size
-from ablate.seeding import LayerStreams, generator, global_stream
+from ablate.seeding import LayerStreams, generator, global_stream, weights_by_name
 from ablate.stacking.rewrites import rewrite
 
 SAMPLE = 8  # images of a batch that a variant is proved on
+_DRAWN_IN_ONE = "ablate.models.lenet.LeNet5"  # it has no switch that would shift its draws, and runs of it are published
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ def build(
 ) -> Variant:
     """Builds a variant and proves it on one batch, in training and in evaluation.
 
-    The base draws its weights from the stream `init` and each new layer from one of its own, so variants of one seed
-    start from the same weights in the layers they share.
+    Each weight of the base draws from a stream of its name, and each new layer from one of its own, so variants of one
+    seed start from the same weights in the layers they share, whatever makes them differ.
 
     Args:
         base: `_target_` and arguments of the base model; what it takes of `num_classes`, `in_channels` and
@@ -70,11 +72,21 @@ def build(
     if images is None:
         images = torch.randn(SAMPLE, *image_shape, generator=generator(seed, "sample"))
     expected = (len(images), classes)
-    with global_stream(seed, "init"), files_read() as files:
-        original: nn.Module = instantiate("model.base", _fitted(base, image_shape, classes))
-        if not isinstance(original, nn.Module):
+
+
+    def make() -> nn.Module:
+        model = instantiate("model.base", _fitted(base, image_shape, classes))
+        if not isinstance(model, nn.Module):
             raise ValueError(f"model.base._target_={base['_target_']}: is not a torch.nn.Module")
-        traced(original, images, "model.base")  # lazy layers get their weights
+        traced(model, images, "model.base")  # lazy layers get their weights
+        return model
+
+    with files_read() as files:
+        if base["_target_"] == _DRAWN_IN_ONE:
+            with global_stream(seed, "init"):
+                original = make()
+        else:
+            original = weights_by_name(seed, make)
     before = run_both(original, {}, seed, images, "model.base")
     way_out = "" if base.get("num_classes", classes) == classes else f"; set model.base.num_classes={classes}"
     if (shape := tuple(before[False].output.shape)) != expected:
@@ -139,17 +151,12 @@ def _fitted(base: PlainMapping, image_shape: tuple[int, ...], classes: int) -> P
     }
 
 
-def layer_digests(model: nn.Module) -> dict[str, str]:
-    """Returns a hash of the own parameters and buffers of each layer that has any, by its dotted name."""
+def weight_digests(model: nn.Module) -> dict[str, str]:
+    """Returns the shape and a hash of each parameter and buffer, by its dotted name, such as `6x3x5x5 3fa9c1d2…`."""
     digests = {}
-    for name, module in model.named_modules():
-        tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-        if tensors:
-            sha = hashlib.sha256()
-            for key, tensor in tensors:
-                sha.update(f"{key}{tuple(tensor.shape)}".encode())
-                sha.update(tensor.detach().cpu().contiguous().numpy())
-            digests[name] = sha.hexdigest()[:16]
+    for name, tensor in itertools.chain(model.named_parameters(), model.named_buffers()):
+        sha = hashlib.sha256(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digests[name] = f"{'x'.join(map(str, tensor.shape))} {sha.hexdigest()[:16]}"
     return digests
 
 

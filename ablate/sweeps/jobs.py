@@ -8,11 +8,12 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf, flag_override, open_dict
+from omegaconf import DictConfig, flag_override, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.config.compose import composer, to_config, to_plain
-from ablate.config.design import components, variants_of_design
+from ablate.config.apply_design import apply_design, edits_and_name, plain_value
+from ablate.config.compose import composer, to_config
+from ablate.config.design import read_components, read_variants, variants_of_design
 from ablate.config.schema import Config
 from ablate.runs.job import Job
 from ablate.sweeps.composition_cache import remember
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 
 def single(config: DictConfig) -> list[Job]:
     """Returns the job of a command without a sweep."""
-    if config.study.design is not None and config.model.components is None:
-        raise ValueError(f"study.design={config.study.design}: makes variants for a sweep; add -m (or --multirun)")
+    for key in ("design", "variants"):
+        if config.study[key] and config.study.variant is None:
+            raise ValueError(f"study.{key}={config.study[key]}: makes variants for a sweep; add -m (or --multirun)")
     return [Job(to_config(config), Path(config.hydra.run.dir))]
 
 
@@ -59,20 +61,26 @@ def expands(config: DictConfig) -> bool:
 
 
 def add_design(config: DictConfig) -> None:
-    """Adds to a sweep the variants of the study's design, if it has one, as values of `model.components`; in place."""
-    design = config.study.design
-    if design is None or config.model.components is not None:
+    """Adds to a sweep the variants that the study makes or names, as values of `study.variant`; in place."""
+    study = plain_value(config.study)
+    assert isinstance(study, dict)
+    design, named = study.get("design"), study.get("variants")
+    if (design is None and not named) or study.get("variant") is not None:
         return
+    key = "study.variants" if named else f"study.design={design}"
     if not expands(config):
-        raise ValueError(f"study.design={design}: goes with hydra/sweeper=basic and settle only")
+        raise ValueError(f"{key}: goes with hydra/sweeper=basic and settle only")
     swept = {text.partition("=")[0] for text in config.hydra.overrides.task}
-    if "model" in (config.hydra.sweeper.params or {}) and "model" not in swept:
-        raise ValueError(f"study.design={design}: makes its variants of one model; name it with model=…")
-    to_plain(config)  # checks the names
-    known = components({part: OmegaConf.to_container(config[part], resolve=True) for part in ("model", "study")})
-    variants = ",".join(f"[{','.join(used)}]" for used in variants_of_design(design, known))
+    if not named and "model" in (config.hydra.sweeper.params or {}) and "model" not in swept:
+        raise ValueError(f"{key}: makes its variants of one model; name it with model=…")
+    apply_design(config)  # checks the names
+    if named:
+        variants = ",".join(read_variants(named))
+    else:
+        known = {name: each.first for name, each in read_components(study, *edits_and_name(config)).items()}
+        variants = ",".join(f"[{','.join(used)}]" for used in variants_of_design(str(design), known))
     with flag_override(config, ["struct", "readonly"], [False, False]):
-        config.hydra.sweeper.params = {**(config.hydra.sweeper.params or {}), "model.components": variants}
+        config.hydra.sweeper.params = {**(config.hydra.sweeper.params or {}), "study.variant": variants}
 
 
 def expand(config: DictConfig, overrides: Sequence[str]) -> list[list[str]]:
@@ -98,7 +106,7 @@ def jobs_of(
     return jobs
 
 
-_NAMED = ("model=", "model.components=")  # what the name of a variant tells
+_NAMED = ("model=", "study.variant=")  # what the name of a variant tells
 
 
 def variants_of(overrides: Sequence[str], folder: Path | None = None) -> tuple[dict[str, Config], Path]:

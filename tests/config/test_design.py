@@ -54,14 +54,14 @@ def test_a_factorial_that_nobody_runs_is_refused() -> None:
 
 
 def test_a_variant_by_design_is_the_run_of_the_same_edits(compose: Compose) -> None:
-    designed = compose("model=bn_dropout", "model.components=[drop3]", "study.design=leave_one_out")
+    designed = compose("model=bn_dropout", "study.variant=[drop3]", "study.design=leave_one_out")
     assert run_id(designed) == run_id(compose("model=dropout"))
     assert (designed.model.name, designed.study.baseline) == ("bn_dropout-bn1", "bn_dropout")
     assert list(designed.model.edits) == ["drop3"]
 
 
 def test_what_is_no_component_stays(compose: Compose) -> None:
-    cfg = compose("model=bn_dropout", "study.components=[bn1]", "model.components=[]", "study.design=add_one_in")
+    cfg = compose("model=bn_dropout", "study.components=[bn1]", "study.variant=[]", "study.design=add_one_in")
     assert list(cfg.model.edits) == ["drop3"]
     assert (cfg.model.name, cfg.study.baseline) == ("none", "none")
 
@@ -70,7 +70,7 @@ def test_what_is_no_component_stays(compose: Compose) -> None:
     ("overrides", "message"),
     [
         (["study.design=leave_one"], "study.design=leave_one: there is no such design; did you mean leave_one_out"),
-        (["model.components=[bn2]"], "model.components=bn2: there is no such component; did you mean bn1"),
+        (["study.variant=[bn2]"], "study.variant=bn2: there is no such component; did you mean bn1"),
         (["study.components=[bn2]", "study.design=factorial"], "model=bn_dropout has no such edit; did you mean bn1"),
     ],
 )  # fmt: skip
@@ -80,7 +80,7 @@ def test_names_that_are_none_are_refused(overrides: list[str], message: str, com
 
 
 def test_the_tree_of_a_variant_by_design() -> None:
-    text = tree(["model=bn_dropout", "model.components=[bn1]", "data=digits"])
+    text = tree(["model=bn_dropout", "study.variant=[bn1]", "data=digits"])
     assert (
         text.startswith("bn_dropout-drop3, for images") and "+  bn1" in text and "drop3 " not in text.partition("\n")[2]
     )
@@ -111,7 +111,7 @@ def test_a_design_is_swept_and_leads_its_report(ablate: Callable[..., "Completed
     [
         (["study.design=factorial", "study=own", "study.name=x"], "makes variants for a sweep; add -m"),
         (["-m", "study.design=factorial"], "makes its variants of one model; name it with model=…"),
-        (["-m", "study=own", "study.name=x", "study.design=factorial"], "the model has no edits to make variants of"),
+        (["-m", "study=own", "study.name=x", "study.design=factorial"], "there is nothing to make variants of: the model has no edits"),
     ],
 )  # fmt: skip
 def test_a_design_that_cannot_be_made_is_refused_before_anything(

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ablate.config.edits import Edit
-from ablate.models.variant import Variant, build, layer_digests
+from ablate.models.variant import Variant, build, weight_digests
 from ablate.records.record import Size
 
 LENET = {"_target_": "ablate.models.lenet.lenet5"}
@@ -48,10 +48,10 @@ def test_a_new_layers_weights_come_from_its_own_stream() -> None:
 
 
 def test_seeds_differ() -> None:
-    zero, one = layer_digests(variant(0).model), layer_digests(variant(1).model)
+    zero, one = weight_digests(variant(0).model), weight_digests(variant(1).model)
     assert zero.keys() == one.keys() == {"c1", "c3", "c5", "f6", "f7"}
     assert all(zero[name] != one[name] for name in zero)
-    assert zero == layer_digests(variant(0).model)
+    assert zero == weight_digests(variant(0).model)
 
 
 def test_building_leaves_the_global_generator_as_it_was() -> None:
@@ -90,7 +90,7 @@ def test_resnet_with_nested_edits() -> None:
     }
     plain, edited = variant(base=RESNET), variant(base=RESNET, **edits)
     assert edited.record.after.parameters - plain.record.after.parameters == 128
-    assert "layer1.0.bn" in layer_digests(edited.model)
+    assert "layer1.0.bn" in weight_digests(edited.model)
     before, after = plain.model.state_dict(), edited.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 

@@ -12,7 +12,7 @@ from ablate.report.study.study import Cell, Study
 from ablate.report.study.variants import parse_label
 
 _SWEEP = ("python", "-m", "ablate", "-m")
-_SET_ASIDE = {"model", "seed", "study", "rerun", "model.components"}  # keys that a command for other cells sets itself
+_SET_ASIDE = {"model", "seed", "study", "rerun", "study.variant"}  # keys that a command for other cells sets itself
 
 
 def completeness(study: Study) -> list[Cell]:
@@ -26,11 +26,11 @@ def completeness(study: Study) -> list[Cell]:
         cells.append(Cell(variant, int(seed), "stale" if stale else "complete", "; ".join(stale)))
     cells += study.unfinished.values()
     there = {(cell.variant, cell.seed) for cell in cells}
-    if study.definition.sweep and study.definition.design is None:
+    if study.definition.sweep and not study.definition.makes_variants:
         expected = _sweep(study)
     else:
-        numbers = sorted({cell.seed for cell in cells})
-        expected = [(label, seed) for label in study.variants for seed in numbers]
+        numbers, labels = sorted({cell.seed for cell in cells}), dict.fromkeys([*study.variants, *study.definition.variants])
+        expected = [(label, seed) for label in labels for seed in numbers]
     cells += [Cell(label, seed, "missing") for label, seed in expected if (label, seed) not in there]
     place = {label: number for number, label in enumerate(study.variants)}
     return sorted(cells, key=lambda cell: (place.get(cell.variant, len(place)), cell.variant, cell.seed))
@@ -56,6 +56,8 @@ def command_of_edits(study: Study, full: str, edits: Sequence[str]) -> str | Non
     if not is_ours(study):
         return None
     variant = study.variants[full]
+    if study.definition.makes_variants:
+        return shlex.join([*_SWEEP, *_common(study), f"study.variant=[{','.join(edits)}]", seeds(_seeds_of(study))])
     wanted = {name: variant.edits[name] for name in edits}
     for name, option in study.models.items():
         if (option.get("edits") or {}) == {key: edit.plain() for key, edit in wanted.items()}:
@@ -81,6 +83,9 @@ def _made_by(study: Study, variants: Iterable[str]) -> list[tuple[str, ...]]:
     if not is_ours(study):
         return []
     common = _common(study)
+    if names := study.definition.variants:
+        chosen = [label for label in variants if label in names]
+        return [(*common, f"study.variant={','.join(chosen)}")] if chosen else []
     if study.definition.design is not None:  # which makes the variants itself
         return [tuple(common)]
     models: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
@@ -121,7 +126,7 @@ def _common(study: Study) -> list[str]:
     given = [dict.fromkeys(record.overrides) for record in study.records.values()]
     common = [text for text in (given[0] if given else ()) if all(text in others for others in given)]
     swept = set(study.definition.sweep)
-    own = (_SET_ASIDE | swept) - ({"model"} if study.definition.design is not None else set())
+    own = (_SET_ASIDE | swept) - ({"model"} if study.definition.makes_variants else set())
     common = [text for text in common if key_and_value(text)[0] not in own]
     # Without an option of its own, a study has the name that was typed.
     named = option == default or (study.definition.option is None and f"study.name={option}" in common)

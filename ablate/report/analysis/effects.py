@@ -1,4 +1,4 @@
-"""Effects of a model's parts: factorials of edits, and contributions of parts added to and left out of a full model."""
+"""Effects of parts, edits or settings: their factorials, and what each adds alone and takes away when left out."""
 
 import itertools
 import math
@@ -18,10 +18,10 @@ _MOST_FACTORS = 6  # beyond which nobody runs all combinations
 
 @dataclass(frozen=True)
 class Factorial:
-    """Variants that combine the same edits in all ways, or nearly.
+    """Variants that combine the same parts in all ways, or nearly.
 
     Attributes:
-        factors: The names of the edits.
+        factors: The names of the parts.
         cells: Label of the variant by the factors that are in it, no factor first; None where no variant has them.
         full: Label of the variant with all factors.
         is_only: Whether no other factorial of the study has the same names of factors.
@@ -69,7 +69,7 @@ class Contribution:
     """A part of a full model: the pairs of variants with and without it.
 
     Attributes:
-        part: The edit's name; for a layer that a variant removes, the layer's.
+        part: Its name; for a layer that a variant removes, the layer's.
         added: The variants (with, without) that differ by the part alone, nothing else being in.
         left_out: The same with everything else in.
     """
@@ -80,7 +80,7 @@ class Contribution:
 
 
 def factorials(variants: Mapping[str, Variant]) -> list[Factorial]:
-    """Recognises factorials: a variant with two edits or more, and the variants with some of them.
+    """Recognises factorials: a variant with two parts or more, and the variants with some of them.
 
     At least half of the combinations must have runs. A factorial within a larger one is left out.
 
@@ -89,15 +89,15 @@ def factorials(variants: Mapping[str, Variant]) -> list[Factorial]:
     """
     variants = _without_common(variants) if variants else {}
     found: list[Factorial] = []
-    by_edits = {_key(variant): label for label, variant in variants.items()}
-    for label, variant in sorted(variants.items(), key=lambda item: (-len(item[1].edits), item[0])):
-        names = tuple(variant.edits)
+    by_parts = {_key(variant): label for label, variant in variants.items()}
+    for label, variant in sorted(variants.items(), key=lambda item: (-len(item[1].parts), item[0])):
+        names = tuple(variant.parts)
         if not 2 <= len(names) <= _MOST_FACTORS:
             continue
         cells: dict[tuple[str, ...], str | None] = {}
         for combination in _combinations(names):
-            edits = frozenset((name, variant.edits[name]) for name in combination)
-            cells[combination] = by_edits.get((edits, frozenset(variant.settings.items())))
+            cell = replace(variant, parts={name: variant.parts[name] for name in combination})
+            cells[combination] = by_parts.get(_key(cell))
         there = [cell for cell in cells.values() if cell is not None]
         known = {cell for other in found for cell in other.cells.values()}
         if len(there) > max(2, len(cells) // 2) and not set(there) <= known:
@@ -192,43 +192,43 @@ def contributions(variants: Mapping[str, Variant], baseline: str | None = None) 
     Args:
         variants: By label.
         baseline: Of a design, the variant that its others are made from: the parts are those of all variants, and what
-            is added to it or left out of it counts. Without one, the parts are those of the model with the most edits.
+            is added to it or left out of it counts. Without one, the parts are those of the variant with the most.
     """
     if not variants:
         return []
     variants = _without_common(variants)
-    fullest = max(variants.values(), key=lambda variant: len(variant.edits))
+    fullest = max(variants.values(), key=lambda variant: len(variant.parts))
     start = fullest if baseline is None else variants.get(baseline, fullest)
     parts = _parts(list(variants.values()), fullest, baseline is not None)
     if len(parts) < 2:
         return []
-    by_edits = {_key(variant): label for label, variant in variants.items()}
+    by_parts = {_key(variant): label for label, variant in variants.items()}
 
-    def pair(name: str, others: Mapping[str, Edit]) -> tuple[str, str] | None:
-        """Returns the variants with a part and without it, beside other edits."""
-        others = {other: edit for other, edit in others.items() if other != name}
-        made = [replace(start, edits=edits) for edits in ({**others, name: parts[name]}, others)]
-        with_it, without = (by_edits.get(_key(variant)) for variant in made)
+    def pair(name: str, others: Mapping[str, Edit | str]) -> tuple[str, str] | None:
+        """Returns the variants with a part and without it, beside others."""
+        others = {other: part for other, part in others.items() if other != name}
+        made = [replace(start, parts=chosen) for chosen in ({**others, name: parts[name]}, others)]
+        with_it, without = (by_parts.get(_key(variant)) for variant in made)
         return None if with_it is None or without is None else (with_it, without)
 
     found = []
-    for name, edit in parts.items():
+    for name, part in parts.items():
         # What the part is added to, and what it is left out of.
-        to: Mapping[str, Edit] = {} if baseline is None or name in start.edits else start.edits
-        of = start.edits if baseline is not None and name in start.edits else parts
+        to: Mapping[str, Edit | str] = {} if baseline is None or name in start.parts else start.parts
+        of = start.parts if baseline is not None and name in start.parts else parts
         added, left_out = pair(name, to), pair(name, of)
-        if (layer := edit.remove) is not None:  # with the layer is without its removal
-            found.append(Contribution(layer, _swapped(left_out), _swapped(added)))
+        if isinstance(part, Edit) and part.remove is not None:  # with the layer is without its removal
+            found.append(Contribution(part.remove, _swapped(left_out), _swapped(added)))
         else:
             found.append(Contribution(name, added, left_out))
     return [part for part in found if part.added or part.left_out]
 
 
-def _parts(variants: Sequence[Variant], fullest: Variant, of_design: bool) -> dict[str, Edit]:
-    """Returns the edits that are a model's parts: all of a design's, those that remove layers, or the fullest's."""
+def _parts(variants: Sequence[Variant], fullest: Variant, of_design: bool) -> dict[str, Edit | str]:
+    """Returns the parts: all of a design's, the edits that remove layers, or the fullest variant's."""
     removing = [variant for variant in variants if any(edit.remove for edit in variant.edits.values())]
     holding = variants if of_design else removing or [fullest]
-    return {name: edit for variant in holding for name, edit in variant.edits.items()}
+    return {name: part for variant in holding for name, part in variant.parts.items()}
 
 
 def _swapped(pair: tuple[str, str] | None) -> tuple[str, str] | None:
@@ -236,17 +236,15 @@ def _swapped(pair: tuple[str, str] | None) -> tuple[str, str] | None:
 
 
 def _without_common(variants: Mapping[str, Variant]) -> dict[str, Variant]:
-    """Returns variants without the edits that all of them make, such as those that fit a base to the data."""
-    common = frozenset.intersection(*(frozenset(variant.edits.items()) for variant in variants.values()))
+    """Returns variants without the parts that all of them have, such as edits that fit a base to the data."""
+    common = frozenset.intersection(*(frozenset(variant.parts.items()) for variant in variants.values()))
     if len(variants) < 2 or not common:
         return dict(variants)
     return {
-        label: replace(
-            variant, edits={name: edit for name, edit in variant.edits.items() if (name, edit) not in common}
-        )
+        label: replace(variant, parts=dict(item for item in variant.parts.items() if item not in common))
         for label, variant in variants.items()
     }
 
 
-def _key(variant: Variant) -> tuple[frozenset[tuple[str, Edit]], frozenset[tuple[str, str]]]:
-    return frozenset(variant.edits.items()), frozenset(variant.settings.items())
+def _key(variant: Variant) -> tuple[frozenset[tuple[str, Edit | str]], frozenset[tuple[str, str]]]:
+    return frozenset(variant.parts.items()), frozenset(variant.beside.items())

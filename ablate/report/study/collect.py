@@ -135,6 +135,7 @@ def _study(definition: Definition, runs: StudyRuns, models: Mapping[str, PlainMa
     variant_of = group(
         {run: _compared(record) for run, record in everything.items()},
         {run: record.overrides for run, record in everything.items()},
+        definition.components,
     )
     variants = _in_order(variant_of.values(), definition.baseline)
     place = {label: number for number, label in enumerate(variants)}

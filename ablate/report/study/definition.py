@@ -27,6 +27,8 @@ class Definition:
         pairing: Whether variants are compared as pairs by seed: paired or unpaired.
         declared: What a run recorded of metric, margin, test and pairing, which the option may say otherwise today.
         design: The design that made its variants, if one did.
+        components: Of the design, as a run records them.
+        variants: The names of the variants that the study itself names.
         source: Where the published figures come from.
         published_epochs: After how many epochs they were taken, if known.
         published: Published figures by variant and metric.
@@ -44,12 +46,19 @@ class Definition:
     pairing: str = "paired"
     declared: PlainMapping = field(default_factory=dict)
     design: str | None = None
+    components: PlainMapping = field(default_factory=dict)
+    variants: Sequence[str] = ()
     source: str = ""
     published_epochs: int | None = None
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     claims: Sequence[object] = ()
     sweep: Mapping[str, str] = field(default_factory=dict)
     option: str | None = None
+
+    @property
+    def makes_variants(self) -> bool:
+        """Whether the study makes its variants itself, by a design or by name, and not a sweep over models."""
+        return self.design is not None or bool(self.variants)
 
 
 def find(
@@ -85,13 +94,18 @@ def find(
         content = {**content, "study": {**content["study"], **absent, **chosen}}
     definition = define(name, content, option)
     definition = replace(definition, declared={key: recorded[key] for key in JUDGED_BY if key in recorded})
-    return definition if file is not None else _designed(definition, recorded)
+    return definition if file is not None else _made_of(definition, recorded)
 
 
-def _designed(definition: Definition, recorded: PlainMapping) -> Definition:
-    """Returns the definition with the baseline of the design that its runs are of, if they are of one."""
+def _made_of(definition: Definition, recorded: PlainMapping) -> Definition:
+    """Returns the definition with what made the variants of its runs: components, a design, or names and settings."""
+    components, variants = recorded.get("components"), recorded.get("variants")
+    if isinstance(components, Mapping):
+        definition = replace(definition, components=components)
+    if isinstance(variants, Mapping):
+        definition = replace(definition, variants=tuple(map(str, variants)))
     design, baseline = recorded.get("design"), recorded.get("baseline")
-    if not isinstance(design, str) or not isinstance(baseline, str):
+    if not isinstance(baseline, str) or not (isinstance(design, str) or definition.variants):
         return definition
     return replace(definition, design=design, baseline=baseline)
 

@@ -30,6 +30,8 @@ class Variant:
     edits: Mapping[str, Edit]
     settings: Settings  # what else the configuration says and not all runs of the study share, by key
     configuration: Settings = field(default_factory=dict)  # all that could tell it from other variants, by key
+    parts: Mapping[str, Edit | str] = field(default_factory=dict)  # what it has: edits, and components in words, by name
+    beside: Settings = field(default_factory=dict)  # the settings that no component makes
 
     def describe(self) -> str:
         """Returns the edits in words, and the settings."""
@@ -38,7 +40,11 @@ class Variant:
         return "; ".join(parts) or "no edits"
 
 
-def group(configs: Mapping[str, PlainMapping], overrides: Mapping[str, Sequence[str]]) -> dict[str, Variant]:
+def group(
+    configs: Mapping[str, PlainMapping],
+    overrides: Mapping[str, Sequence[str]],
+    components: Mapping[str, object] | None = None,
+) -> dict[str, Variant]:
     """Returns the variant of each run, in the order of the runs.
 
     A setting is part of the label where it differs between runs (of the same name, if it is the model's) and all runs
@@ -47,6 +53,7 @@ def group(configs: Mapping[str, PlainMapping], overrides: Mapping[str, Sequence[
     Args:
         configs: The configuration of each run, by run.
         overrides: What was typed for each run beside the options, as Hydra records it; may lack runs.
+        components: Of the study, as a run records them.
     """
     groups = _groups(configs)
     unlabelled = [variant for variant, _ in groups]
@@ -67,8 +74,42 @@ def group(configs: Mapping[str, PlainMapping], overrides: Mapping[str, Sequence[
         label = next(each for each in numbered if each not in taken)
         taken.add(label)
         shown = {key: variant.configuration[key] for key in differing if key in variant.configuration}
-        found.update(dict.fromkeys(runs, replace(variant, label=label, settings=shown)))
+        made = replace(variant, label=label, settings=shown)
+        found.update(dict.fromkeys(runs, _with_parts(made, components or {})))
     return {run: found[run] for run in configs}
+
+
+def _with_parts(variant: Variant, components: Mapping[str, object]) -> Variant:
+    """Returns a variant with its parts: a component that sets keys is in it where all of them are as it sets them."""
+    parts: dict[str, Edit | str] = dict(variant.edits)
+    beside = dict(variant.settings)
+    for name, sides in components.items():
+        if not isinstance(sides, Mapping):
+            continue  # an edit
+        for side, values in sides.items():
+            texts = {key: _text(value) for key, value in values.items()}
+            if all(_number(_setting(variant, key)) == _number(value) for key, value in texts.items()):
+                if side == "on":
+                    parts[name] = ", ".join(_describe_setting(*item) for item in texts.items())
+                beside = {key: value for key, value in beside.items() if key.removeprefix(_TASK) not in values}
+                break
+    return replace(variant, parts=parts, beside=beside)
+
+
+def _setting(variant: Variant, key: str) -> str:
+    """Returns what a variant's configuration says of a key; a task's own stands below `settings`."""
+    return variant.configuration.get(key, variant.configuration.get(f"{_TASK}{key}", "null"))
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _groups(configs: Mapping[str, PlainMapping]) -> list[tuple[Variant, list[str]]]:
@@ -83,7 +124,7 @@ def _groups(configs: Mapping[str, PlainMapping]) -> list[tuple[Variant, list[str
         for key, value in flatten(select(config, lambda meaning: meaning.tells_apart)):
             if edit := _EDIT.match(key):
                 settings.setdefault(edit[0], "made")
-            settings[key] = value if isinstance(value, str) else json.dumps(value)
+            settings[key] = _text(value)
         groups.append((Variant("", model, read_edits(config["model"]["edits"]), {}, settings), same))
     return groups
 
