@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
@@ -18,7 +17,7 @@ from ablate.messages import nearest
 
 
 def apply_design(root: DictConfig) -> DictConfig:
-    """Returns a configuration with the settings, the name and the baseline of the variant that `study.variant` asks for.
+    """Returns a configuration as the variant that `study.variant` asks for: with its settings, name and baseline.
 
     It is not changed itself. What is a value of other values (`${train.epochs}`) follows what is set.
 
@@ -32,6 +31,8 @@ def apply_design(root: DictConfig) -> DictConfig:
     edits, name = edits_and_name(root)
     choice = choose(study, edits, name)
     made: DictConfig = OmegaConf.masked_copy(root, [key for key in map(str, root) if key != "hydra"])
+    if "variant" not in root:  # ablate's own is checked below: what is set can be of another class
+        made = OmegaConf.create(OmegaConf.to_container(made, resolve=False))
     with flag_override(made, ["struct", "readonly"], [False, False]):
         if choice.baseline is not None:
             made.study.baseline = choice.baseline
@@ -52,7 +53,7 @@ def apply_design(root: DictConfig) -> DictConfig:
 
 
 def edits_and_name(root: DictConfig) -> tuple[list[str], str]:
-    """Returns the names of the model's edits, of which a task has none, and what a variant is called before a design."""
+    """Returns the names of the model's edits, of which a task has none, and the variant's name before a design."""
     if "variant" in root:
         return [], str(root.variant)
     return list(map(str, root.model.edits)), str(root.model.name)
@@ -69,10 +70,12 @@ def _set(made: DictConfig, root: DictConfig, where: str, bundle: PlainMapping) -
         name = key.lstrip("+~")
         before.append(_get(root, name))
         parent, _, last = name.rpartition(".")
-        section = OmegaConf.select(root, parent) if parent else root
+        section = OmegaConf.select(made, parent) if parent else made
         known = list(map(str, section)) if isinstance(section, DictConfig) else []
         if last not in known and not key.startswith("+"):
-            raise ValueError(f"{where}.{key}: there is no such key; {nearest(last, known)}; write +{name} for a new one")
+            raise ValueError(
+                f"{where}.{key}: there is no such key; {nearest(last, known)}; write +{name} for a new one"
+            )
         try:
             if key.startswith("~"):
                 del (OmegaConf.select(made, parent) if parent else made)[last]
@@ -83,7 +86,7 @@ def _set(made: DictConfig, root: DictConfig, where: str, bundle: PlainMapping) -
         except OmegaConfBaseException as error:
             raise ValueError(f"{where}.{key}={value}: {str(error).splitlines()[0]}") from error
         after.append(_get(made, name))
-    if before == after:
+    if bundle and before == after:
         raise ValueError(f"{where}: changes nothing: {', '.join(bundle)} is so already; change it or leave it out")
 
 
@@ -94,7 +97,8 @@ def _get(root: DictConfig, key: str) -> Any:
 
 def _option(root: DictConfig, where: str, group: str, name: str) -> DictConfig:
     """Returns an option of a config group, as `group=name` chooses it."""
-    known = options(group, _folders(root), {each: OmegaConf.structured(kind) for each, kind in OPTIONS.items()})
+    schemas = {each: OmegaConf.to_container(OmegaConf.structured(kind)) for each, kind in OPTIONS.items()}
+    known = options(group, _folders(root), schemas)
     if name not in known:
         raise ValueError(f"{where}.{group}={name}: there is no such option; {nearest(name, list(known))}")
     return OmegaConf.create(known[name])
@@ -102,11 +106,8 @@ def _option(root: DictConfig, where: str, group: str, name: str) -> DictConfig:
 
 def _folders(root: DictConfig) -> list[Path]:
     """Returns the folders of config groups that the configuration was composed of."""
-    if GlobalHydra.instance().is_initialized():
-        paths = [item.path for item in GlobalHydra.instance().config_loader().get_search_path().get_path()]
-    else:  # in a worker
-        paths = [f"{source.schema}://{source.path}" for source in HydraConfig.get().runtime.config_sources]
-    return [Path(path.removeprefix("file://")) for path in paths if path.startswith("file://")]
+    known = root.hydra if "hydra" in root else HydraConfig.get()  # which Hydra takes out of what a job gets
+    return [Path(source.path) for source in known.runtime.config_sources if source.schema == "file"]
 
 
 def _recorded(root: DictConfig, name: str, component: Component) -> object:

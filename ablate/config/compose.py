@@ -77,10 +77,10 @@ def compose(overrides: Sequence[str], folder: Path | None = None) -> Config:
 
 
 @contextmanager
-def composer(folder: Path | None = None) -> Iterator[Callable[..., DictConfig]]:
-    """Gives what composes overrides as Hydra does, with a folder of config groups beside ablate's own."""
+def composer(folder: Path | None = None) -> Iterator[Callable[[Sequence[str]], DictConfig]]:
+    """Gives what composes overrides as Hydra does, Hydra's own node included."""
     register()
     GlobalHydra.instance().clear()
     search = [] if folder is None else [f"hydra.searchpath=[file://{folder.absolute()}]"]
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        yield lambda overrides=(), **options: hydra.compose("config", [*search, *overrides], **options)
+        yield lambda overrides=(): hydra.compose("config", [*search, *overrides], return_hydra_config=True)

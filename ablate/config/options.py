@@ -46,7 +46,8 @@ def load(file: Path) -> Plain:
 
 def _resolved(name: str, loaded: PlainMapping, above: tuple[str, ...]) -> Plain:
     option = dict(loaded[name])
-    defaults = [base for base in option.pop("defaults", None) or () if isinstance(base, str)]
+    named = [base for base in option.pop("defaults", None) or () if isinstance(base, str)]
+    defaults = [base.removeprefix("/").partition("@")[0] for base in named]
     bases = [base for base in defaults if base in loaded and base not in (*above, name)]
     return _plain(OmegaConf.merge(*(_resolved(base, loaded, (*above, name)) for base in bases), option))
 

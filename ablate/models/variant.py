@@ -31,7 +31,9 @@ from ablate.seeding import LayerStreams, generator, global_stream, weights_by_na
 from ablate.stacking.rewrites import rewrite
 
 SAMPLE = 8  # images of a batch that a variant is proved on
-_DRAWN_IN_ONE = "ablate.models.lenet.LeNet5"  # it has no switch that would shift its draws, and runs of it are published
+_DRAWN_IN_ONE = (
+    "ablate.models.lenet.LeNet5"  # it has no switch that would shift its draws, and runs of it are published
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,6 @@ def build(
     if images is None:
         images = torch.randn(SAMPLE, *image_shape, generator=generator(seed, "sample"))
     expected = (len(images), classes)
-
 
     def make() -> nn.Module:
         model = instantiate("model.base", _fitted(base, image_shape, classes))

@@ -119,7 +119,7 @@ def variants_of(overrides: Sequence[str], folder: Path | None = None) -> tuple[d
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     fixed = [str(item.input_line) for item in parsed if not item.is_sweep_override()]
     with composer(folder) as composed_of:
-        whole = composed_of(fixed, return_hydra_config=True)
+        whole = composed_of(fixed)
         add_design(whole)
         jobs = expand(whole, overrides)
         variants: dict[str, Config] = {}

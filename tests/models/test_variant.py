@@ -49,7 +49,12 @@ def test_a_new_layers_weights_come_from_its_own_stream() -> None:
 
 def test_seeds_differ() -> None:
     zero, one = weight_digests(variant(0).model), weight_digests(variant(1).model)
-    assert zero.keys() == one.keys() == {"c1", "c3", "c5", "f6", "f7"}
+    assert (
+        zero.keys()
+        == one.keys()
+        == {f"{layer}.{kind}" for layer in ("c1", "c3", "c5", "f6", "f7") for kind in ("weight", "bias")}
+    )
+    assert zero["c1.weight"].startswith("6x3x5x5 ")
     assert all(zero[name] != one[name] for name in zero)
     assert zero == weight_digests(variant(0).model)
 
@@ -90,7 +95,7 @@ def test_resnet_with_nested_edits() -> None:
     }
     plain, edited = variant(base=RESNET), variant(base=RESNET, **edits)
     assert edited.record.after.parameters - plain.record.after.parameters == 128
-    assert "layer1.0.bn" in weight_digests(edited.model)
+    assert "layer1.0.bn.weight" in weight_digests(edited.model)
     before, after = plain.model.state_dict(), edited.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 

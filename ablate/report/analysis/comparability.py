@@ -59,7 +59,8 @@ def _differing(first: RunRecord, second: RunRecord, *, is_cost: bool) -> Iterato
             if first.pairing.first_epoch_order != second.pairing.first_epoch_order:
                 yield "different orders"
             weights = first.pairing.initial_weights, second.pairing.initial_weights
-            if any(weights[0][layer] != weights[1][layer] for layer in weights[0].keys() & weights[1].keys()):
+            both = weights[0].keys() & weights[1].keys()
+            if any(_unequal({weights[0][name], weights[1][name]}) for name in both):
                 yield "different weights"
     for name in names:
         values = {_SHARED[name](record) for record in (first, second)}
@@ -85,12 +86,37 @@ def mismatches(records: Mapping[str, RunRecord]) -> list[str]:
         pairings = [record.pairing for record in paired if record.pairing is not None]
         if len({pairing.first_epoch_order for pairing in pairings}) > 1:
             found.append(f"The runs of seed {seed} saw the training images in different orders: they are not paired.")
-        weights = {item for pairing in pairings for item in pairing.initial_weights.items()}
-        layers = Counter(layer for layer, _ in weights)
-        differing = sorted(layer for layer, digests in layers.items() if digests > 1)
-        if differing:
+        weights: defaultdict[str, set[str]] = defaultdict(set)
+        for name, digest in (item for pairing in pairings for item in pairing.initial_weights.items()):
+            weights[name].add(digest)
+        if differing := sorted(name for name, digests in weights.items() if _unequal(digests)):
             found.append(f"The runs of seed {seed} started from different weights in {', '.join(differing)}.")
     return found
+
+
+def layers(records: Iterable[RunRecord]) -> tuple[list[str], list[str]]:
+    """Returns the layers that all runs have in the same shape, and those that only some have, or in another shape."""
+    pairings = [record.pairing for record in records if record.pairing is not None]
+    shapes: defaultdict[str, list[str]] = defaultdict(list)
+    for name, digest in (item for pairing in pairings for item in pairing.initial_weights.items()):
+        shapes[name].append(_shape(digest))
+    of_all = {name for name, each in shapes.items() if len(each) == len(pairings) and len(set(each)) == 1}
+    every = list(dict.fromkeys(_layer(name) for name in shapes))
+    some = {_layer(name) for name in shapes.keys() - of_all}
+    return [name for name in every if name not in some], [name for name in every if name in some]
+
+
+def _layer(name: str) -> str:
+    return name.rpartition(".")[0] or name  # a parameter of no layer stands for itself
+
+
+def _shape(digest: str) -> str:
+    return digest.rpartition(" ")[0]
+
+
+def _unequal(digests: set[str]) -> bool:
+    """Whether weights of one name and shape differ; a layer of another shape is another layer."""
+    return len(digests) > len({_shape(digest) for digest in digests})
 
 
 def _data(record: RunRecord) -> str:

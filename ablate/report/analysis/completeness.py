@@ -29,7 +29,10 @@ def completeness(study: Study) -> list[Cell]:
     if study.definition.sweep and not study.definition.makes_variants:
         expected = _sweep(study)
     else:
-        numbers, labels = sorted({cell.seed for cell in cells}), dict.fromkeys([*study.variants, *study.definition.variants])
+        numbers, labels = (
+            sorted({cell.seed for cell in cells}),
+            dict.fromkeys([*study.variants, *study.definition.variants]),
+        )
         expected = [(label, seed) for label in labels for seed in numbers]
     cells += [Cell(label, seed, "missing") for label, seed in expected if (label, seed) not in there]
     place = {label: number for number, label in enumerate(study.variants)}

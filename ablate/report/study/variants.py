@@ -30,12 +30,14 @@ class Variant:
     edits: Mapping[str, Edit]
     settings: Settings  # what else the configuration says and not all runs of the study share, by key
     configuration: Settings = field(default_factory=dict)  # all that could tell it from other variants, by key
-    parts: Mapping[str, Edit | str] = field(default_factory=dict)  # what it has: edits, and components in words, by name
+    parts: Mapping[str, Edit | str] = field(
+        default_factory=dict
+    )  # what it has: edits, and components in words, by name
     beside: Settings = field(default_factory=dict)  # the settings that no component makes
 
     def describe(self) -> str:
         """Returns the edits in words, and the settings."""
-        parts = [edit.describe(name) for name, edit in self.edits.items()]
+        parts = [part.describe(name) if isinstance(part, Edit) else part for name, part in self.parts.items()]
         parts += [_describe_setting(key, value) for key, value in self.settings.items()]
         return "; ".join(parts) or "no edits"
 

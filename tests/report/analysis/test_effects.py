@@ -20,7 +20,7 @@ def variant(label: str, *edits: str, settings: dict[str, str] | None = None, rem
         name: Edit(remove=name) if remove else Edit(insert="after", at=name, layer={"_target_": "x.Layer"})
         for name in edits
     }
-    return Variant(label, label, made, settings or {})
+    return Variant(label, label, made, settings or {}, parts=made, beside=settings or {})
 
 
 def by_label(*variants: Variant) -> dict[str, Variant]:

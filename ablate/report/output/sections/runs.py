@@ -1,19 +1,20 @@
 """Times, the status of the runs, and what the comparison rests on."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from ablate.records.record import DataFacts, Provenance
+from ablate.records.record import DataFacts, Provenance, RunRecord
 from ablate.report.analysis.analyse import Analysis
-from ablate.report.analysis.comparability import shared
+from ablate.report.analysis.comparability import layers, shared
 from ablate.report.analysis.completeness import commands, default_command
 from ablate.report.output import pictures, words
 from ablate.report.output.document import Block, Bullets, Cell, Commands, Item, Table, Text, text
 from ablate.report.output.sections.accuracy import summary
 
 _MOST_COLUMNS = 30
+_MOST_LAYERS = 5  # that are named
 _MARKS = {"complete": "good", "missing": "open", "failed": "bad", "diverged": "bad"}
 
 
@@ -123,9 +124,18 @@ def basis(analysis: Analysis) -> Iterator[Block]:
         else:
             lines.append(
                 f"All runs agree in {agree}; the runs of each seed saw the images in one order and started from the "
-                "same weights in the layers that they share."
+                f"same weights in {_layers(records)}."
             )
     yield Bullets([Item(line) for line in lines])
+
+
+def _layers(records: Sequence[RunRecord]) -> str:
+    """Returns which layers the runs share, and which not all of them have."""
+    shared_by_all, others = layers(records)
+    if not others:
+        return f"all layers ({len(shared_by_all)})"
+    named = words.listed(others) if len(others) <= _MOST_LAYERS else words.count(len(others), "layer")
+    return f"the {words.count(len(shared_by_all), 'layer')} that all have; {named} not all have, or in other shapes"
 
 
 def _data(data: DataFacts | None) -> str:
