@@ -46,7 +46,7 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
         allow: Packages whose code the recorded configuration may name, beside torch's and ablate's. What the record
             itself allows does not count.
     """
-    from ablate.models.variant import weight_digests
+    from ablate.models.variant import layer_digests
     from ablate.runs.job import Job
     from ablate.runs.prepare import prepare
     from ablate.runs.progress import Progress
@@ -76,7 +76,7 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
             data = prepared.data
             conditions += provenance.stale(record, data.digest, normalisation=data.normalisation)
             conditions += _hardware(record.provenance, now)
-            weights = weight_digests(prepared.trainee.model)
+            weights = layer_digests(prepared.trainee.model)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"{folder}: run.json has no usable configuration: {error}") from error
     recorded = record.final_weights

@@ -57,8 +57,8 @@ def _read_section(key: str, declared: type, raw: object) -> object:
     further = {str(name): value for name, value in raw.items() if name not in names}
     if issubclass(kind, Target):
         values["further"] = further
-    elif further:
-        name = next(iter(further))
+    elif unknown := [name for name, value in further.items() if value is not None]:  # unset: of an earlier version
+        name = unknown[0]
         raise ValueError(f"{prefix}{name}: there is no such key; {nearest(name, names)}")
     for name, item in names.items():
         is_section = item.default_factory is hints[name]

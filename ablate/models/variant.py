@@ -31,9 +31,7 @@ from ablate.seeding import LayerStreams, generator, global_stream, weights_by_na
 from ablate.stacking.rewrites import rewrite
 
 SAMPLE = 8  # images of a batch that a variant is proved on
-_DRAWN_IN_ONE = (
-    "ablate.models.lenet.LeNet5"  # it has no switch that would shift its draws, and runs of it are published
-)
+_DRAWN_IN_ONE = "ablate.models.lenet.lenet5"  # it has no switch that would shift draws, and its runs are published
 
 
 @dataclass(frozen=True)
@@ -150,6 +148,20 @@ def _fitted(base: PlainMapping, image_shape: tuple[int, ...], classes: int) -> P
     return {name: value for name, value in known.items() if name in takes} | {
         name: value for name, value in base.items() if name not in known or value is not None
     }
+
+
+def layer_digests(model: nn.Module) -> dict[str, str]:
+    """Returns a hash of the own parameters and buffers of each layer that has any, by its dotted name."""
+    digests = {}
+    for name, module in model.named_modules():
+        tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        if tensors:
+            sha = hashlib.sha256()
+            for key, tensor in tensors:
+                sha.update(f"{key}{tuple(tensor.shape)}".encode())
+                sha.update(tensor.detach().cpu().contiguous().numpy())
+            digests[name] = sha.hexdigest()[:16]
+    return digests
 
 
 def weight_digests(model: nn.Module) -> dict[str, str]:

@@ -15,7 +15,7 @@ import torch
 from ablate.config.plain import plain
 from ablate.data.batches import draw
 from ablate.files import PlainMapping
-from ablate.models.variant import weight_digests
+from ablate.models.variant import layer_digests, weight_digests
 from ablate.records import provenance
 from ablate.records.epochs import Epoch
 from ablate.records.record import (
@@ -176,7 +176,7 @@ class Recorder:
     def complete(self) -> None:
         """Writes the results."""
         self.settle()
-        self._end(replace(self.record.completed(self.rows), final_weights=weight_digests(self.prepared.trainee.model)))
+        self._end(replace(self.record.completed(self.rows), final_weights=layer_digests(self.prepared.trainee.model)))
         self.directory.previous_checkpoint_file.unlink(missing_ok=True)
 
     def fail(self, error: BaseException) -> None:

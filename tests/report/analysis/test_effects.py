@@ -130,8 +130,9 @@ def test_a_square_within_a_cube_is_left_out() -> None:
 
 def test_two_factorials_of_the_same_names_are_told_apart() -> None:
     other = Edit(insert="before", at="b", layer={"_target_": "x.Layer"})
-    element, both = (Variant(name, name, {"b": other}, {}) for name in ("element", "both_element"))
-    both = Variant(both.label, both.model, {**SQUARE["a"].edits, "b": other}, {})
+    element = Variant("element", "element", {"b": other}, {}, parts={"b": other})
+    edits = {**SQUARE["a"].edits, "b": other}
+    both = Variant("both_element", "both_element", edits, {}, parts=edits)
     found = factorials({**SQUARE, "element": element, "both_element": both})
     assert [factorial.factors for factorial in found] == [("a", "b")] * 2
     assert len({factorial.key for factorial in found}) == len({factorial.name for factorial in found}) == 2
