@@ -10,7 +10,6 @@ import json
 import time
 from pathlib import Path, PurePosixPath
 
-import fsspec
 from platformdirs import user_cache_path
 
 from ablate.files import Plain, atomic_write
@@ -39,6 +38,8 @@ class Store:
     """
 
     def __init__(self, address: str) -> None:
+        import fsspec  # takes a tenth of a second
+
         self.address = address.rstrip("/")
         protocol = address.partition("://")[0] if is_address(address) else "file"
         try:

@@ -7,22 +7,25 @@ or ended while no command was waiting for it.
 
 import logging
 import os
+import platform
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import OmegaConf
 
+from ablate.config.compose import register
+from ablate.config.plain import plain
 from ablate.files import Plain
+from ablate.records import provenance
+from ablate.records.record import RunFailed
+from ablate.records.run_directory import RunDirectory
+from ablate.runs.job import Job
 from ablate.sweeps.launchers.local import CohortLauncher
 from ablate.sweeps.session import session
-
-if TYPE_CHECKING:
-    from ablate.records.run_directory import RunDirectory
-    from ablate.runs.job import Job
 
 log = logging.getLogger(__name__)
 
@@ -35,23 +38,15 @@ class Work:
     Args:
         launcher: With the sweep's configuration.
         jobs: Number and overrides of each.
-        threads: For the node's cores; None leaves it to torch.
-        code: Of ablate where the sweep was started: only that code is run.
     """
 
-    def __init__(
-        self, launcher: "ClusterLauncher", jobs: Sequence[tuple[int, Sequence[str]]], threads: int | None, code: str
-    ) -> None:
-        from hydra.core.singleton import Singleton
-
-        from ablate.records import provenance
-
+    def __init__(self, launcher: "ClusterLauncher", jobs: Sequence[tuple[int, Sequence[str]]]) -> None:
         assert launcher.hydra_context is not None and launcher.task_function is not None
         self.hydra_context: HydraContext = launcher.hydra_context
         self.task_function: TaskFunction = launcher.task_function
-        self.config, self.jobs, self.threads, self.code = launcher.config, list(jobs), threads, code
+        self.config, self.jobs, self.threads = launcher.config, list(jobs), launcher.threads()
         self.command, self.folder, self.plan = session.id, Path.cwd(), provenance.plan()
-        self.singletons = Singleton.get_state()
+        self.singletons, self.code = Singleton.get_state(), provenance.code_digest()
 
     def __call__(self) -> None:
         """Trains the cohort, then runs each of its jobs, which finds its finished record.
@@ -60,15 +55,6 @@ class Work:
             RuntimeError: ablate has other code here than where the sweep was started.
             Exception: A run was refused here before it had a record, for example because its data are missing.
         """
-        import platform
-
-        from hydra.core.singleton import Singleton
-        from hydra.core.utils import setup_globals
-
-        from ablate.config.compose import register
-        from ablate.records import provenance
-        from ablate.records.record import RunFailed
-
         register()  # configurations are composed with it
         session.id = self.command
         provenance.set_plan(self.plan)
@@ -92,13 +78,13 @@ class Work:
         launcher.train([overrides for _, overrides in self.jobs], self.jobs[0][0])
         refusals = []
         for number, overrides in self.jobs:
-            for found in launcher.run([overrides], number):
-                try:
-                    _ = found.return_value
-                except RunFailed:  # its record says so
-                    pass
-                except Exception as error:
-                    refusals.append(error)
+            (done,) = launcher.run([overrides], number)
+            try:
+                _ = done.return_value
+            except RunFailed:  # its record says so
+                pass
+            except Exception as error:
+                refusals.append(error)
         if refusals:
             raise refusals[0]
 
@@ -112,6 +98,8 @@ class Work:
 class ClusterLauncher(CohortLauncher):
     """What launchers of clusters have in common."""
 
+    gpus = ""  # the option that says how many GPUs a job has
+
     def __init__(self, members: int | None = None, **options: object) -> None:
         super().__init__(processes=None, members=members)
         self.options: Plain = {
@@ -121,41 +109,28 @@ class ClusterLauncher(CohortLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Sends the sweep's cohorts to the cluster, waits for them, and returns what their records say."""
-        from ablate.records import provenance
         from ablate.sweeps.cohorts import plan
 
         self.check()
         jobs = self._jobs(job_overrides, initial_job_idx)
-        numbers = {job.folder: number for number, job in enumerate(jobs)}
-        todo = [job for job in jobs if not self._is_complete(job)]
-        session.progress.advance(len(jobs) - len(todo))
+        overrides = {job.folder: job_overrides[number] for number, job in enumerate(jobs)}
+        numbers = {job.folder: number for number, job in enumerate(jobs, start=initial_job_idx)}
+        done = {job.folder: _share(job) for job in jobs if not _is_complete(job)}
+        session.progress.advance(len(jobs) - len(done))
         # Planned of all, so that those that are left stay together as they were.
-        planned = plan(jobs, self.members or 8, across_seeds=bool(self.gpus()))
-        folders = {job.folder for job in todo}
-        cohorts = [left for cohort in planned if (left := [job for job in cohort if job.folder in folders])]
-        works = [
-            Work(
-                self,
-                [(initial_job_idx + numbers[job.folder], list(job_overrides[numbers[job.folder]])) for job in cohort],
-                self.threads(),
-                provenance.code_digest(),
-            )
-            for cohort in cohorts
-        ]
-        done: dict[Path | None, float] = {job.folder: self._share(job) for job in todo}
+        planned = plan(jobs, self.members or 8, across_seeds=float(self.options.get(self.gpus) or 0) > 0)
+        cohorts = [left for cohort in planned if (left := [job for job in cohort if job.folder in done])]
+        works = [Work(self, [(numbers[job.folder], list(overrides[job.folder])) for job in left]) for left in cohorts]
 
         def watch() -> None:
-            for job in todo:
-                share = self._share(job)
-                session.progress.advance(max(0.0, share - done[job.folder]))
-                done[job.folder] = max(share, done[job.folder])
+            for job in (job for cohort in cohorts for job in cohort):
+                share = max(_share(job), done[job.folder])
+                session.progress.advance(share - done[job.folder])
+                done[job.folder] = share
 
         errors = self.send(works, watch) if works else []
         causes = {job.folder: error for cohort, error in zip(cohorts, errors, strict=True) for job in cohort}
-        returns = []
-        for job, overrides in zip(jobs, job_overrides, strict=True):
-            returns.append(_job_return(job, overrides, causes.get(job.folder)))
-        return returns
+        return [_job_return(job, overrides[job.folder], causes.get(job.folder)) for job in jobs]
 
     def check(self) -> None:
         """Raises ValueError where the cluster cannot be used, with the way out."""
@@ -164,37 +139,32 @@ class ClusterLauncher(CohortLauncher):
         """Has the cluster do the work, calling `watch` now and then, and returns what went wrong with each."""
         raise NotImplementedError
 
-    def gpus(self) -> float:
-        """Returns the GPUs of a job."""
-        return 0.0
-
     def threads(self) -> int | None:
-        """Returns the threads of a job, for its cores."""
+        """Returns the threads of a job, for its cores; None leaves them to torch."""
         return None
 
-    def _is_complete(self, job: "Job") -> bool:
-        from ablate.runs.resume import Action, inspect_run
 
-        return inspect_run(job, _directory(job)).action is Action.KEEP
+def _is_complete(job: Job) -> bool:
+    from ablate.runs.resume import Action, inspect_run
 
-    def _share(self, job: "Job") -> float:
-        try:
-            return len(job.directory.read_epochs()) / job.cfg.train.epochs
-        except ValueError:
-            return 0.0
+    return inspect_run(job, _directory(job)).action is Action.KEEP
 
 
-def _directory(job: "Job") -> "RunDirectory":
+def _share(job: Job) -> float:
+    try:
+        return len(job.directory.read_epochs()) / job.cfg.train.epochs
+    except ValueError:
+        return 0.0
+
+
+def _directory(job: Job) -> RunDirectory:
     """Returns a run's directory, with what its store has of it, if it has one."""
     directory = job.directory
     directory.pull()
     return directory
 
 
-def _job_return(job: "Job", overrides: Sequence[str], cause: BaseException | None) -> JobReturn:
-    from ablate.config.plain import plain
-    from ablate.records.record import RunFailed
-
+def _job_return(job: Job, overrides: Sequence[str], cause: BaseException | None) -> JobReturn:
     job_return = JobReturn(overrides=list(overrides), cfg=OmegaConf.create(plain(job.cfg)), working_dir=str(job.folder))
     status, why = "not started", f"there is no record in {job.folder}; machines without a common folder need store=…"
     try:

@@ -1,22 +1,20 @@
 """Hydra's launcher `cohort`: trains a sweep's runs in lock-step, then lets Hydra run every job as always.
 
-Each job then finds its finished record; what no cohort has finished, it trains. Hydra looks for launchers in this
-package, and imports this file at every start.
+Each job then finds its finished record; what no cohort has finished, it trains. Hydra imports the launchers at every
+start, so they import torch only as they launch.
 """
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, configure_log, setup_globals
 
+from ablate.runs.job import Job
+from ablate.sweeps.jobs import jobs_of
 from ablate.sweeps.session import session
-
-if TYPE_CHECKING:
-    from ablate.runs.job import Job
 
 
 @dataclass
@@ -71,15 +69,13 @@ class CohortLauncher(BasicLauncher):
         """Runs every job, one after another, as Hydra's basic launcher does."""
         return super().launch(job_overrides, initial_job_idx)
 
-    def _jobs(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> "list[Job]":
-        from ablate.sweeps.jobs import jobs_of  # imports torch
-
+    def _jobs(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[Job]:
         assert self.hydra_context is not None and self.config is not None
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         return jobs_of(self.hydra_context.config_loader, self.config, job_overrides, initial_job_idx)
 
-    def _plan(self, jobs: "Sequence[Job]") -> "tuple[list[list[Job]], int]":
+    def _plan(self, jobs: Sequence[Job]) -> tuple[list[list[Job]], int]:
         """Returns the cohorts, and how many processes train them."""
         from ablate.sweeps.cohorts import plan
         from ablate.training.hardware import choose_device
@@ -102,8 +98,7 @@ class PlanLauncher(CohortLauncher):
         """Prints the plan of the jobs."""
         from ablate.sweeps.plan import show
 
-        jobs = self._jobs(job_overrides, initial_job_idx)
-        cohorts, _ = self._plan(jobs)
         assert self.config is not None
-        show(jobs, cohorts, self.config.hydra.sweep.dir)
+        jobs = self._jobs(job_overrides, initial_job_idx)
+        show(jobs, self._plan(jobs)[0], self.config.hydra.sweep.dir)
         raise SystemExit(0)

@@ -22,6 +22,8 @@ class RayLauncher(ClusterLauncher):
             of a job whose worker or node is lost.
     """
 
+    gpus = "num_gpus"
+
     def check(self) -> None:
         """Raises ValueError where Ray is not installed or the cluster cannot be reached."""
         try:
@@ -42,12 +44,7 @@ class RayLauncher(ClusterLauncher):
                 "without an address the launcher starts one for the sweep"
             ) from error
 
-    def gpus(self) -> float:
-        """Returns the GPUs of a job."""
-        return float(self.options.get("num_gpus") or 0)
-
     def threads(self) -> int | None:
-        """Returns the cores of a job."""
         return max(1, int(self.options.get("num_cpus") or 1))
 
     def send(self, works: Sequence[Work], watch: Callable[[], None]) -> list[BaseException | None]:
@@ -62,7 +59,7 @@ class RayLauncher(ClusterLauncher):
                     "hydra.launcher.%s=%g: no node of the cluster has so many (the largest has %g); the tasks wait for "
                     "a node that has; to ask for less, interrupt this command", key, wanted[key], most,
                 )  # fmt: skip
-        remote: Any = ray.remote(**{key: value for key, value in wanted.items() if value is not None})(_do)
+        remote: Any = ray.remote(**{key: value for key, value in wanted.items() if value is not None})(Work.__call__)
         tasks = [remote.remote(work) for work in works]
         waiting = list(tasks)
         while waiting:
@@ -83,7 +80,3 @@ def _reach(address: str | None) -> None:
     match = re.fullmatch(r"(?:ray://)?(.+):(\d+)", address or "")
     if match is not None:
         socket.create_connection((match[1], int(match[2])), timeout=10).close()
-
-
-def _do(work: Work) -> None:
-    work()

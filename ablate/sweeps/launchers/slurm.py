@@ -3,6 +3,7 @@
 import logging
 import re
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -34,6 +35,7 @@ class SlurmLauncher(ClusterLauncher):
             so on.
     """
 
+    gpus = "gpus_per_node"
     # Options that submitit has for every kind of cluster; the others are Slurm's own.
     _COMMON = ("timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb", "nodes", "tasks_per_node", "name")
 
@@ -44,7 +46,7 @@ class SlurmLauncher(ClusterLauncher):
         except ImportError as error:
             raise ValueError(f"hydra/launcher=slurm: submitit is not installed; {install_hint('slurm')}") from error
         try:
-            said = subprocess.run(["sinfo", "--noheader"], capture_output=True, text=True, timeout=30, check=False)
+            said = _ask("sinfo", "--noheader", timeout=30)
         except FileNotFoundError as error:
             raise ValueError(
                 "hydra/launcher=slurm: there is no Slurm on this machine (no `sinfo`); start the sweep on a login node "
@@ -57,19 +59,12 @@ class SlurmLauncher(ClusterLauncher):
         if said.returncode != 0:
             raise ValueError(f"hydra/launcher=slurm: the controller cannot be reached: {said.stderr.strip()}")
 
-    def gpus(self) -> float:
-        """Returns the GPUs of a job."""
-        return float(self.options.get("gpus_per_node") or 0)
-
     def threads(self) -> int | None:
-        """Returns the cores of a job."""
         cpus = self.options.get("cpus_per_task")
         return None if cpus is None else int(cpus)
 
     def send(self, works: Sequence[Work], watch: Callable[[], None]) -> list[BaseException | None]:
         """Submits array jobs, as large as the cluster takes, and waits; ValueError where Slurm refuses a task."""
-        import time
-
         import submitit
 
         options = {key: value for key, value in self.options.items() if value is not None}
@@ -114,7 +109,7 @@ class _Tasks:
                 if reason in _NEVER:
                     self._hopeless[job.job_id] += 1
                     if self._hopeless[job.job_id] == _PATIENCE:
-                        subprocess.run(["scancel", job.job_id], capture_output=True, check=False)
+                        _ask("scancel", job.job_id, timeout=None)
                 elif reason not in (None, *_USUAL):
                     self.say(f"Tasks wait; the reason that Slurm gives: {reason}")
         return any(not job.paths.result_pickle.exists() and self._missed[job.job_id] < 2 for job in self.jobs)
@@ -149,19 +144,21 @@ def _refusal(error: Exception) -> ValueError:
     )
 
 
+def _ask(*command: str, timeout: int | None = 60, check: bool = False) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=check)
+
+
 def _largest_array() -> int:
     """Returns how many tasks the cluster lets an array have."""
-    command = ["scontrol", "show", "config"]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
+    said = _ask("scontrol", "show", "config").stdout
     match = re.search(r"^MaxArraySize\s*=\s*(\d+)", said, re.MULTILINE)
     return 1000 if match is None else max(1, int(match[1]))
 
 
 def _queue() -> dict[str, str] | None:
     """Returns why each task in the queue waits, by its number; None if the controller does not answer."""
-    command = ["squeue", "--me", "--array", "--noheader", "--format=%i %r"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        said = _ask("squeue", "--me", "--array", "--noheader", "--format=%i %r", check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return dict(line.split(maxsplit=1) for line in said.stdout.splitlines() if line.strip())
