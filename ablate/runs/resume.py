@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import StrEnum
 
 from ablate.config.schema import RERUN
 from ablate.records import provenance
@@ -14,13 +14,13 @@ from ablate.runs.prepare import load_data
 _FAILED = (Status.FAILED, Status.DIVERGED)
 
 
-class Action(Enum):
-    """What to do with a run."""
+class Action(StrEnum):
+    """What to do with a run, as a plan says it."""
 
-    START = auto()  # from the first epoch
-    RESUME = auto()  # after its last complete epoch
-    KEEP = auto()  # it is complete
-    LEAVE = auto()  # it failed, and `rerun` leaves it so
+    START = "to run"  # from the first epoch
+    RESUME = "to resume"  # after its last complete epoch
+    KEEP = "complete"
+    LEAVE = "left as it is"  # it failed, and `rerun` leaves it so
 
 
 def decide(directory: RunDirectory, record: RunRecord | None, stale: Sequence[str], rerun: str) -> tuple[Action, str]:

@@ -6,7 +6,7 @@ import math
 import os
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -22,112 +22,73 @@ from ablate.runs.job import Job
 from ablate.runs.resume import Action, inspect_run
 from ablate.stats import smallest_difference
 
-_WORDS = {
-    Action.START: "to run",
-    Action.RESUME: "to resume",
-    Action.KEEP: "complete",
-    Action.LEAVE: "left as it is",
-}
-
 _TASK = ("data", "train", "hardware")  # parts of a configuration that say what is trained on, and how precisely
+_NEWEST = 5  # earlier runs whose mean time is what a run is expected to take
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a sweep.
+    """One run of a sweep."""
 
-    Attributes:
-        run: Its folder below the sweep's.
-        state: What there is of it, and what would be done.
-        done: Epochs that would not be trained.
-        epochs: All epochs.
-        cohort: The number of the cohort that it would be trained in, from 1; None if alone or not at all.
-        core_seconds: What its epochs would take, times the cores that it would take them on; None if nothing is known.
-        basis: The earlier runs that this is taken from, in words.
-    """
-
-    run: str
-    state: str
-    done: int
+    run: str  # its folder below the sweep's
+    state: str  # what there is of it, and what would be done
+    done: int  # epochs that would not be trained
     epochs: int
-    cohort: int | None
-    core_seconds: float | None
-    basis: str
+    cohort: int | None  # the number of the cohort that it would be trained in, from 1; None if alone or not at all
+    core_seconds: float | None  # that its epochs would take, times its cores; None if nothing is known
+    basis: str  # the earlier runs that this is taken from, in words
 
 
 def cells(jobs: Sequence[Job], cohorts: Sequence[Sequence[Job]], earlier: Path) -> list[Cell]:
     """Returns what a sweep's jobs would do; the records of the studies in a folder tell how long epochs take."""
-    history = list(_history(earlier))
+    history = _history(earlier)
     number = {job.folder: place for place, cohort in enumerate(cohorts, start=1) for job in cohort}
     return [_cell(job, number.get(job.folder), history) for job in jobs]
 
 
-def _cell(job: Job, cohort: int | None, history: Sequence["_Earlier"]) -> Cell:
+def _cell(job: Job, cohort: int | None, history: "_History") -> Cell:
     directory, epochs = job.directory, job.cfg.train.epochs
+    name = f"{directory.folder.parent.name}/{directory.folder.name}"
     earlier = inspect_run(job, directory)
     action = earlier.action
-    state = _WORDS[action]
+    state = str(action)
     if action is Action.KEEP and earlier.stale:
         state += f", stale ({'; '.join(earlier.stale)})"
     elif action is Action.START and earlier.record is not None:
         state += f" again ({earlier.why})" if earlier.why else " again"
     if action in (Action.KEEP, Action.LEAVE):
-        return Cell(_name(directory.folder), state, epochs, epochs, None, 0.0, "")
+        return Cell(name, state, epochs, epochs, None, 0.0, "")
     done = len(directory.read_epochs()) if action is Action.RESUME else 0
-    seconds, basis = _predict(job, history)
-    predicted = None if seconds is None else seconds * (epochs - done)
-    return Cell(_name(directory.folder), state, done, epochs, cohort, predicted, basis)
+    for key in _likenesses(plain(job.cfg)):
+        if newest := history.get(key, [])[-_NEWEST:]:
+            basis = f"{len(newest)} {'run' if len(newest) == 1 else 'runs'} {key[0]}"
+            return Cell(name, state, done, epochs, cohort, sum(newest) / len(newest) * (epochs - done), basis)
+    return Cell(name, state, done, epochs, cohort, None, "no earlier run on this data")
 
 
-def _name(folder: Path) -> str:
-    return f"{folder.parent.name}/{folder.name}"
+_Likeness = tuple[str, ...]  # what runs whose epochs take as long have in common: in words, and as it is
+_History = Mapping[_Likeness, list[float]]  # the core seconds of an epoch of earlier runs, the newest last
 
 
-@dataclass(frozen=True)
-class _Earlier:
-    """The core seconds of an epoch of an earlier run, and what they may depend on."""
-
-    core_seconds: float
-    model: str
-    base: str
-    task: str  # data, batch size, precision
-    started: str
-
-
-def _history(folder: Path) -> Iterator[_Earlier]:
-    for directory in (run for study in studies_in(folder) for run in study.runs()):
-        try:
-            record = directory.read_record()
-        except ValueError:
-            continue
-        if record is None or record.task is not None or not record.is_complete or not record.planned_epochs:
-            continue
+def _history(folder: Path) -> _History:
+    records = [directory.readable_record() for study in studies_in(folder) for directory in study.runs()]
+    known = [one for one in records if one and one.task is None and one.is_complete and one.planned_epochs]
+    history = defaultdict(list)
+    for record in sorted(known, key=lambda one: one.started):
         seconds = sum(record.times[part] for part in TIMES) / record.planned_epochs
-        yield _Earlier(
-            seconds * (record.provenance.threads or 0), _timed(record.config, "model"), json.dumps(record.base),
-            _timed(record.config, *_TASK), record.started,
-        )  # fmt: skip
+        for key in _likenesses(record.config):
+            history[key].append(seconds * (record.provenance.threads or 0))
+    return history
 
 
-def _timed(config: PlainMapping, *parts: str) -> str:
-    """Returns what the time of a step depends on in parts of a configuration."""
-    return fingerprint({part: config[part] for part in parts}, lambda meaning: meaning.clock)
-
-
-def _predict(job: Job, history: Iterable[_Earlier]) -> tuple[float | None, str]:
-    """Returns the core seconds of an epoch, from the newest runs that are most like the job."""
-    config = plain(job.cfg)
-    alike = [run for run in history if run.task == _timed(config, *_TASK)]
-    for kind, chosen in (
-        ("of this variant", [run for run in alike if run.model == _timed(config, "model")]),
-        ("of this base", [run for run in alike if run.base == json.dumps(config["model"]["base"])]),
-        ("on this data", alike),
-    ):
-        newest = sorted(chosen, key=lambda run: run.started)[-5:]
-        if newest:
-            mean = sum(run.core_seconds for run in newest) / len(newest)
-            return mean, f"{len(newest)} {'run' if len(newest) == 1 else 'runs'} {kind}"
-    return None, "no earlier run on this data"
+def _likenesses(config: PlainMapping) -> list[_Likeness]:
+    """Returns what the time of an epoch is told by, the best first."""
+    task, model = (
+        fingerprint({part: config[part] for part in parts}, lambda meaning: meaning.clock)
+        for parts in (_TASK, ("model",))
+    )
+    base = json.dumps(config["model"].get("base") or {})
+    return [("of this variant", task, model), ("of this base", task, base), ("on this data", task)]
 
 
 def summary(found: Sequence[Cell], cohorts: int, cores: int) -> str:

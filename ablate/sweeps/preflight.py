@@ -106,33 +106,26 @@ def check(jobs: Iterable[Job]) -> None:
 def _searched() -> list[Path]:
     """Returns the folders of the runs of the study that the command has started: what its search has asked for."""
     assert session.folder is not None
-    started = []
-    for directory in StudyDirectory(Path(session.folder)).runs():
-        with suppress(ValueError):
-            record = directory.read_record()
-            if record is not None and record.newest_start.command == session.id:
-                started.append(directory.folder)
-    return started
+    runs = [(run.folder, run.readable_record()) for run in StudyDirectory(Path(session.folder)).runs()]
+    return [folder for folder, record in runs if record is not None and record.newest_start.command == session.id]
 
 
 def means(jobs: Sequence[Job]) -> str:
     """Returns a table of the study's metric by variant, of the runs that are complete; empty if none is."""
-    values: dict[str, list[float]] = {}
-    for job, told_apart in zip(jobs, differences([job.overrides for job in jobs]), strict=True):
-        with suppress(ValueError, KeyError):  # no usable record, or one without the metric
-            directory = None if job.folder is None else RunDirectory(job.folder)
-            record = None if directory is None else directory.read_record()
-            if directory is not None and record is not None and record.is_complete:
-                variant = " ".join([job.cfg.model.name, *told_apart])
-                values.setdefault(variant, []).append(directory.value(record, job.cfg.study.metric))
-    if not values:
+    if not jobs:
         return ""
     metric = jobs[0].cfg.study.metric
     factor, unit = (100, " %") if metric_of(metric).kind == "share" else (1, "")
-    rows = [
-        (variant, f"{_mean_sd([factor * value for value in of])}{unit}", str(len(of))) for variant, of in values.items()
-    ]
-    return aligned([("variant", f"{metric}, mean ± SD", "seeds"), *rows])
+    values: dict[str, list[float]] = {}
+    for job, told_apart in zip(jobs, differences([job.overrides for job in jobs]), strict=True):
+        directory = RunDirectory(job.folder or Path())
+        record = None if job.folder is None else directory.readable_record()
+        if record is not None and record.is_complete:
+            with suppress(ValueError, KeyError):  # it has not the metric
+                value = factor * directory.value(record, metric)
+                values.setdefault(" ".join([job.cfg.model.name, *told_apart]), []).append(value)
+    rows = [(variant, f"{_mean_sd(of)}{unit}", str(len(of))) for variant, of in values.items()]
+    return aligned([("variant", f"{metric}, mean ± SD", "seeds"), *rows]) if rows else ""
 
 
 def _mean_sd(values: Sequence[float]) -> str:

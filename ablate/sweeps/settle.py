@@ -9,21 +9,28 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from ablate.messages import aligned, say
+from ablate.records import provenance
+from ablate.records.record import Plan
+from ablate.records.run_directory import RunDirectory
+from ablate.records.study_directory import LOOKS, StudyDirectory, read_study_file
+from ablate.sweeps.jobs import composed, expand
 from ablate.sweeps.session import session
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # pandas and scipy wait for the first look
     from ablate.report.analysis.analyse import Analysis
     from ablate.report.analysis.verdicts import Judgement
 
@@ -54,24 +61,14 @@ ConfigStore.instance().store(group="hydra/sweeper", name="settle", node=SettleCo
 class SettleSweeper(Sweeper):
     """Sweeps over variants and seeds, and adds seeds until the claims are settled, with the options of `SettleConf`."""
 
-    def __init__(
-        self,
-        params: dict[str, str] | None = None,
-        max_seeds: int = 60,
-        max_hours: float | None = None,
-        seeds_per_look: int | None = None,
-    ) -> None:
-        self.params = params  # which the jobs' overrides are read from, as of the study's own sweep
-        self.max_seeds, self.max_hours, self.seeds_per_look = max_seeds, max_hours, seeds_per_look
+    def __init__(self, **options: Any) -> None:
+        self.options = SettleConf(**options)
         for name in ("max_seeds", "max_hours", "seeds_per_look"):
-            value = getattr(self, name)
+            value = getattr(self.options, name)
             if value is not None and not value > 0:
                 raise ValueError(f"hydra.sweeper.{name}={value}: must be above 0")
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Gets what Hydra gives every sweeper."""
-        from hydra.core.plugins import Plugins
-
         self.hydra_context, self.config = hydra_context, config
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
@@ -79,23 +76,17 @@ class SettleSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:
         """Runs the sweep, batch after batch; ValueError where the study has no claims, or a test for one look."""
-        from ablate.messages import say
-        from ablate.records import provenance
-        from ablate.records.record import Plan
-        from ablate.sweeps.jobs import composed, expand
-
         assert self.config is not None and self.launcher is not None
         _check_study(self.config.study)
         sweep = _Sweep(expand(self.config, arguments), int(self.config.seed))
-        planned_before = provenance.plan()
-        own = None if planned_before is None else planned_before.own_variant
-        provenance.set_plan(Plan(seeds=tuple(sweep.given), settles=True, own_variant=own))
+        before = provenance.plan() or Plan(seeds=())
+        provenance.set_plan(replace(before, seeds=tuple(sweep.given), settles=True))
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
         began, launched = time.monotonic(), set[tuple[str, ...]]()
         returns: list[Sequence[JobReturn]] = []
-        planned = _planned_before(folder, sweep)
+        planned, analysis = _planned_before(folder, sweep), None
         while True:
             batch = [job for job in sweep.jobs(planned) if tuple(job) not in launched]
             self.validate_batch_is_legal(batch)
@@ -107,13 +98,14 @@ class SettleSweeper(Sweeper):
                 break  # the failures are said at the end
             analysis = self._look(folder)
             more = self._more(analysis, sweep, planned)
-            over = self.max_hours is not None and time.monotonic() - began > self.max_hours * 3600
+            over = time.monotonic() - began > 3600 * (self.options.max_hours or math.inf)
             planned |= {} if over else more
             _keep(folder, analysis, sweep, planned)
             say(_said(analysis))
             if over or not more:
                 break
-        say(_summary(analysis, sweep, self.max_seeds))
+        if analysis is not None:
+            say(_summary(analysis, sweep, self.options.max_seeds))
         for job in (job for batch_returns in returns for job in batch_returns):
             _ = job.return_value  # raises what made it fail
         return returns
@@ -136,10 +128,10 @@ class SettleSweeper(Sweeper):
             for sides in _open_sides(judged)
             if all(side in labels for side in sides)
         }
-        step = self.seeds_per_look or self._filling(len({variant for pair in pairs for variant in pair}), sweep)
+        step = self.options.seeds_per_look or self._filling(len({variant for pair in pairs for variant in pair}), sweep)
         more: dict[Variant, int] = {}
         for pair in pairs:
-            target = min(self.max_seeds, min(planned[variant] for variant in pair) + step)
+            target = min(self.options.max_seeds, min(planned[variant] for variant in pair) + step)
             for variant in pair:
                 if target > max(planned[variant], more.get(variant, 0)):
                     more[variant] = target
@@ -161,14 +153,12 @@ class SettleSweeper(Sweeper):
 
     def _label(self, variant: Variant, sweep: "_Sweep", analysis: "Analysis") -> str | None:
         """Returns what the report calls a variant; None while none of its runs is complete."""
-        from ablate.records.run_directory import RunDirectory
-
         assert self.hydra_context is not None and self.config is not None
         loader = self.hydra_context.config_loader
         runs = dict(zip(analysis.study.runs["run"], analysis.study.runs["variant"], strict=True))
         for seed in sweep.given:
-            composed = loader.load_sweep_config(self.config, sweep.job(variant, seed))
-            record = RunDirectory(Path(composed.hydra.sweep.dir, composed.hydra.sweep.subdir)).read_record()
+            job = loader.load_sweep_config(self.config, sweep.job(variant, seed))
+            record = RunDirectory(Path(job.hydra.sweep.dir, job.hydra.sweep.subdir)).read_record()
             if record is not None and record.run in runs:
                 return str(runs[record.run])
         return None
@@ -235,8 +225,6 @@ def _open_sides(judged: "Judgement") -> list[list[str]]:
 
 def _planned_before(folder: Path, sweep: _Sweep) -> dict[Variant, int]:
     """Returns the seeds of each variant that the sweep begins with: those asked for, or those of the newest look."""
-    from ablate.records.study_directory import LOOKS, StudyDirectory, read_study_file
-
     planned = dict.fromkeys(sweep.variants, len(sweep.given))
     for file in StudyDirectory(folder).files(LOOKS)[:1]:
         look = read_study_file(file)
@@ -248,8 +236,6 @@ def _planned_before(folder: Path, sweep: _Sweep) -> dict[Variant, int]:
 
 def _keep(folder: Path, analysis: "Analysis", sweep: _Sweep, planned: Mapping[Variant, int]) -> None:
     """Writes down a look: what was found, and the seeds that each variant is to have next."""
-    from ablate.records.study_directory import LOOKS, StudyDirectory
-
     made = datetime.now(UTC).isoformat(timespec="milliseconds")
     claims = {judged.claim.id: {"verdict": judged.verdict, "pairs": judged.pairs} for judged in analysis.judgements}
     following = {_key(variant): number for variant, number in planned.items()}
@@ -262,7 +248,6 @@ def _key(variant: Variant) -> str:
 
 def _said(analysis: "Analysis") -> str:
     """Returns a look in words: a line a claim, of the part that it waits for or else of its weakest."""
-    from ablate.messages import aligned
     from ablate.report.output.words import waits_for
 
     rows = [("claim", "verdict", "expected", "difference", "interval", "seeds", "")]
