@@ -8,6 +8,7 @@ resumes a run, or reports, reads from there.
 import hashlib
 import json
 import time
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from platformdirs import user_cache_path
@@ -55,12 +56,12 @@ class Store:
 
     def check(self) -> None:
         """Writes, reads and removes a small file; ValueError says why one of these cannot be done."""
-        probe = self._path(f".ablate-{time.time_ns()}")
+        probe = f".ablate-{time.time_ns()}"
         try:
-            self._write(probe, b"ablate")
-            if self.fs.cat_file(probe) != b"ablate":
+            self.write(probe, b"ablate")
+            if self.read(probe) != b"ablate":
                 raise OSError("what was written was not read back")
-            self.fs.rm_file(probe)
+            self.remove(probe)
         except Exception as error:  # each store raises its own
             raise ValueError(
                 f"store={self.address}: cannot be written to and read from ({reason(error)}); check the address, the "
@@ -69,23 +70,24 @@ class Store:
 
     def read(self, key: str) -> bytes | None:
         """Returns a file, None if there is none."""
-        try:
-            content = self.fs.cat_file(self._path(key))
-        except FileNotFoundError:
-            return None
-        assert isinstance(content, bytes)
-        return content
+        with suppress(FileNotFoundError):
+            return bytes(self.fs.cat_file(self._path(key)))
+        return None
 
     def write(self, key: str, content: bytes) -> None:
         """Puts a file in the place of an older one, whole or not at all."""
-        self._write(self._path(key), content)
+        path = self._path(key)
+        if not self._renames:
+            self.fs.pipe_file(path, content)
+            return
+        self.fs.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
+        self.fs.pipe_file(f"{path}.part", content)
+        self.fs.mv(f"{path}.part", path)
 
     def remove(self, key: str) -> None:
         """Removes a file, if there is one."""
-        try:
+        with suppress(FileNotFoundError):
             self.fs.rm_file(self._path(key))
-        except FileNotFoundError:
-            return
 
     def files(self, pattern: str) -> dict[str, str]:
         """Returns the files that match a pattern, each with what changes when it does."""
@@ -95,15 +97,6 @@ class Store:
 
     def _path(self, key: str) -> str:
         return str(self._root / key)
-
-    def _write(self, path: str, content: bytes) -> None:
-        if not self._renames:
-            self.fs.pipe_file(path, content)
-            return
-        part = f"{path}.part"
-        self.fs.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
-        self.fs.pipe_file(part, content)
-        self.fs.mv(part, path)
 
 
 def mirror(address: str) -> Path:

@@ -3,7 +3,6 @@
 import json
 import logging
 import threading
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -35,8 +34,7 @@ class RunStore:
         self._store, self._key, self._folder, self._files = store, key, folder, files
         self._further_here = False
         self._changed = threading.Condition()
-        self._waiting: list[str] = []  # names of files, each once, in the order they are to arrive
-        self._sending: str | None = None
+        self._waiting: dict[str, object] = {}  # names of files in the order they are to arrive; a mark for each push
         self._error: Exception | None = None
         self._thread: threading.Thread | None = None
 
@@ -76,9 +74,8 @@ class RunStore:
             self.push(self._files)
         with self._changed:
             for name in names:
-                if name in self._waiting:
-                    self._waiting.remove(name)
-                self._waiting.append(name)
+                self._waiting.pop(name, None)  # its newest state arrives after what is before it
+                self._waiting[name] = object()
             if self._thread is None and self._waiting:
                 self._thread = threading.Thread(target=self._work, daemon=True)
                 self._thread.start()
@@ -87,17 +84,12 @@ class RunStore:
     def finish(self, patience: float) -> None:
         """Waits so many seconds until all is there, with what `pull` found to be further here, or raises RunFailed."""
         self.push([])
-        until = time.monotonic() + patience
         with self._changed:
-            while left_over := [*([self._sending] if self._sending else []), *self._waiting]:
-                left = until - time.monotonic()
-                if left <= 0:
-                    names = ", ".join(dict.fromkeys(left_over))
-                    raise RunFailed(
-                        f"{self._key}: {names} could not be brought to {self._store.address} ({reason(self._error)}); "
-                        f"the run is in {self._folder}; the same command tries again"
-                    )
-                self._changed.wait(left)
+            if not self._changed.wait_for(lambda: not self._waiting, patience):
+                raise RunFailed(
+                    f"{self._key}: {', '.join(self._waiting)} could not be brought to {self._store.address} "
+                    f"({reason(self._error)}); the run is in {self._folder}; the same command tries again"
+                )
 
     def _work(self) -> None:
         pause = _FIRST_PAUSE
@@ -106,29 +98,31 @@ class RunStore:
                 if not self._waiting:
                     self._thread = None
                     return
-                name = self._sending = self._waiting.pop(0)  # so that a newer state of it can be added meanwhile
-            try:
-                content = _content(self._folder / name)
-                if content is not None:
-                    self._store.write(f"{self._key}/{name}", content)
-                error = None
-            except Exception as raised:  # each store raises its own
-                error = raised
+                name, mark = next(iter(self._waiting.items()))
+            error = self._send(name)
             with self._changed:
-                self._sending = None
+                before, self._error = self._error, error
                 if error is None:
-                    if self._error is not None:
+                    if before is not None:
                         log.info("%s can be reached again", self._store.address)
-                    pause, self._error = _FIRST_PAUSE, None
+                    if self._waiting[name] is mark:  # else there is a newer state of it
+                        del self._waiting[name]
                     self._changed.notify_all()
-                    continue
-                if self._error is None:
-                    log.warning("%s cannot be written to (%s); trying again", self._store.address, reason(error))
-                self._error = error
-                if name not in self._waiting:
-                    self._waiting.insert(0, name)
-                self._changed.wait(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                    pause = _FIRST_PAUSE
+                else:
+                    if before is None:
+                        log.warning("%s cannot be written to (%s); trying again", self._store.address, reason(error))
+                    self._changed.wait(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _send(self, name: str) -> Exception | None:
+        try:
+            content = _content(self._folder / name)
+            if content is not None:
+                self._store.write(f"{self._key}/{name}", content)
+        except Exception as error:  # each store raises its own
+            return error
+        return None
 
 
 def _content(file: Path) -> bytes | None:
