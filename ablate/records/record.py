@@ -106,38 +106,30 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run was made under.
+    """What a run was made under."""
 
-    The seeds of its sweep, whether more are added until claims are settled, and the identity of the variant that the
-    command would train without sweeping over anything, with which the others are compared where no other is named.
-    """
-
-    seeds: tuple[int, ...]
-    settles: bool = False
+    seeds: tuple[int, ...]  # of its sweep
+    settles: bool = False  # whether more are added until claims are settled
+    # The identity of the variant that the command would train without sweeping over anything, with which the others are
+    # compared where no other is named.
     own_variant: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """One start of a run: when it began and ended, in which process, and what else the machine did.
-
-    `load` is the mean number of processes that ran or waited in the minute before; `other_runs` counts ablate's.
-    `command` is the identity of the command that made it; `cohort` has the identities of the runs that it was trained
-    with, its own among them, and none if it was trained alone; `epochs` were complete before it; `plan` is what it was
-    made under, where that is known.
-    """
+    """One start of a run: when it began and ended, in which process, and what else the machine did."""
 
     started: str | None = None
     host: str | None = None
     pid: int | None = None
-    load: float | None = None
-    other_runs: int | None = None
+    load: float | None = None  # the mean number of processes that ran or waited in the minute before
+    other_runs: int | None = None  # of ablate
     ended: str | None = None
     other_runs_at_end: int | None = None
-    command: str | None = None
-    cohort: tuple[str, ...] = ()
-    epochs: int = 0
-    plan: Plan | None = None
+    command: str | None = None  # the identity of the one that made it
+    cohort: tuple[str, ...] = ()  # the identities of the runs that it was trained with, its own among them
+    epochs: int = 0  # complete before it
+    plan: Plan | None = None  # what it was made under, where that is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,54 +172,35 @@ class Imported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """A run: its identity, configuration and provenance, and what came of it.
-
-    Attributes:
-        id: The hash of all that determines its result.
-        task: The function that trained it, if that is a user's own; of imported runs, in words.
-        study: The name of its study.
-        variant: The name of its model.
-        config: The whole configuration.
-        pairing: What it shares with the other runs of its seed.
-        overrides: What was typed to get the configuration.
-        started: When it was started first, in ISO 8601 and UTC.
-        cohort: With how many runs, itself among them, it was trained in lock-step, in all its epochs or some; None if
-            alone.
-        trackers: What each tracker calls it.
-        retries: Errors after which it was tried again.
-        results: By metric, of a complete run.
-        times: Seconds by part, and `total_seconds`, of a complete run.
-        final_weights: Digests by layer, of a complete run.
-        error: What ended a run that is not complete.
-        epochs_done: Of a run that stopped before its planned epochs and is complete, how many it had.
-        stale: What had changed when its command was last repeated, in words.
-    """
+    """A run: its identity, configuration and provenance, and what came of it."""
 
     status: Status
-    id: str
-    task: str | None = None
+    id: str  # the hash of all that determines its result
+    task: str | None = None  # the function that trained it, if that is a user's own; of imported runs, in words
     imported: Imported | None = None
-    study: str
-    variant: str
+    study: str  # the study's name
+    variant: str  # the model's name
     seed: int
-    config: Config
+    config: Config  # the whole configuration
     model: ModelFacts
     data: DataFacts | None
-    pairing: Pairing | None
+    pairing: Pairing | None  # what it shares with the other runs of its seed
     provenance: Provenance
-    overrides: tuple[str, ...] = field(default=(), metadata=WRITTEN)
-    started: str
+    overrides: tuple[str, ...] = field(default=(), metadata=WRITTEN)  # what was typed to get the configuration
+    started: str  # first, in ISO 8601 and UTC
     starts: tuple[Start, ...] = field(default=(), metadata=WRITTEN)
+    # With how many runs, itself among them, it was trained in lock-step, in all its epochs or some; None if alone.
     cohort: int | None = None
-    trackers: Mapping[str, str | None] = field(default_factory=dict)
-    retries: tuple[Failure, ...] = ()
+    trackers: Mapping[str, str | None] = field(default_factory=dict)  # what each calls it
+    retries: tuple[Failure, ...] = ()  # errors after which it was tried again
+    # Of a complete run: results by metric, seconds by part and `total_seconds`, digests by layer.
     results: Mapping[str, Result] = field(default_factory=dict)
     times: Mapping[str, float] = field(default_factory=dict)
     final_weights: Mapping[str, str] | None = None
-    error: Failure | None = None
+    error: Failure | None = None  # what ended a run that is not complete
     ended: str | None = None
-    epochs_done: int | None = None
-    stale: tuple[str, ...] = ()
+    epochs_done: int | None = None  # of a run that stopped before its planned epochs and is complete
+    stale: tuple[str, ...] = ()  # what had changed when its command was last repeated, in words
 
     @property
     def run(self) -> str:
