@@ -71,11 +71,7 @@ def from_folder(root: Path) -> Arrays:
 
 
 def fetch(folder: Path) -> Arrays:
-    """Gets CIFAR-10 from the network, by way of a folder: the first source whose arrays pass the check.
-
-    Raises:
-        ValueError: No source worked; the message says what each answered.
-    """
+    """Gets CIFAR-10 from the first source on the network whose arrays pass the check; ValueError says what failed."""
     sources: dict[str, Callable[[Path], Arrays]] = {
         "Zenodo": lambda scratch: _from_url(ZENODO, scratch),
         "official site": lambda scratch: _from_url(OFFICIAL, scratch),

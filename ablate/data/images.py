@@ -106,11 +106,7 @@ class ImageData:
         return {**held_out, "test": self.test}
 
     def subset(self, per_class: int) -> Self:
-        """Returns the first `per_class` images of each class, of the training and of the test images.
-
-        Raises:
-            ValueError: A class has fewer training images. (If it has fewer test images, all of them are taken.)
-        """
+        """Returns the first `per_class` images of each class, of the training images and of the test's, if so many."""
         smallest = int(torch.bincount(self.train.labels, minlength=len(self.classes)).min())
         if per_class > smallest:
             raise ValueError(

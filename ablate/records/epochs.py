@@ -8,18 +8,14 @@ from dataclasses import dataclass
 EPOCHS_FILE = "epochs.csv"
 Epoch = dict[str, float]  # a row of epochs.csv, by column
 
-
 # The parts of a run's time, in seconds: columns of epochs.csv and, summed, `times` of run.json.
 TIMES = ("train_seconds", "eval_seconds", "data_seconds")
-
 
 # What else an epoch takes, where it was asked for: bytes at the most, and joules.
 COSTS = ("peak_memory", "energy")
 
-
 # Columns of epochs.csv that are not results.
 _NOT_RESULTS = ("epoch", "lr", "images_per_second", *TIMES)
-
 
 # Names that no metric may have: columns of ours, in epochs.csv and in the tables of a report.
 RESERVED = (
@@ -56,18 +52,10 @@ def is_better_low(name: str) -> bool:
 
 
 def over_epochs(metric: str, columns: Mapping[str, Sequence[float]]) -> float:
-    """Returns a metric of a run by its statistic over the epochs.
+    """Returns a metric of a run by its statistic over the epochs; NaN where it has too few, or no validation images.
 
-    Args:
-        metric: Such as `test_accuracy.last5`, the mean of the last five epochs, `test_accuracy.best` of them all, or
-            `test_accuracy.at_best_validation`, after the first epoch with the highest accuracy on validation images.
-        columns: Of epochs.csv, by name.
-
-    Returns:
-        NaN where the run has too few epochs, or no validation images.
-
-    Raises:
-        KeyError: There is no such column.
+    `test_accuracy.last5` is the mean of the last five epochs, `test_accuracy.best` the best, and
+    `test_accuracy.at_best_validation` that after the first epoch with the highest accuracy on validation images.
     """
     name, statistic = split_statistic(metric)
     values = columns[name]

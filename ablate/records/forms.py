@@ -17,15 +17,9 @@ _MISSING = re.compile(r"Object missing required field `(.*)`")
 
 
 def read(kind: type[_T], value: object, where: str = "") -> _T:
-    """Returns a dataclass from what JSON holds; keys that it has no field for are ignored.
+    """Returns a dataclass from what JSON holds, keys that it has no field for ignored, and its objects as they are.
 
-    Args:
-        kind: The dataclass. An object of it, or of a field's class, in the place of its JSON is taken as it is.
-        value: As `json.loads` returns it.
-        where: Where the value stands, for the message.
-
-    Raises:
-        ValueError: A value is missing or of another kind; the message ends with its dotted key.
+    ValueError says where a value is missing or of another kind, by its dotted key below `where`.
     """
     try:
         return msgspec.convert(value, kind)

@@ -18,15 +18,11 @@ class Terminated(KeyboardInterrupt):
 
 
 class _Process:
-    """What this process knows of its end.
+    """What this process knows of its end."""
 
-    Attributes:
-        why: What its runs say of it.
-        stopped: Whether it was asked to stop: a worker of joblib would take its next job all the same.
-        watched: Whether a thread looks after its parent.
-    """
-
-    why, stopped, watched = "SIGTERM", False, False
+    why = "SIGTERM"  # as its runs say
+    stopped = False  # whether it was asked to: a worker of joblib would take its next job all the same
+    watched = False  # whether a thread looks after its parent
 
 
 @contextmanager
@@ -34,10 +30,8 @@ def terminable(stop_workers: Callable[[], object] | None = None) -> Iterator[Non
     """Raises Terminated in the block where SIGTERM would end the process; another handler of it stays.
 
     A process that another one has started, such as a worker of joblib, gets a SIGTERM when that one is gone.
-
-    Args:
-        stop_workers: Called before the exception is raised, as it is for Ctrl-C then. What starts the workers may kill
-            them when it sees the exception.
+    `stop_workers` is called before the exception is raised, as it is for Ctrl-C then: what starts the workers may kill
+    them when it sees the exception.
     """
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield

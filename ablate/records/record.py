@@ -283,11 +283,7 @@ class RunRecord:
 
     @classmethod
     def from_json(cls, content: object) -> "RunRecord":
-        """Returns the record that run.json holds.
-
-        Raises:
-            ValueError: It is no record of this format, or a value is missing or of another kind.
-        """
+        """Returns the record that run.json holds; ValueError where it is no record of this format."""
         if not isinstance(content, Mapping) or content.get("format") != FORMAT:
             raise ValueError(f"run.json is not a run's record of format {FORMAT}")
         try:

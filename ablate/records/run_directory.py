@@ -49,14 +49,8 @@ class _File:
 class RunDirectory:
     """Owns every file name in a run directory, and keeps the run's copy in a store up to date, if it has one.
 
-    Args:
-        folder: The run's folder; it need not exist to be read from.
-        store: The address of a store. `lock` brings the run from there, if it is further there; what is written is
-            brought there, and the end of `lock` waits until it has arrived.
-        study: The study's name, under which the store has the run.
-
-    Raises:
-        ValueError: The store's address cannot be used.
+    `lock` brings the run from the store, if it is further there; what is written is brought there, under the study's
+    name, and the end of `lock` waits until it has arrived.
     """
 
     record_file = _File(RECORD_FILE)  # status, identity, results, times and provenance
@@ -79,11 +73,8 @@ class RunDirectory:
         The lock is the operating system's, so it goes with its holder; on file systems without such locks, filelock
         falls back to the existence of the file.
 
-        Args:
-            on_wait: Called before waiting for another process; without it, none is waited for.
-
         Raises:
-            Busy: Another process holds the lock.
+            Busy: Another process holds the lock, and there is no `on_wait`, which is called before waiting for it.
             ValueError: The folder is a link, or the run's store cannot be read.
             RunFailed: At the end, the run's files could not be brought to its store; they are in its folder.
         """
@@ -152,10 +143,9 @@ class RunDirectory:
         return None
 
     def earlier_record(self, identity: str, way_out: str) -> RunRecord | None:
-        """Returns the record of an earlier start of a run; None if there is none, or it cannot be read, which is said.
+        """Returns the record of an earlier start; None if there is none, or it cannot be read, which is said.
 
-        Raises:
-            ValueError: The folder holds another run; the message ends with the way out.
+        ValueError says that the folder holds another run, and the way out.
         """
         try:
             record = self.read_record()
@@ -201,12 +191,7 @@ class RunDirectory:
     def read_epoch_table(self, most: int | None = None) -> tuple[list[str], list[list[float]]]:
         """Returns the columns of epochs.csv, and a row of values for each epoch; none if there is no file.
 
-        Args:
-            most: The number of epochs that the run has at most, if that is known; a file that is too large for them
-                is not read whole.
-
-        Raises:
-            ValueError: It is not a table of numbers, or is too large.
+        ValueError says that it is not a table of numbers, or too large for `most` epochs, if that is known.
         """
         try:
             text = _read_text(self.epochs_file, MOST_BYTES, most)
@@ -250,12 +235,7 @@ def _read_text(file: Path, most: int, epochs: int | None = None) -> str:
 
 
 def read_json(file: Path) -> Any:
-    """Returns what a JSON file of ours holds, whose texts can all be written again.
-
-    Raises:
-        FileNotFoundError: There is none.
-        ValueError: It cannot be read, is not JSON, or too large.
-    """
+    """Returns what a JSON file of ours holds, whose texts can all be written again; ValueError where it cannot be."""
     try:
         text = _read_text(file, MOST_BYTES // 16)
     except FileNotFoundError:

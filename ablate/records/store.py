@@ -29,14 +29,7 @@ def is_address(text: str) -> bool:
 
 
 class Store:
-    """A folder of a store.
-
-    Args:
-        address: As fsspec writes it: `s3://bucket/folder`, `gs://bucket/folder`, or a local folder.
-
-    Raises:
-        ValueError: There is no such kind of store, or the package for it is not installed.
-    """
+    """A folder of a store, by its address: `s3://bucket/folder`, `gs://bucket/folder`, or a local folder."""
 
     def __init__(self, address: str) -> None:
         import fsspec  # takes a tenth of a second

@@ -21,13 +21,9 @@ HURRY = 5.0  # the same for a run that was interrupted
 class RunStore:
     """One run's files in a store, and here.
 
-    A thread brings them to the store: training does not wait, and a store that is away is tried again.
-
-    Args:
-        store: The store.
-        key: The run's folder in it: study, variant and run.
-        folder: The run's folder here.
-        files: Names of its files, in the order in which they are to arrive: the record never says more than there is.
+    A thread brings them to the store: training does not wait, and a store that is away is tried again. `key` is the
+    run's folder in it, and `files` are in the order in which they are to arrive: the record never says more than there
+    is.
     """
 
     def __init__(self, store: Store, key: str, folder: Path, files: Sequence[str]) -> None:

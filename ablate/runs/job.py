@@ -11,17 +11,11 @@ from ablate.records.run_directory import RunDirectory
 
 @dataclass(frozen=True)
 class Job:
-    """A run that a command asks for.
+    """A run that a command asks for."""
 
-    Attributes:
-        cfg: Its configuration, without Hydra's own node.
-        folder: Its run directory; None if that is named by what Hydra knows only as it starts the job.
-        overrides: What was typed for it.
-    """
-
-    cfg: Config
-    folder: Path | None
-    overrides: Sequence[str] = ()
+    cfg: Config  # without Hydra's own node
+    folder: Path | None  # its run directory; None if that is named by what Hydra knows only as it starts the job
+    overrides: Sequence[str] = ()  # what was typed for it
 
     @property
     def directory(self) -> RunDirectory:

@@ -45,14 +45,9 @@ class Prepared:
 
 
 def prepare(cfg: Config, rewrite: bool = True) -> Prepared:
-    """Checks a configuration and makes ready what it describes; starts and writes nothing.
+    """Checks a run's configuration and makes ready what it describes; starts and writes nothing.
 
-    Args:
-        cfg: A run's configuration.
-        rewrite: Whether to make the exact rewrites, if the configuration wants them.
-
-    Raises:
-        ValueError: Something in it is impossible; the message names the key and the way out.
+    ValueError says what in it is impossible. `rewrite` allows the exact rewrites that the configuration wants.
     """
     check_targets(plain(cfg), cfg.allow)
     check_loggers(cfg.logger)

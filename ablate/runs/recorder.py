@@ -47,27 +47,17 @@ class Diverged(ArithmeticError):
 class Recorder:
     """A run under way: writes its record, its epochs and its checkpoints, from one start to its end.
 
-    Args:
-        job: What asks for it.
-        directory: The run directory, locked.
-        command: The identity of the command that trains it.
-
-    Attributes:
-        earlier: The record of earlier starts, of a run that is resumed.
-        prepared: What is trained.
-        record: What run.json holds, or will hold when it is written next. This and `prepared` are there once the run is
-            described.
-        rows: The rows of epochs.csv: of all complete epochs.
+    Its directory is locked. `prepared` and `record` are there once the run is described.
     """
 
-    earlier: RunRecord | None = None
-    prepared: Prepared
-    record: RunRecord
+    earlier: RunRecord | None = None  # of earlier starts, of a run that is resumed
+    prepared: Prepared  # what is trained
+    record: RunRecord  # what run.json holds, or will hold when it is written next
     is_described = False
 
     def __init__(self, job: Job, directory: RunDirectory, command: str | None = None) -> None:
         self.job, self.directory, self._command = job, directory, command
-        self.rows: list[Epoch] = []
+        self.rows: list[Epoch] = []  # of all complete epochs
         self._other_runs: Callable[[], int | None] = lambda: None
         self._trackers = Trackers({}, job.name)
         self._saver: Executor | None = None

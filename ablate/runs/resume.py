@@ -52,34 +52,20 @@ def _epochs_are_whole(directory: RunDirectory, record: RunRecord) -> bool:
 
 @dataclass(frozen=True)
 class Earlier:
-    """What an earlier command left of a run, and what to do with it.
+    """What an earlier command left of a run, and what to do with it."""
 
-    Attributes:
-        record: The run's record; None if it has no readable one.
-        stale: In what it differs from a run that starts now, in words.
-        fresh: Whether the present command has started it itself, as it does in a cohort.
-        action: What to do.
-        why: In words, for its log.
-    """
-
-    record: RunRecord | None
-    stale: tuple[str, ...]
-    fresh: bool
+    record: RunRecord | None  # None if it has no readable one
+    stale: tuple[str, ...]  # in what it differs from a run that starts now, in words
+    fresh: bool  # whether the present command has started it itself, as it does in a cohort
     action: Action
-    why: str
+    why: str  # in words, for its log
 
 
 def inspect_run(job: Job, directory: RunDirectory, command: str | None = None) -> Earlier:
-    """Returns what an earlier command left of a run, and what to do with it.
+    """Returns what an earlier command left of a run, and what to do with it; ValueError where the folder has another.
 
-    Args:
-        job: What asks for the run.
-        directory: Its folder, locked if anything is to be done.
-        command: The present command's identity, if what it has started itself is to be kept whatever `rerun` says. No
-            clock tells it: those of two machines may differ, and one may be set back.
-
-    Raises:
-        ValueError: The folder holds another run.
+    What the present command has started itself is kept whatever `rerun` says. No clock tells it: those of two machines
+    may differ, and one may be set back.
     """
     cfg = job.cfg
     record = directory.earlier_record(job.id, "give this one a folder of its own, such as Hydra's default")

@@ -24,14 +24,8 @@ log = logging.getLogger(__name__)
 def run(job: Job, progress: Progress, wait: bool = True, command: str | None = None) -> float:
     """Trains a run from its start, or resumes it; one that is complete is kept.
 
-    Args:
-        job: The run; its folder exists.
-        progress: Shows how far the run is.
-        wait: Whether to wait while another process works on the run.
-        command: The identity of the command, which may have finished the run in a cohort.
-
-    Returns:
-        The study's metric after the last epoch.
+    Its folder exists. While another process works on the run, `wait` waits; the command may itself have finished it in
+    a cohort. The study's metric after the last epoch is returned.
 
     Raises:
         ValueError: The configuration is refused, or the folder holds another run; nothing was started.

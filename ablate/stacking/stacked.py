@@ -22,12 +22,9 @@ Step = dict[int, Slot]  # a layer of each member that has it, by the member's nu
 
 
 class Stacked(nn.Module):
-    """Models side by side.
+    """Models side by side: they keep their modules, whose parameters and buffers become views.
 
-    Args:
-        models: The members. They keep their modules, whose parameters and buffers become views.
-        inputs: For each member, which of the inputs it takes; None means that all take the first.
-        rewrite: Whether to make the exact rewrites that fit all members; `rewrites` has them in words.
+    Each takes one of the inputs, by default the first; `rewrites` has the exact rewrites that fit all, in words.
     """
 
     def __init__(self, models: Sequence[nn.Module], inputs: Sequence[int] | None = None, rewrite: bool = True) -> None:

@@ -24,13 +24,9 @@ log = logging.getLogger(__name__)
 
 
 def plan(jobs: Sequence[Job], most: int, processes: int = 1, across_seeds: bool = False) -> list[list[Job]]:
-    """Returns the cohorts of a sweep; a run that can share none is a cohort of one.
+    """Returns the cohorts of a sweep, of so many runs at most; a run that can share none is a cohort of one.
 
-    Args:
-        jobs: Of the sweep.
-        most: Runs of a cohort.
-        processes: That train cohorts at the same time; each should have work.
-        across_seeds: Whether a cohort may have runs of several seeds, whose batches are their own.
+    Each process should have work, and `across_seeds` allows runs of several seeds, each with its own batches.
     """
     alike: dict[str, list[Job]] = {}
     for job in jobs:
@@ -74,11 +70,6 @@ def train_cohort(jobs: Sequence[Job], command: str, on_progress: Callable[[float
 
     A cohort that was stopped is resumed as it was, so that it ends with the same numbers: by the same runs, from the
     last epoch after which the states of all are there. A run that was trained alone stays alone.
-
-    Args:
-        jobs: Those of a cohort.
-        command: The command's identity.
-        on_progress: Called with the share of a run that has been trained.
     """
     with ExitStack() as stack:
         stack.enter_context(configured(jobs[0].cfg.hardware))

@@ -39,20 +39,13 @@ Variant = tuple[str | None, ...]  # the overrides of a variant's jobs, None in t
 
 @dataclass
 class SettleConf:
-    """Options of the sweeper.
-
-    Attributes:
-        params: The study's own sweep, as of Hydra's basic sweeper; its seeds are those of the first look.
-        max_seeds: The most seeds of a variant.
-        max_hours: No batch is started after so many hours; without a limit if not set.
-        seeds_per_look: Seeds that are added at a time; as many as fill the launcher if not set.
-    """
+    """Options of the sweeper."""
 
     _target_: str = "hydra_plugins.ablate_launchers.SettleSweeper"
-    params: dict[str, str] | None = None
-    max_seeds: int = 60
-    max_hours: float | None = None
-    seeds_per_look: int | None = None
+    params: dict[str, str] | None = None  # the study's own sweep, as of Hydra's; its seeds are the first look's
+    max_seeds: int = 60  # of a variant
+    max_hours: float | None = None  # no batch is started after so many, if set
+    seeds_per_look: int | None = None  # that are added at a time; as many as fill the launcher if not set
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="settle", node=SettleConf, provider="ablate")

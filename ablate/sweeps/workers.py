@@ -39,17 +39,11 @@ class _Worker:
 def train_cohorts(
     cohorts: Sequence[Sequence[Job]], processes: int, command: str, on_progress: Callable[[float], object]
 ) -> None:
-    """Trains cohorts, several at the same time.
+    """Trains cohorts in their order, so many at the same time; with one process, in this one.
 
     Processes times threads do not exceed the cores, unless the configuration sets the threads. The cohort of a process
     that is killed is resumed by another, since its runs would end with other numbers alone; one whose processes are
-    killed again and again is left as it is.
-
-    Args:
-        cohorts: What to train; the order is kept.
-        processes: How many cohorts at the same time; with one, in this process.
-        command: The command's identity.
-        on_progress: Called with shares of runs that have been trained.
+    killed again and again is left as it is. `on_progress` is called with shares of runs that have been trained.
     """
     if processes == 1:
         with terminable():

@@ -33,12 +33,7 @@ POLL = 1.0  # seconds between two questions to the cluster
 
 
 class Work:
-    """What a node does: the jobs of a cohort. It is pickled on its way, and restarts where it is sent again.
-
-    Args:
-        launcher: With the sweep's configuration.
-        jobs: Number and overrides of each.
-    """
+    """What a node does: the jobs of a cohort. It is pickled on its way, and restarts where it is sent again."""
 
     def __init__(self, launcher: "ClusterLauncher", jobs: Sequence[tuple[int, Sequence[str]]]) -> None:
         assert launcher.hydra_context is not None and launcher.task_function is not None
@@ -51,9 +46,7 @@ class Work:
     def __call__(self) -> None:
         """Trains the cohort, then runs each of its jobs, which finds its finished record.
 
-        Raises:
-            RuntimeError: ablate has other code here than where the sweep was started.
-            Exception: A run was refused here before it had a record, for example because its data are missing.
+        Raises what refused a run here before it had a record, and RuntimeError where ablate has other code here.
         """
         register()  # configurations are composed with it
         session.id = self.command

@@ -19,16 +19,11 @@ from ablate.sweeps.session import session
 
 @dataclass
 class CohortLauncherConf:
-    """Options of the launcher.
-
-    Attributes:
-        processes: Cohorts trained at the same time; as many as the machine has cores if not set, on a GPU one.
-        members: The most runs of a cohort; 8 if not set, on a GPU 32.
-    """
+    """Options of the launcher."""
 
     _target_: str = "hydra_plugins.ablate_launchers.CohortLauncher"
-    processes: int | None = None
-    members: int | None = None
+    processes: int | None = None  # that train cohorts; as many as the machine has cores if not set, on a GPU one
+    members: int | None = None  # the most runs of a cohort; 8 if not set, on a GPU 32
 
 
 @dataclass

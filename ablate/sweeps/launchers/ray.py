@@ -14,13 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class RayLauncher(ClusterLauncher):
-    """Sends cohorts to a Ray cluster.
-
-    Args:
-        members: The most runs of a cohort.
-        options: `address` of the cluster (None starts one here), `num_cpus` and `num_gpus` of a job, and `max_retries`
-            of a job whose worker or node is lost.
-    """
+    """Sends cohorts to a Ray cluster, with the options of `conf/hydra/launcher/ray.yaml`."""
 
     gpus = "num_gpus"
 

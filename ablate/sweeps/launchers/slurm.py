@@ -16,24 +16,13 @@ log = logging.getLogger(__name__)
 # Reasons of Slurm why a task waits: those that every task may have, and those that waiting does not remove.
 _USUAL = ("None", "Priority", "Resources", "BeginTime", "Dependency", "JobArrayTaskLimit", "Cleaning")
 _NEVER = (
-    "PartitionConfig",
-    "PartitionNodeLimit",
-    "PartitionTimeLimit",
-    "BadConstraints",
-    "InvalidAccount",
-    "InvalidQOS",
-)
+    "PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints", "InvalidAccount", "InvalidQOS",
+)  # fmt: skip
 _PATIENCE = 10  # queries of the queue
 
 
 class SlurmLauncher(ClusterLauncher):
-    """Sends cohorts to Slurm as the tasks of an array, by submitit.
-
-    Args:
-        members: The most runs of a cohort.
-        options: Of submitit, without the prefix `slurm_`: `timeout_min`, `cpus_per_task`, `mem_gb`, `partition` and
-            so on.
-    """
+    """Sends cohorts to Slurm as the tasks of an array, by submitit, whose options are here without `slurm_`."""
 
     gpus = "gpus_per_node"
     # Options that submitit has for every kind of cluster; the others are Slurm's own.
