@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 
 from ablate.config.identity import fingerprint
 from ablate.config.plain import plain
@@ -45,22 +44,6 @@ def _in_common(cfg: Config, across_seeds: bool) -> str:
     return fingerprint(plain(cfg), lambda meaning: meaning.cohort and not (meaning.repeats and across_seeds))
 
 
-@dataclass(frozen=True)
-class _Member:
-    """A run that is to be trained, and is locked; and after which epochs, counted from 1, its state is there."""
-
-    recorder: Recorder
-    saved: frozenset[int] = frozenset()
-
-    @property
-    def id(self) -> str:
-        return self.recorder.job.id
-
-    @property
-    def diverged_in(self) -> int | None:
-        return _diverged_in(self.recorder.earlier)
-
-
 def train_cohort(jobs: Sequence[Job], command: str, on_progress: Callable[[float], object]) -> None:
     """Trains the jobs of a cohort in lock-step and records them as if each had been trained alone.
 
@@ -74,12 +57,12 @@ def train_cohort(jobs: Sequence[Job], command: str, on_progress: Callable[[float
     with ExitStack() as stack:
         stack.enter_context(configured(jobs[0].cfg.hardware))
         other_runs = stack.enter_context(counting_other_runs())
-        wanted = [member for job in jobs if (member := _wanted(job, command, stack)) is not None]
+        wanted = [run for job in jobs if (run := _wanted(job, command, stack)) is not None]
         for company, together in _companies(wanted, jobs):
-            _train_together([member.recorder for member in together], company, other_runs, on_progress)
+            _train_together(together, company, other_runs, on_progress)
 
 
-def _wanted(job: Job, command: str, stack: ExitStack) -> _Member | None:
+def _wanted(job: Job, command: str, stack: ExitStack) -> Recorder | None:
     """Locks a job's run as long as the stack lasts, and returns it, if it is to be trained."""
     directory = job.directory
     directory.folder.mkdir(parents=True, exist_ok=True)
@@ -94,65 +77,58 @@ def _wanted(job: Job, command: str, stack: ExitStack) -> _Member | None:
     recorder = Recorder(job, directory, command)
     if earlier.action is Action.START:
         directory.forget()
-        return _Member(recorder)
-    recorder.earlier = earlier.record
-    return _Member(recorder, saved_epochs(directory))
+    else:
+        recorder.earlier = earlier.record
+    return recorder
 
 
-def _companies(wanted: Sequence[_Member], jobs: Sequence[Job]) -> Iterator[tuple[frozenset[str], list[_Member]]]:
+def _companies(wanted: Sequence[Recorder], jobs: Sequence[Job]) -> Iterator[tuple[frozenset[str], list[Recorder]]]:
     """Yields the runs that are trained together, as they lie after their common last epoch, and the whole company.
 
     The company is what is recorded of a cohort that was begun: also runs that have diverged since. Runs that were begun
     alone, and those that have diverged before, are left to their jobs.
     """
-    everyone = frozenset(job.id for job in jobs)
-    begun_with = {run.id: _company(run.recorder.earlier, everyone) for run in wanted if run.saved}
-    companies: dict[frozenset[str], list[_Member]] = {company: [] for company in begun_with.values() if company}
+    saved = {run: saved_epochs(run.directory) for run in wanted}
+    begun_with = {run: _company(run.earlier, jobs) for run in wanted if saved[run]}
+    companies: dict[frozenset[str], list[Recorder]] = {company: [] for company in begun_with.values() if company}
     new = []
     for run in wanted:
-        begun = [company for company in companies if run.id in company]
-        if run.saved:
-            begun = [company for company in begun if company == begun_with[run.id]]
-        if begun:
-            companies[begun[0]].append(run)
-        elif not run.saved:
+        begun = begun_with.get(run, next((company for company in companies if run.job.id in company), None))
+        if begun is None:
             new.append(run)
+        elif begun:
+            companies[begun].append(run)
     diverged = {job.id for job in jobs if _diverged_in(job.directory.readable_record()) is not None}
     for company, runs in companies.items():
-        steady = [run for run in runs if run.diverged_in is None]
-        level = max(frozenset.intersection(*(run.saved | {0} for run in steady)), default=0) if steady else 0
-        here = [run for run in runs if run.diverged_in is None or (run.diverged_in > level in run.saved | {0})]
-        if steady:
-            for run in here:
-                _take_back(run, level)
-            ids = frozenset(run.id for run in here)
-            yield company if company - ids <= diverged else ids, here
+        after = {run: _diverged_in(run.earlier) for run in runs}
+        steady = [saved[run] | {0} for run in runs if after[run] is None]
+        if not steady:
+            continue
+        level = max(frozenset.intersection(*steady))
+        here = [run for run in runs if (last := after[run]) is None or last > level in saved[run] | {0}]
+        for run in here:
+            if level == 0:
+                run.directory.forget()
+            elif level < max(saved[run]):
+                run.directory.take_back()
+        ids = frozenset(run.job.id for run in here)
+        yield company if company - ids <= diverged else ids, here
     if new:
-        yield frozenset(run.id for run in new), new
+        yield frozenset(run.job.id for run in new), new
 
 
-def _take_back(run: _Member, level: int) -> None:
-    """Takes a run back to the state after an epoch that is saved; 0 is its start."""
-    if level == 0:
-        run.recorder.directory.forget()
-    elif level < max(run.saved):
-        run.recorder.directory.take_back()
-
-
-def _company(record: RunRecord | None, everyone: frozenset[str]) -> frozenset[str]:
+def _company(record: RunRecord | None, jobs: Sequence[Job]) -> frozenset[str]:
     """Returns the runs that a run was last trained with, its own among them; none if alone."""
     if record is None:
         return frozenset()
-    known = frozenset(record.newest_start.cohort)
+    known, command = record.newest_start.cohort, record.newest_start.command
     # Records of before do not name them.
-    return everyone if not known and record.cohort and record.newest_start.command is None else known
+    return frozenset(job.id for job in jobs) if record.cohort and not known and command is None else frozenset(known)
 
 
 def _diverged_in(record: RunRecord | None) -> int | None:
     """Returns the epoch in which a run diverged, if it did."""
-    if record is None or record.status is not Status.DIVERGED or record.error is None:
-        return None
-    return record.error.epoch
+    return record.error.epoch if record and record.error and record.status is Status.DIVERGED else None
 
 
 def _train_together(

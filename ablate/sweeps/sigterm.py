@@ -20,10 +20,8 @@ def stop_workers(study: Path) -> None:
     until = time.monotonic() + _PATIENCE
     asked: set[int] = set()
     while multiprocessing.active_children() and time.monotonic() < until:
-        children = {child.pid for child in multiprocessing.active_children() if child.pid is not None}
-        training = {
-            pid for run in StudyDirectory(study).runs() if (pid := _trained_by(run)) in children and pid is not None
-        }
+        training = {_trained_by(run) for run in StudyDirectory(study).runs()}
+        training &= {child.pid for child in multiprocessing.active_children()} - {None}
         for process in training - asked:
             os.kill(process, signal.SIGTERM)
         asked |= training
@@ -34,10 +32,7 @@ def stop_workers(study: Path) -> None:
 
 def _trained_by(directory: RunDirectory) -> int | None:
     """Returns the process of this machine that trains a run, or was killed as it did."""
-    try:
-        record = directory.read_record()
-    except ValueError:
-        return None
+    record = directory.readable_record()
     if record is None or record.status is not Status.RUNNING or record.newest_start.host != platform.node():
         return None
     return record.newest_start.pid

@@ -53,7 +53,7 @@ class RayLauncher(ClusterLauncher):
                     "hydra.launcher.%s=%g: no node of the cluster has so many (the largest has %g); the tasks wait for "
                     "a node that has; to ask for less, interrupt this command", key, wanted[key], most,
                 )  # fmt: skip
-        remote: Any = ray.remote(**{key: value for key, value in wanted.items() if value is not None})(Work.__call__)
+        remote: Any = ray.remote(**{key: value for key, value in wanted.items() if value is not None})(_do)
         tasks = [remote.remote(work) for work in works]
         waiting = list(tasks)
         while waiting:
@@ -74,3 +74,7 @@ def _reach(address: str | None) -> None:
     match = re.fullmatch(r"(?:ray://)?(.+):(\d+)", address or "")
     if match is not None:
         socket.create_connection((match[1], int(match[2])), timeout=10).close()
+
+
+def _do(work: Work) -> None:
+    work()
