@@ -21,7 +21,7 @@ from torchvision.transforms.v2.functional import center_crop, pil_to_tensor, res
 
 from ablate.data.arrays import normalisation, pixel_counts
 from ablate.data.images import ImageData, Split, StreamedSplit
-from ablate.files import atomic_write
+from ablate.files import atomic_write, file_state
 
 _PARTS = {"train": ("train",), "test": ("test", "val")}
 # Of operating systems; hidden files beside.
@@ -121,9 +121,7 @@ class Files(StreamedSplit):
         """A hash of the files' names, sizes and times: while it stays, so do the images."""
         sha = hashlib.sha256(f"{_READER}\0{self.size}\0{self.labels.tolist()}".encode())
         for path in self.paths:
-            state = path.stat()  # a copy may keep the time of its content, but not that of its inode
-            times = f"{state.st_mtime_ns}\0{state.st_ctime_ns}"
-            sha.update(os.fsencode(path) + f"\0{state.st_ino}\0{state.st_size}\0{times}\0".encode())
+            sha.update(os.fsencode(path) + f"\0{file_state(path)}\0".encode())
         return sha.hexdigest()
 
 

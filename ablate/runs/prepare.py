@@ -1,6 +1,5 @@
 """What a run needs before its first step: config -> data, model, optimizer, all checked."""
 
-import functools
 import itertools
 import json
 import math
@@ -18,7 +17,7 @@ from ablate.config.targets import check_targets, resolve
 from ablate.data.arrays import NAMES, from_arrays
 from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches, pad
 from ablate.data.images import ImageData
-from ablate.files import file_state
+from ablate.files import PlainMapping, file_state
 from ablate.messages import nearest
 from ablate.models.variant import SAMPLE, Variant, build, prove_batch, rewrite_exactly
 from ablate.records.epochs import TIMES, last_of, split_statistic
@@ -139,13 +138,20 @@ def _graphed(cfg: Config, device: torch.device) -> bool:
     return bool(device.type == "cuda" and cfg.hardware.graph)
 
 
+_MOST_STATES = 20_000  # of files, to look at which takes a fifth of a second
+_loaded: dict[str, ImageData] = {}  # the data used last, for the next job of a sweep
+
+
 def load_data(config: DataConfig, seed: int) -> ImageData:
-    """Returns a data option's images; the last one used stays in memory, for the next job of a sweep."""
+    """Returns a data option's images; the last one used stays in memory."""
     own = loader_arguments(config)
-    states = tuple(_file_states(own.values()))
-    held_out = (config.validation, 0 if config.split is None else seed)
-    # The same arguments are the same data, as long as the files are.
-    return _load_data(config._target_, config.name, config.subset, held_out, json.dumps(own), states)
+    seed = 0 if config.split is None else seed
+    same = [config._target_, config.name, config.subset, config.validation, seed, own, *_file_states(own.values())]
+    if (key := json.dumps(same)) not in _loaded:  # the same arguments are the same data, as long as the files are
+        data = _load_data(config, own, seed)
+        _loaded.clear()
+        _loaded[key] = data
+    return _loaded[key]
 
 
 def _file_states(values: Iterable[Any]) -> Iterator[tuple[int, ...]]:
@@ -157,30 +163,14 @@ def _file_states(values: Iterable[Any]) -> Iterator[tuple[int, ...]]:
             yield from (file_state(file) for file in itertools.islice(files, _MOST_STATES) if file.exists())
 
 
-_MOST_STATES = 20_000  # to look at takes a fifth of a second
-
-
-_States = tuple[tuple[int, ...], ...]
-
-
-@functools.lru_cache(maxsize=1)
-def _load_data(
-    target: str,
-    name: str,
-    subset: int | None,
-    held_out: tuple[int, int],
-    arguments: str,
-    _states: tuple[tuple[int, ...], ...],
-) -> ImageData:
-    found = resolve("data", {"_target_": target, **json.loads(arguments)})()
-    data = from_arrays(found, name) if isinstance(found, Mapping) else found  # a function of the user's
+def _load_data(config: DataConfig, own: PlainMapping, seed: int) -> ImageData:
+    found = resolve("data", {"_target_": config._target_, **own})()
+    data = from_arrays(found, config.name) if isinstance(found, Mapping) else found  # a function of the user's
     if not isinstance(data, ImageData):
         raise ValueError(
-            f"data._target_={target}: returned a {type(data).__name__}; expected a mapping of the arrays "
+            f"data._target_={config._target_}: returned a {type(data).__name__}; expected a mapping of the arrays "
             f"{', '.join(NAMES)}"
         )
-    if subset is not None:
-        data = data.subset(subset)
-    if held_out[0] > 0:
-        data = data.hold_out(*held_out)
-    return data
+    if config.subset is not None:
+        data = data.subset(config.subset)
+    return data.hold_out(config.validation, seed) if config.validation > 0 else data

@@ -1,5 +1,6 @@
 """How many pairs of runs a test needs, and what so many pairs can tell."""
 
+from bisect import bisect
 from collections.abc import Callable
 
 import numpy as np
@@ -130,13 +131,9 @@ def _pairs(effect: float, alpha: float, margin: float | None, is_anytime: bool, 
 
 
 def _fewest(distance: float, reached: Callable[[int, float], bool]) -> int | None:
-    if distance <= 0 or not reached(_MOST_SEEDS, distance):
-        return None
-    low, high = 2, _MOST_SEEDS
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if reached(middle, distance) else (middle + 1, high)
-    return high
+    numbers = range(2, _MOST_SEEDS + 1)
+    place = bisect(numbers, False, key=lambda pairs: reached(pairs, distance)) if distance > 0 else len(numbers)
+    return numbers[place] if place < len(numbers) else None
 
 
 def _one_look(alpha: float) -> Callable[[int, float], bool]:

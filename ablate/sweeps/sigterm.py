@@ -20,8 +20,8 @@ def stop_workers(study: Path) -> None:
     until = time.monotonic() + _PATIENCE
     asked: set[int] = set()
     while multiprocessing.active_children() and time.monotonic() < until:
-        training = {_trained_by(run) for run in StudyDirectory(study).runs()}
-        training &= {child.pid for child in multiprocessing.active_children()} - {None}
+        trained_by = {_trained_by(run) for run in StudyDirectory(study).runs()}
+        training = {child.pid for child in multiprocessing.active_children() if child.pid and child.pid in trained_by}
         for process in training - asked:
             os.kill(process, signal.SIGTERM)
         asked |= training
