@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from platformdirs import user_cache_path
 
-from ablate.files import Plain, atomic_write
+from ablate.files import atomic_write
 from ablate.messages import install_hint
 from ablate.records.epochs import EPOCHS_FILE
 from ablate.records.record import RECORD_FILE
@@ -86,7 +86,11 @@ class Store:
         """Returns the files that match a pattern, each with what changes when it does."""
         self.fs.invalidate_cache()
         found = self.fs.glob(self._path(pattern), detail=True)
-        return {str(PurePosixPath(path).relative_to(self._root)): _version(info) for path, info in found.items()}
+        told = ("size", "ETag", "etag", "md5Hash", "LastModified", "mtime", "created")  # by one store or another
+        return {
+            str(PurePosixPath(path).relative_to(self._root)): str([info.get(name) for name in told])
+            for path, info in found.items()
+        }
 
     def _path(self, key: str) -> str:
         return str(self._root / key)
@@ -122,10 +126,6 @@ def mirror(address: str) -> Path:
     with atomic_write(index_file) as file:
         json.dump(found, file)
     return folder
-
-
-def _version(info: Plain) -> str:
-    return str([info.get(name) for name in ("size", "ETag", "etag", "md5Hash", "LastModified", "mtime", "created")])
 
 
 def reason(error: BaseException | None) -> str:

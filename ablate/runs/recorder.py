@@ -18,17 +18,7 @@ from ablate.files import PlainMapping
 from ablate.models.variant import layer_digests, weight_digests
 from ablate.records import provenance
 from ablate.records.epochs import Epoch
-from ablate.records.record import (
-    DataFacts,
-    Failure,
-    ModelFacts,
-    Pairing,
-    RunRecord,
-    Size,
-    Status,
-    describe_error,
-    now,
-)
+from ablate.records.record import DataFacts, Failure, ModelFacts, Pairing, RunRecord, Size, Status, describe_error, now
 from ablate.records.run_directory import RunDirectory
 from ablate.runs.job import Job
 from ablate.runs.prepare import Prepared

@@ -124,40 +124,34 @@ def means(jobs: Sequence[Job]) -> str:
             with suppress(ValueError, KeyError):  # it has not the metric
                 value = factor * directory.value(record, metric)
                 values.setdefault(" ".join([job.cfg.model.name, *told_apart]), []).append(value)
-    rows = [(variant, f"{_mean_sd(of)}{unit}", str(len(of))) for variant, of in values.items()]
+    rows = []
+    for variant, of in values.items():
+        spread = f" ± {statistics.stdev(of):.2f}" if len(of) > 1 else ""
+        rows.append((variant, f"{statistics.mean(of):.2f}{spread}{unit}", len(of)))
     return aligned([("variant", f"{metric}, mean ± SD", "seeds"), *rows]) if rows else ""
-
-
-def _mean_sd(values: Sequence[float]) -> str:
-    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.2f}{spread}"
 
 
 def failures() -> str:
     """Returns a table of the sweep's runs that did not end well, and what to do; empty if there are none."""
     folders = [job.folder for job in session.jobs if job.folder is not None] or _searched()
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for folder in folders:
-        status, epoch, cause = "not started", "–", ""
         try:
             record = RunDirectory(folder).read_record()
         except ValueError as error:
-            record, status, cause = None, "unreadable", str(error)
-        if record is not None:
-            status, cause = record.status.value, record.cause
-            if record.error is not None and record.error.epoch is not None:
-                epoch = str(record.error.epoch)
-        if record is None or not record.is_complete:
-            rows.append((str(folder), status, epoch, cause))
+            rows.append((folder, "unreadable", "–", error))
+            continue
+        if record is None:
+            rows.append((folder, "not started", "–", ""))
+        elif not record.is_complete:
+            epoch = record.error.epoch if record.error is not None else None
+            rows.append((folder, record.status, "–" if epoch is None else epoch, record.cause))
     if not rows:
         return ""
-    table = [("run", "status", "epoch", "cause"), *rows]
-    return "\n".join(
-        [
-            f"{len(rows)} of {len(folders)} runs did not end well:",
-            aligned(table),
-            "The train.log in each folder says more. The same command again tries them again, and skips the others.",
-        ]
+    return (
+        f"{len(rows)} of {len(folders)} runs did not end well:\n"
+        f"{aligned([('run', 'status', 'epoch', 'cause'), *rows])}\n"
+        "The train.log in each folder says more. The same command again tries them again, and skips the others."
     )
 
 

@@ -24,9 +24,11 @@ def disproved(trainees: Sequence[Trainee], seeds: Sequence[int], images: Tensor,
     Outputs in training and in evaluation, gradients, buffers, and outputs after a step are compared, on copies on the
     CPU and in double precision, so that rounding hides no difference; on a few images as models take them.
     """
+    last = images.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if last else torch.contiguous_format  # by which dropout draws its noise
     for kind, tolerance in _TOLERANCE.items():
         batches = {
-            seed: images[torch.arange(len(images)).roll(place)].to(CPU, kind, memory_format=_memory_format(images))
+            seed: images[torch.arange(len(images)).roll(place)].to(CPU, kind, memory_format=layout)
             for place, seed in enumerate(dict.fromkeys(seeds))
         }
         members = list(enumerate(trainees))
@@ -42,12 +44,6 @@ def disproved(trainees: Sequence[Trainee], seeds: Sequence[int], images: Tensor,
             return [f"cannot run beside the others: {first_line(error)}"] * len(trainees)
         return [_difference(one, other, tolerance) for one, other in zip(together, alone, strict=True)]
     return [""] * len(trainees)
-
-
-def _memory_format(images: Tensor) -> torch.memory_format:
-    """Returns how images lie in memory, by which dropout draws its noise."""
-    last = images.is_contiguous(memory_format=torch.channels_last)
-    return torch.channels_last if last else torch.contiguous_format
 
 
 def _step(

@@ -102,13 +102,14 @@ class ClusterLauncher(CohortLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Sends the sweep's cohorts to the cluster, waits for them, and returns what their records say."""
+        from ablate.runs.resume import Action, inspect_run
         from ablate.sweeps.cohorts import plan
 
         self.check()
         jobs = self._jobs(job_overrides, initial_job_idx)
         overrides = {job.folder: job_overrides[number] for number, job in enumerate(jobs)}
         numbers = {job.folder: number for number, job in enumerate(jobs, start=initial_job_idx)}
-        done = {job.folder: _share(job) for job in jobs if not _is_complete(job)}
+        done = {job.folder: _share(job) for job in jobs if inspect_run(job, _directory(job)).action is not Action.KEEP}
         session.progress.advance(len(jobs) - len(done))
         # Planned of all, so that those that are left stay together as they were.
         planned = plan(jobs, self.members or 8, across_seeds=float(self.options.get(self.gpus) or 0) > 0)
@@ -135,12 +136,6 @@ class ClusterLauncher(CohortLauncher):
     def threads(self) -> int | None:
         """Returns the threads of a job, for its cores; None leaves them to torch."""
         return None
-
-
-def _is_complete(job: Job) -> bool:
-    from ablate.runs.resume import Action, inspect_run
-
-    return inspect_run(job, _directory(job)).action is Action.KEEP
 
 
 def _share(job: Job) -> float:

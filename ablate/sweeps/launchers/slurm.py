@@ -73,9 +73,14 @@ class SlurmLauncher(ClusterLauncher):
                     tasks.jobs += executor.submit_array(works[len(tasks.jobs) : len(tasks.jobs) + largest])
                     continue
                 except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
+                    reason = str(getattr(error, "stderr", "") or error).strip().splitlines()[-1]
                     if not under_way:
-                        raise _refusal(error) from error
-                    tasks.say(f"Slurm takes no more tasks for now ({_reason(error)}); the others follow")
+                        raise ValueError(
+                            f"hydra/launcher=slurm: Slurm refuses the job: {reason}\n`sinfo -s` lists the partitions, "
+                            "`sacctmgr show qos` the limits, `squeue --me` what you have in the queue; set "
+                            "hydra.launcher.partition=… and the like, or wait and repeat the command"
+                        ) from error
+                    tasks.say(f"Slurm takes no more tasks for now ({reason}); the others follow")
             time.sleep(POLL)
 
 
@@ -119,18 +124,6 @@ class _Tasks:
                 "`sinfo --Node --long` lists the nodes; set hydra.launcher.cpus_per_task=…, partition=… and the like"
             )
         return RuntimeError(f"task {job.job_id} was cancelled or lost; its log is {job.paths.stderr}")
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "stderr", "") or error).strip().splitlines()[-1]
-
-
-def _refusal(error: Exception) -> ValueError:
-    return ValueError(
-        f"hydra/launcher=slurm: Slurm refuses the job: {_reason(error)}\n`sinfo -s` lists the partitions, "
-        "`sacctmgr show qos` the limits, `squeue --me` what you have in the queue; set hydra.launcher.partition=… and "
-        "the like, or wait and repeat the command"
-    )
 
 
 def _ask(*command: str, timeout: int | None = 60, check: bool = False) -> "subprocess.CompletedProcess[str]":
