@@ -311,7 +311,7 @@ def test_a_missing_package_is_named_with_what_installs_it(monkeypatch: pytest.Mo
     def missing(*args: Any, **kwargs: Any) -> None:
         raise ImportError("Install s3fs to access S3")
 
-    monkeypatch.setattr(store.fsspec.core, "url_to_fs", missing)
+    monkeypatch.setattr("fsspec.core.url_to_fs", missing)
     with pytest.raises(ValueError, match=r"Install s3fs to access S3; pip install 'hydra-ablate\[s3\]'"):
         Store("s3://bucket/runs")
 
