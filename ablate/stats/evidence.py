@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ablate.stats.anytime import anytime, anytime_equivalence
-from ablate.stats.paired import Interval, compare, equivalence_test, paired_differences
+from ablate.stats.paired import Interval, equivalence_test, mean_interval, paired_differences, t_test
 from ablate.stats.pairing import welch, welch_equivalence
 
 
@@ -69,9 +69,9 @@ def weigh(
         within = (np.nan, np.nan) if margin is None else anytime_equivalence(values, margin, resolution)
         p, interval = (found.p if len(values) > 1 else np.nan), found.interval
     else:
-        comparison = compare(values, np.zeros_like(values))
+        differences = paired_differences(values, np.zeros_like(values))
         within = (np.nan, np.nan) if margin is None else equivalence_test(values, margin)
-        p, interval = comparison.p_t, comparison.interval
+        p, interval = t_test(differences), mean_interval(differences)
     return Evidence(len(values), float(values.mean()) if len(values) else np.nan, interval, p, *within)
 
 

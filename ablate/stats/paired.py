@@ -105,7 +105,7 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
         pairs=pairs,
         mean=mean,
         interval=mean_interval(differences),
-        p_t=_p_t(differences),
+        p_t=t_test(differences),
         p_sign_flip=sign_flip_test(differences),
         p_smallest=2.0 ** (1 - pairs) if 0 < pairs <= _EXACT else 1 / (_SAMPLED + 1) if pairs else np.nan,
         superiority=(wins + ties / 2) / pairs if pairs else np.nan,
@@ -265,7 +265,8 @@ def _p_greater(values: NDArray[np.float64]) -> float:
     return float(stats.ttest_1samp(values, 0, alternative="greater").pvalue)
 
 
-def _p_t(differences: NDArray[np.float64]) -> float:
+def t_test(differences: NDArray[np.float64]) -> float:
+    """Returns the two-sided p-value of the t-test, and where all differences are equal that of the exact test."""
     if len(differences) < 2:
         return np.nan
     if are_equal(differences):

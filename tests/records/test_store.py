@@ -20,7 +20,7 @@ from ablate.__main__ import run_command
 from ablate.commands.status import look
 from ablate.config.schema import Config
 from ablate.files import atomic_write
-from ablate.records import run_directory, store, uploads
+from ablate.records import run_directory, uploads
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import Store, mirror
 from ablate.runs import recorder
