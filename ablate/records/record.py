@@ -6,14 +6,14 @@ an empty text), where readers of format 1 expect a value.
 
 import math
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from ablate.files import FOLDER_NAME, Plain, PlainMapping
 from ablate.records import forms
-from ablate.records.epochs import TIMES, Epoch, Result, summarise, total_times
+from ablate.records.epochs import TIMES, Result
 from ablate.records.format_1 import RecordedConfig, with_placeholders
 from ablate.records.forms import WRITTEN
 
@@ -270,16 +270,6 @@ class RunRecord:
     def value(self, metric: str) -> float:
         """Returns a time, or a metric after the last epoch, of a complete run."""
         return float(self.times[metric] if metric in self.times else self.results[metric].final)
-
-    def begun(self, start: Start, earlier: "RunRecord | None") -> "RunRecord":
-        """Returns the record with a start after those of an earlier record, if there is one."""
-        if earlier is None:
-            return replace(self, started=str(start.started), starts=(start,))
-        return replace(self, started=earlier.started, starts=(*earlier.starts, start))
-
-    def completed(self, rows: Sequence[Epoch]) -> "RunRecord":
-        """Returns the record with the results of all its epochs."""
-        return replace(self, status=Status.COMPLETE, results=summarise(rows), times=total_times(rows))
 
     @classmethod
     def from_json(cls, content: object) -> "RunRecord":

@@ -17,7 +17,7 @@ from ablate.data.batches import draw
 from ablate.files import PlainMapping
 from ablate.models.variant import layer_digests, weight_digests
 from ablate.records import provenance
-from ablate.records.epochs import Epoch
+from ablate.records.epochs import Epoch, summarise, total_times
 from ablate.records.record import DataFacts, Failure, ModelFacts, Pairing, RunRecord, Size, Status, describe_error, now
 from ablate.records.run_directory import RunDirectory
 from ablate.runs.job import Job
@@ -81,8 +81,10 @@ class Recorder:
         self.is_described = True
 
     def _begin(self, record: RunRecord, earlier: RunRecord | None) -> None:
-        start = provenance.process(now(), self._other_runs(), self._command)
-        self.record = record.begun(start, earlier)
+        moment = now()
+        start = provenance.process(moment, self._other_runs(), self._command)
+        started, before = (moment, ()) if earlier is None else (earlier.started, earlier.starts)
+        self.record = replace(record, started=started, starts=(*before, start))
 
     def started(self, cohort: Sequence[str] = ()) -> None:
         """Writes that the run is running, and the identities of its cohort, its own among them."""
@@ -156,7 +158,9 @@ class Recorder:
     def complete(self) -> None:
         """Writes the results."""
         self.settle()
-        self._end(replace(self.record.completed(self.rows), final_weights=layer_digests(self.prepared.trainee.model)))
+        results, times = summarise(self.rows), total_times(self.rows)
+        weights = layer_digests(self.prepared.trainee.model)
+        self._end(replace(self.record, status=Status.COMPLETE, results=results, times=times, final_weights=weights))
         self.directory.previous_checkpoint_file.unlink(missing_ok=True)
 
     def fail(self, error: BaseException) -> None:
