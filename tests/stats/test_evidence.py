@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -23,6 +23,7 @@ from ablate.stats import (
 differences = st.lists(st.floats(-5, 5).map(lambda value: round(value, 2)), min_size=4, max_size=12).map(np.array)
 
 
+@settings(deadline=None)
 @given(differences)
 def test_evidence_is_that_of_the_test_that_decides(values: NDArray[np.float64]) -> None:
     once, always = weigh(values, margin=1.0), weigh(values, Test.ANYTIME, margin=1.0, resolution=0.1)
@@ -33,6 +34,7 @@ def test_evidence_is_that_of_the_test_that_decides(values: NDArray[np.float64]) 
     assert (always.p_inside, always.p_outside) == anytime_equivalence(values, 1.0, 0.1)
 
 
+@settings(deadline=None)
 @given(differences, st.floats(0.05, 4), st.sampled_from([0.2, 0.05, 0.01]))
 def test_the_sequence_lies_inside_a_margin_exactly_where_equality_is_found(
     values: NDArray[np.float64], margin: float, alpha: float
