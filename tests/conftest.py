@@ -1,5 +1,6 @@
 import copy
 import functools
+import gc
 import logging
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from undrawn import undraw
 from warm import ROOT, Server
 
 from ablate.config.compose import compose as compose_config
@@ -24,6 +26,17 @@ from ablate.runs.run import run
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the files of the longest tests first, so that none of them is waited for at the end."""
     items.sort(key=lambda item: item.path.name not in ("test_wheel.py", "test_faults.py"))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: no collection need go through it."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """At the end all goes."""
+    gc.unfreeze()
 
 
 composed = functools.cache(compose_config)  # which takes Hydra a third of a second
@@ -86,12 +99,15 @@ def warm() -> Iterator[Server]:
 
 @pytest.fixture
 def ablate(warm: Server, tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """Runs `python -m ablate` in an empty folder of its own; `fresh` is for a process that has imported nothing yet."""
+    """Runs `python -m ablate` in an empty folder of its own.
+
+    `fresh` is for a process that has imported nothing yet. Reports of the others are undrawn.
+    """
 
     def call(*arguments: str, fresh: bool = False, **env: str) -> "subprocess.CompletedProcess[str]":
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **env}
         if not fresh:
-            return warm.run("ablate", *arguments, cwd=tmp_path, env=environment)
+            return warm.run("ablate", *arguments, cwd=tmp_path, env={**environment, "UNDRAWN": "1"})
         command = [sys.executable, "-m", "ablate", *arguments]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
@@ -101,12 +117,7 @@ def ablate(warm: Server, tmp_path: Path) -> Callable[..., "subprocess.CompletedP
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports name their figures and draw none, which takes seconds: for tests that look at what is written alone."""
-    from ablate.report.output import figures
-
-    for name in ("learning_curves", "intervals", "claims", "narrowing", "times", "accuracy_against_time"):
-        monkeypatch.setattr(figures, name, lambda *given: None)
-    monkeypatch.setattr(figures, "svg", lambda figure: "<svg/>")
-    monkeypatch.setattr(figures, "png", lambda figure: b"")
+    undraw(monkeypatch.setattr)
 
 
 @pytest.fixture(autouse=True)

@@ -86,7 +86,8 @@ def shims(environment: Path) -> Iterator[Path]:
 def letter(environment: Path, shims: Path, tmp_path: Path) -> Callable[[str], list[str]]:
     """Runs a page's commands in an empty folder, with what is installed there first on the path."""
     path = f"{shims}:{environment / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return lambda page: to_the_letter(page, tmp_path, {"PATH": path, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"})
+    env = {"PATH": path, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1", "UNDRAWN": "1"}
+    return lambda page: to_the_letter(page, tmp_path, env)
 
 
 def test_the_tutorial_to_the_letter(letter: Callable[[str], list[str]], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ A command gets a folder, an environment, pipes and a session of its own, as `sub
         done = server.run("ablate", "report", "outputs/demo", cwd=folder, env=os.environ)
 
 What it may not be used for: commands whose process is the point, such as one that may not import torch.
+UNDRAWN in the environment of a command leaves its report without figures.
 """
 
 import json
@@ -17,10 +18,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 HERE = Path(__file__)
 ROOT = HERE.parents[1]
@@ -224,7 +225,8 @@ def _import() -> None:
         "numpy", "pandas", "scipy.stats", "sklearn.datasets", "matplotlib.pyplot", "PIL.Image", "torch", "torchvision",
         "hydra", "ablate", "ablate.commands.errors", "ablate.commands.train", "ablate.commands.tree",
         "ablate.commands.timing", "ablate.commands.status", "ablate.commands.verify", "ablate.report.cli",
-        "ablate.runs.run", "ablate.sweeps.cohorts", "ablate.tasks.task", "ablate.data.digits",
+        "ablate.runs.run", "ablate.sweeps.cohorts", "ablate.tasks.task", "ablate.data.digits", "undrawn",
+        "joblib.externals.loky.backend.fork_exec", "warm_workers",
     ):  # fmt: skip
         importlib.import_module(name)
     for module in pkgutil.walk_packages(hydra_plugins.__path__, "hydra_plugins."):
@@ -288,14 +290,17 @@ def _serve(address: str) -> dict[str, Any]:
             client.sendall(b"%16d" % pid)
 
 
-def _become(request: dict[str, Any]) -> None:
-    """Turns a child of the server into the process that was asked for, and runs its command to its end."""
+def ended(run: Callable[[], None]) -> NoReturn:
+    """Runs what this process is for, and ends it as the interpreter would."""
     import atexit
     import traceback
 
+    import numpy
+
+    numpy.random.seed()  # torch's seed is a constant, and Python's own changes with a fork
     code = 0
     try:
-        _run(request)
+        run()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         if not isinstance(end.code, int | None):
@@ -317,15 +322,14 @@ def _run(request: dict[str, Any]) -> None:
     import runpy
     import types
 
-    import numpy
-
     if request["session"]:
         os.setsid()
     os.chdir(request["cwd"])
     before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ.clear()
     os.environ.update(request["env"])
-    numpy.random.seed()  # torch's seed is a constant, and Python's own changes with a fork
+    if sys.platform == "linux":
+        sys.modules["warm_workers"].serve_workers(ended)
     multiprocessing.process.ORIGINAL_DIR = request["cwd"]  # type: ignore[attr-defined]
     path = [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each and each not in before]
     program, *arguments = request["command"]
@@ -333,6 +337,8 @@ def _run(request: dict[str, Any]) -> None:
     # The first is the server's own folder; of a module it is the current one, of a script its own.
     sys.path[:1] = [request["cwd"] if program == "ablate" else str(Path(script).parent), *map(os.path.abspath, path)]
     sys.argv = [program, *arguments]
+    if os.environ.get("UNDRAWN"):
+        sys.modules["undrawn"].undraw()
     if program == "ablate":
         runpy.run_module("ablate", run_name="__main__", alter_sys=True)
     else:  # not by `runpy`, for which the script's name is its path
@@ -345,4 +351,5 @@ if __name__ == "__main__":
     verb, address, *command = sys.argv[1:]
     if verb == "call":
         sys.exit(_call(address, command))
-    _become(_serve(address))
+    asked = _serve(address)
+    ended(lambda: _run(asked))

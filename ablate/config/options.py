@@ -1,6 +1,7 @@
 """The options of the config groups, as files."""
 
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -36,12 +37,18 @@ def options(group: str, folders: Iterable[Path], schemas: PlainMapping | None = 
 def load(file: Path) -> Plain:
     """Returns a YAML file's mapping, as Hydra would read it."""
     try:
-        config = OmegaConf.load(file)
+        config = _read(file, file.stat().st_mtime_ns)
     except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
         raise ValueError(f"{file}: cannot be read as YAML: {error}") from error
     if not isinstance(config, DictConfig):
         raise ValueError(f"{file}: is not a mapping of keys to values")
     return _plain(config)
+
+
+@cache
+def _read(file: Path, _changed: int) -> DictConfig | ListConfig:
+    """Reads a file once, as long as it stays as it is."""
+    return OmegaConf.load(file)
 
 
 def _resolved(name: str, loaded: PlainMapping, above: tuple[str, ...]) -> Plain:

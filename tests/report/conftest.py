@@ -21,9 +21,8 @@ def study(tmp_path: Path) -> Path:
     return tmp_path / "trial"
 
 
-@pytest.fixture
-def make_run(study: Path) -> Callable[..., Path]:
-    """Writes a run directory with given test accuracies, as training would."""
+def runs_in(study: Path) -> Callable[..., Path]:
+    """Returns what writes a run directory with given test accuracies, as training would."""
 
     def make(
         variant: str = "plain",
@@ -92,3 +91,15 @@ def make_run(study: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture
+def make_run(study: Path) -> Callable[..., Path]:
+    """Writes a run directory into the study."""
+    return runs_in(study)
+
+
+@pytest.fixture(scope="module")
+def writer() -> Callable[[Path], Callable[..., Path]]:
+    """Gives a study that all tests of a file read what writes its runs."""
+    return runs_in

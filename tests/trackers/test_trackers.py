@@ -223,6 +223,7 @@ class Listener(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     "said",
     [

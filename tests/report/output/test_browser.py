@@ -22,8 +22,10 @@ def browser() -> Iterator["sync_api.Browser"]:
         browser.close()
 
 
-@pytest.fixture
-def page_file(make_run: Make, study: Path) -> Path:
+@pytest.fixture(scope="module")
+def page_file(writer: Callable[[Path], Make], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    study = tmp_path_factory.mktemp("page") / "trial"
+    make_run = writer(study)
     claims = [{"id": "c", "statement": "Plain is best.", "expect": "plain > dropout > bn_dropout"}]
     edits = {"plain": {}, "dropout": {"drop3": {}}, "bn": {"bn1": {}}, "bn_dropout": {"drop3": {}, "bn1": {}}}
     for number, (variant, made) in enumerate(edits.items()):

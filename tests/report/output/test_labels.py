@@ -89,6 +89,7 @@ def test_no_text_is_markup(text: str) -> None:
     assert "".join(page.split("\\")) == " ".join(text.split())
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("label", ["=HYPERLINK(1)", "+1", "-1", "@x"])
 def test_no_cell_is_a_formula(label: str, make_run: Make, study: Path, tmp_path: Path) -> None:
     make_run("plain", 0, data={"note": label}, record={"error": {"message": label}, "stale": [label]})
