@@ -137,7 +137,7 @@ def test_the_loss_of_a_worker_or_a_node_costs_no_result(
     study = tmp_path / "study"
     gate = tmp_path / "gate"
     process = sweep("train.epochs=8", *held(gate, after=6))
-    wait_for(lambda: len(epochs(study)) == 4 and min(epochs(study)) >= 2, 600, "two epochs of all runs")
+    wait_for(lambda: len(epochs(study)) == 4 and min(epochs(study)) >= 2, "two epochs of all runs")
     if lost == "worker":
         cluster.workers()[0].send_signal(signal.SIGKILL)
     else:

@@ -66,7 +66,7 @@ def under_way(slurm: Slurm, command: Command, tmp_path: Path) -> Iterator["subpr
     study = tmp_path / "study"
     process = start(slurm, command(*SLURM, LONG, *held(tmp_path / "gate", HELD)), tmp_path)
     try:
-        wait_for(lambda: len(epochs(study)) == 4 and min(epochs(study)) >= 2, 600, "two epochs of all runs")
+        wait_for(lambda: len(epochs(study)) == 4 and min(epochs(study)) >= 2, "two epochs of all runs")
         assert process.poll() is None and running(slurm) == 2
         yield process
     finally:
@@ -90,7 +90,7 @@ def test_a_cancelled_task_is_named_and_the_command_goes_on_with_it(
     study = tmp_path / "study"
     first = slurm.run("squeue", "-h", "-r", "-o", "%i").stdout.split()[0]
     slurm.run("scancel", first)
-    wait_for(lambda: running(slurm) == 1, 60, "the end of the cancelled task")
+    wait_for(lambda: running(slurm) == 1, "the end of the cancelled task")
     let_go(tmp_path)
     code, said = end(under_way)
     assert code == 1
@@ -112,7 +112,7 @@ def test_a_displaced_task_is_queued_again_and_resumes(
     study = tmp_path / "study"
     wrap = f"--wrap=while [ -e {tmp_path}/gate ]; do sleep 0.1; done"
     slurm.run("sbatch", "--partition=high", "--nodes=2", "--exclusive", "--output=/dev/null", wrap)
-    wait_for(lambda: running(slurm, "high") == 1 and running(slurm) == 0, 60, "the displacement")
+    wait_for(lambda: running(slurm, "high") == 1 and running(slurm) == 0, "the displacement")
     let_go(tmp_path)
     code, said = end(under_way)
     assert code == 0, said
@@ -131,7 +131,7 @@ def test_the_loss_of_a_node_costs_no_result(slurm: Slurm, under_way: "subprocess
         code, said = end(under_way)
     finally:
         slurm.start_node(node)
-        wait_for(lambda: slurm.idle() == 2, 60, "the node's return")
+        wait_for(lambda: slurm.idle() == 2, "the node's return")
     assert code == 0, said
     assert [record["status"] for record in records(study)] == ["complete"] * 4
 
