@@ -41,8 +41,8 @@ report: .venv/installed ## Write tables and plots of every study in outputs/
 test: .venv/installed-dev ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-test-faults: .venv/installed-dev ## Kill sweeps at 40 random instants, fill a disk, and compare results (about ten minutes)
-	ABLATE_KILLS=40 $(BIN)/python -m pytest tests/test_faults.py
+test-faults: .venv/installed-dev ## Kill sweeps at 40 random instants, fill a disk, and damage records (about ten minutes)
+	ABLATE_KILLS=40 ABLATE_EXAMPLES=300 $(BIN)/python -m pytest tests/test_faults.py tests/report/test_robustness.py
 
 test-edits: .venv/installed-dev ## Hold 300 random networks with random edits against the same written by hand
 	ABLATE_NETWORKS=300 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto tests/models/test_random_networks.py

@@ -42,13 +42,13 @@ def pytest_unconfigure() -> None:
 composed = functools.cache(compose_config)  # which takes Hydra a third of a second
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def compose() -> Callable[..., Config]:
     """Composes a configuration from overrides, as a job gets it."""
     return lambda *overrides: copy.deepcopy(composed(overrides))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def quick(compose: Callable[..., Config]) -> Callable[..., Config]:
     """Composes a run of a second: 300 digits, two epochs."""
     return lambda *overrides: compose(

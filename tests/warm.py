@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 
 HERE = Path(__file__)
 ROOT = HERE.parents[1]
+os.fsync = lambda descriptor: None  # here, and in those that import this: no test cuts the power
 # What a fresh process reads once, as it starts: a server serves only those who agree with it.
 HERE_TOO = {**os.environ, "PYTHONPATH": str(ROOT)}
 READ_AT_START = ("OMP_NUM_THREADS", "PYTHONHASHSEED", "PYTHONWARNINGS")

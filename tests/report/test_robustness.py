@@ -1,6 +1,10 @@
-"""Whatever a run directory holds, the report stands, and says what it left out."""
+"""Whatever a run directory holds, the report stands, and says what it left out.
+
+ABLATE_EXAMPLES says how many are tried; `make test-faults` tries 300.
+"""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ from ablate.report.output.results_json import results
 from ablate.report.study.collect import collect
 
 Make = Callable[..., Path]
+EXAMPLES = int(os.environ.get("ABLATE_EXAMPLES", "15"))
 BN = {"insert": "after", "at": "c1", "layer": {"_target_": "torch.nn.LazyBatchNorm2d"}}
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -51,7 +56,7 @@ def places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 @given(data=st.data())
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_value_in_any_place_of_a_record(data: st.DataObject, make_run: Make, study: Path) -> None:
     if not study.exists():
         for seed in range(2):
@@ -73,7 +78,7 @@ def test_any_value_in_any_place_of_a_record(data: st.DataObject, make_run: Make,
 
 
 @given(content=st.binary(max_size=200), name=st.sampled_from(["run.json", "epochs.csv", "train.log"]))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_in_any_file(content: bytes, name: str, make_run: Make, study: Path) -> None:
     if not study.exists():
         make_run("plain", 0)

@@ -108,10 +108,10 @@ def changed_company(job: Job) -> bool:
     return record.changed_company
 
 
-@pytest.fixture
-def whole(quick: Compose, tmp_path: Path) -> list[Job]:
-    """An undisturbed cohort of three epochs."""
-    cohort = members(quick, tmp_path / "whole", *THREE)
+@pytest.fixture(scope="module")
+def whole(quick: Compose, tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
+    """An undisturbed cohort of three epochs, which no test changes."""
+    cohort = members(quick, tmp_path_factory.mktemp("whole"), *THREE)
     train(cohort)
     return cohort
 
