@@ -75,7 +75,6 @@ format: .venv/installed-dev ## Put the code into the project's style
 	$(BIN)/ruff format .
 
 bench: .venv/installed-dev ## Measure an epoch and a sweep against peers, layers, a large report, and verdicts (an hour)
-	$(PIP) --editable '.[bench]'
 	$(BIN)/python benchmarks/epoch.py
 	$(BIN)/python benchmarks/study.py
 	$(BIN)/python benchmarks/timing.py

@@ -104,6 +104,14 @@ def test_the_tutorial_to_the_letter(letter: Callable[[str], list[str]], tmp_path
 @pytest.mark.parametrize(
     ("page", "expected"),
     [
+        (
+            "runs.md",
+            [
+                "multirun --variant model --seed seed --baseline plain --metric val/acc --metric val/loss",
+                "'runs/{variant}/seed{seed}/log.csv' --variant variant --seed seed",
+                "12 runs says its seed",
+            ],
+        ),
         ("models.md", ["norm_relu1", "2 complete runs of 2 variants"]),
         ("data.md", ["2 complete runs of 2 variants"]),
         (

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablate.files import FOLDER_NAME
-from ablate.messages import install_hint, say
+from ablate.messages import aligned, install_hint, say
 from ablate.sources import csv_table, logged_run, mlflow, wandb
+from ablate.sources.inference import infer
 from ablate.sources.into_records import into_records, write_records
 from ablate.sources.logged_run import LoggedRun, Wanted
 
@@ -18,7 +19,7 @@ def read(options: argparse.Namespace, wanted: Wanted) -> list[LoggedRun]:
         if getattr(options, name) and options.tool != tool:
             raise ValueError(f"--{name} is for {tool}")
     if options.tool == "csv":
-        return csv_table.read(Path(options.address), wanted, options.epoch)
+        return csv_table.read(Path(options.address), wanted)
     if importlib.util.find_spec(options.tool) is None:
         raise ValueError(f"{options.tool} is not installed; {install_hint(options.tool)}")
     if options.tool == "mlflow":
@@ -36,7 +37,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--study", required=True, help="what to call the study")
     logged_run.add_options(made)
     made.add_argument("--experiment", help="of MLflow; needed where there are several")
-    made.add_argument("--epoch", help="column of a CSV file with a row an epoch (without it: a row a run)")
     made.add_argument("--out", type=Path, default=Path("outputs"), help="where studies are (default: outputs)")
     return made
 
@@ -51,11 +51,9 @@ def main(arguments: Sequence[str]) -> int:
     runs = read(options, wanted)
     if not runs:
         raise ValueError(f"{options.address}: there are no runs")
-    known = [run for run in runs if {wanted.variant, wanted.seed} <= run.fields.keys()] or runs
-    folders = write_records(into_records(known, study.name, options.tool, wanted), study)
+    kept, full, said = infer(runs, wanted)
+    folders = write_records(into_records(kept, study.name, options.tool, full), study)
+    say(aligned(said))
     say(f"{len(folders)} runs are in {study}.")
-    if len(known) < len(runs):
-        left = len(runs) - len(known)
-        say(f"Left out: {left} {'run' if left == 1 else 'runs'} without {wanted.variant} or {wanted.seed}.")
     say(f"ablate report {study} judges them.")
     return 0

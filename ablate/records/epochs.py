@@ -46,16 +46,34 @@ def split_statistic(metric: str) -> tuple[str, str]:
     return (name, statistic) if name and (statistic in STATISTICS or last_of(statistic)) else (metric, "final")
 
 
-def is_better_low(name: str) -> bool:
-    """Whether less of a metric is wanted."""
-    return name.endswith("loss")
+# Words in the names of metrics that say whether more or less of one is wanted.
+_HIGHER = re.compile(
+    "acc|accuracy|precision|recall|sensitivity|specificity|f1|fbeta|auc|auroc|auprc|ap|map|m?iou|dice|jaccard|kappa|mcc|r2|"
+    "psnr|ssim|bleu|rouge[12l]?|rougelsum|meteor|ndcg|mrr|top[15]|reward|return|em"
+)
+_LOWER = re.compile(
+    "loss|error|err|nll|b?ce|r?mse|s?mape|mae|perplexity|ppl|wer|cer|ter|fid|kid|lpips|bpc|bpb|brier|ece|regret|memory|"
+    "energy"
+)
+
+
+def words(name: str) -> list[str]:
+    """Returns the words in a metric's name, in lower case: val and acc of `val/acc`, `val_acc` and `valAcc`."""
+    return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+\d*|[A-Z]+\d*(?![a-z])|\d+", name)]
+
+
+def higher_is_better(name: str) -> bool | None:
+    """Returns whether more of a metric is wanted, where its name says so; None where it does not."""
+    high, low = (any(map(said.fullmatch, words(name))) for said in (_HIGHER, _LOWER))
+    return None if high == low or "scale" in words(name) else high
 
 
 def over_epochs(metric: str, columns: Mapping[str, Sequence[float]]) -> float:
     """Returns a metric of a run by its statistic over the epochs; NaN where it has too few, or no validation images.
 
-    `test_accuracy.last5` is the mean of the last five epochs, `test_accuracy.best` the best, and
-    `test_accuracy.at_best_validation` that after the first epoch with the highest accuracy on validation images.
+    `test_accuracy.last5` is the mean of the last five epochs, `test_accuracy.best` the best (NaN where a name does not
+    say which way is better), and `test_accuracy.at_best_validation` that after the first epoch with the highest
+    accuracy on validation images.
     """
     name, statistic = split_statistic(metric)
     values = columns[name]
@@ -65,9 +83,9 @@ def over_epochs(metric: str, columns: Mapping[str, Sequence[float]]) -> float:
         chooser = [-math.inf if math.isnan(value) else value for value in columns.get(_CHOOSER, ())]
         return values[chooser.index(max(chooser))] if chooser else math.nan
     if statistic == "best":
-        statistic = "minimum" if is_better_low(name) else "maximum"
+        statistic = {True: "maximum", False: "minimum", None: ""}[higher_is_better(name)]
     known = [value for value in values if not math.isnan(value)] or [math.nan]
-    return {"final": values[-1], "maximum": max(known), "minimum": min(known)}[statistic]
+    return {"final": values[-1], "maximum": max(known), "minimum": min(known)}.get(statistic, math.nan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ import math
 import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -18,7 +19,7 @@ from ablate.records.epochs import RESERVED, TIMES, Epoch, summarise, total_times
 from ablate.records.others import record_of_others
 from ablate.records.record import Code, Failure, Imported, Machine, Provenance, RunRecord, Start, Status
 from ablate.records.study_directory import StudyDirectory
-from ablate.sources.logged_run import LoggedRun, Wanted
+from ablate.sources.logged_run import UNPAIRED, LoggedRun, Wanted
 
 _METRIC = re.compile(r"\w+")
 _LARGEST = sys.float_info.max  # what databases of trackers hold in place of infinity
@@ -34,39 +35,33 @@ class ImportedRun(NamedTuple):
 def into_records(runs: Sequence[LoggedRun], study: str, tool: str, wanted: Wanted) -> list[ImportedRun]:
     """Returns runs of another tool as run records.
 
-    An epoch ends where the study's metric was logged; of the others, the last value before counts. What was logged
-    after the last epoch's end, as the test of a trained model is, counts for the last epoch.
+    An epoch ends where the first metric was logged that a run has more than once, as a test has not; of the others, the
+    last value before counts. What was logged after the last epoch's end, as the test of a trained model is, counts for
+    the last epoch.
 
     Args:
         runs: As the tool logged them.
         study: The study's name.
         tool: Its name.
-        wanted: What to take of the runs.
+        wanted: What to take of the runs, in full.
 
     Raises:
         ValueError: A field is missing, a metric was never logged, or two runs have the same variant, seed and settings.
     """
+    assert wanted.variant is not None and wanted.seed is not None and wanted.baseline is not None
     _check_metrics(runs, wanted.metrics)
-    names = _names([_field(run, wanted.variant, "--variant") for run in runs], wanted.variant)
-    options = {
-        "name": study,
-        "baseline": _baseline(wanted.baseline, names),
-        "metric": next(iter(wanted.metrics)),
-        "claims": [],
-    }
-    paired_by = [_field(run, wanted.seed, "--seed") for run in runs]
-    chosen = [{name: _field(run, name, "--setting") for name in wanted.settings} for run in runs]
-    cells: dict[tuple[str, ...], LoggedRun] = {}
-    for run, name, by, given in zip(runs, names, paired_by, chosen, strict=True):
-        other = cells.setdefault((name, by, str(given)), run)
-        if other is not run:
-            raise ValueError(
-                f"{other.name} and {run.name} are both {name} with {wanted.seed} {by}; name what tells runs apart "
-                "with --setting, or another --seed"
-            )
+    values = [_field(run, wanted.variant, "--variant") for run in runs]
+    names = _names(values, wanted.variant)
+    baseline = dict(zip(values, names, strict=True)).get(wanted.baseline, wanted.baseline)
+    if baseline.partition(" (")[0] not in names:  # settings make labels, which the report knows
+        raise ValueError(f"--baseline {baseline}: there is no such variant; {nearest(baseline, sorted(set(names)))}")
+    options = {"name": study, "baseline": baseline, "metric": next(iter(wanted.metrics)), "claims": []}
+    options |= {"pairing": "unpaired"} if wanted.seed == UNPAIRED else {}
+    cells = _cells(runs, names, wanted)
+    clock = _clock(runs, list(wanted.metrics.values()))
     imported = []
-    for run, cell, number, given in zip(runs, cells, _seeds(paired_by), chosen, strict=True):
-        rows = _rows(run, wanted.metrics)
+    for (cell, (run, given)), number in zip(cells.items(), _seeds([by for _, by, _ in cells]), strict=True):
+        rows = _rows(run, wanted.metrics, clock)
         record = record_of_others(
             options,
             cell[0],
@@ -75,6 +70,7 @@ def into_records(runs: Sequence[LoggedRun], study: str, tool: str, wanted: Wante
             precision="unknown",
             epochs=len(rows),
             status=Status(run.status),
+            error=Failure(message=run.why) if run.why else None,
             id=hashlib.sha256(" ".join((tool, *cell)).encode()).hexdigest()[:8],
             task=f"imported from {tool}",
             imported=Imported(tool=tool, run=run.name, at=datetime.now(UTC).isoformat(timespec="seconds")),
@@ -85,6 +81,28 @@ def into_records(runs: Sequence[LoggedRun], study: str, tool: str, wanted: Wante
         )
         imported.append(ImportedRun(_with_results(record, rows), rows))
     return imported
+
+
+def _cells(
+    runs: Sequence[LoggedRun], names: Sequence[str], wanted: Wanted
+) -> dict[tuple[str, str, str], tuple[LoggedRun, dict[str, str]]]:
+    """Returns a run and its settings by variant, seed and settings: of what was run again, one that is complete."""
+    assert wanted.seed is not None
+    cells: dict[tuple[str, str, str], tuple[LoggedRun, dict[str, str]]] = {}
+    often: Counter[tuple[str, str]] = Counter()
+    for run, name in zip(runs, names, strict=True):
+        given = _settings(run, wanted.settings or (), runs)
+        by = str(often[name, str(given)]) if wanted.seed == UNPAIRED else _field(run, wanted.seed, "--seed")
+        often[name, str(given)] += 1
+        other, _ = cells.setdefault((name, by, str(given)), (run, given))
+        if other is not run and other.status == run.status == "complete":
+            raise ValueError(
+                f"{other.name} and {run.name} are both {name} with {wanted.seed} {by}; name what tells runs apart "
+                f"with --setting, another --seed, or, if they are repetitions, --seed {UNPAIRED}"
+            )
+        if other.status != "complete":
+            cells[name, by, str(given)] = run, given
+    return cells
 
 
 def write_records(imported: Sequence[ImportedRun], study: Path) -> list[Path]:
@@ -143,13 +161,10 @@ def _names(values: Sequence[str], field: str) -> list[str]:
     return [names[value] for value in values]
 
 
-def _baseline(given: str | None, names: Sequence[str]) -> str:
-    known = sorted(set(names))
-    if given is None and "plain" not in known:
-        raise ValueError(f"--baseline: say which variant the others are compared with; {nearest('', known)}")
-    if given is not None and given not in known:
-        raise ValueError(f"--baseline {given}: there is no such variant; {nearest(given, known)}")
-    return given or "plain"
+def _settings(run: LoggedRun, names: Sequence[str], runs: Sequence[LoggedRun]) -> dict[str, str]:
+    """Returns the settings of a run; one that only some runs have says nothing of the others."""
+    known = [name for name in names if name in run.fields or not any(name in other.fields for other in runs)]
+    return {name: "null" if run.fields.get(name, "") is None else _field(run, name, "--setting") for name in known}
 
 
 def _seeds(values: Sequence[str]) -> list[int]:
@@ -175,14 +190,19 @@ def _value(step: Mapping[str, float], name: str) -> float:
     return math.copysign(math.inf, value) if abs(value) >= _LARGEST else value
 
 
-def _rows(run: LoggedRun, metrics: Mapping[str, str]) -> list[Epoch]:
-    """Returns the epochs of a run: one ends where the study's metric was logged."""
-    first = next(iter(metrics.values()))
+def _clock(runs: Sequence[LoggedRun], metrics: Sequence[str]) -> str:
+    """Returns the metric that ends an epoch where it was logged."""
+    often = (name for name in metrics for run in runs if sum(name in step for step in run.history) > 1)
+    return next(often, metrics[0])
+
+
+def _rows(run: LoggedRun, metrics: Mapping[str, str], clock: str) -> list[Epoch]:
+    """Returns the epochs of a run: one ends where the clock was logged."""
     rows: list[Epoch] = []
     newest: dict[str, float] = {}
     for step in run.history:
         newest.update(step)
-        if first in step:
+        if clock in step:
             row = {name: _value(newest, theirs) for name, theirs in metrics.items()}
             rows.append({"epoch": len(rows) + 1, **dict.fromkeys(TIMES, 0.0), **row})
             newest = {}
@@ -199,5 +219,6 @@ def _with_results(record: RunRecord, rows: Sequence[Epoch]) -> RunRecord:
     last = rows[-1][metric] if rows else math.nan
     if math.isfinite(last):
         return replace(record, results=summarise(rows), times=total_times(rows))
-    why = f"{metric} is {last}" if rows else f"never logged {metric}"
+    was_logged = any(not math.isnan(row[metric]) for row in rows)
+    why = f"{metric} is {last}" if was_logged else f"never logged {metric}"
     return replace(record, status=Status.FAILED, error=Failure(message=why))

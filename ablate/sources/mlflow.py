@@ -17,7 +17,7 @@ def read(address: str, experiment: str | None, metrics: Sequence[str]) -> list[L
     Args:
         address: The tracking URI.
         experiment: Its name; may be left out where there is but one.
-        metrics: Those of which every step is read; of others, the last.
+        metrics: Those of which every step is read, all if none is named; of others, the last.
 
     Raises:
         ValueError: MLflow does not answer, or has no such experiment.
@@ -48,7 +48,7 @@ def read(address: str, experiment: str | None, metrics: Sequence[str]) -> list[L
 def _run(client: Any, run: Any, metrics: Sequence[str]) -> LoggedRun:
     steps: defaultdict[int, dict[str, float]] = defaultdict(dict)
     for name in run.data.metrics:
-        if name in metrics:
+        if not metrics or name in metrics:
             for logged in client.get_metric_history(run.info.run_id, name):
                 steps[logged.step][name] = logged.value
         else:

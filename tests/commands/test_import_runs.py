@@ -170,7 +170,7 @@ def test_mlflow_runs_that_did_not_end_well_and_others(
             client.set_terminated(run, status)
     asked = ["mlflow", uri, "--study=mine", "--variant=arm", "--seed=s", "--metric=acc", "--metric=loss"]
     assert run_command(["import", *asked]) == 0
-    assert "Left out: 1 run without arm or s" in capsys.readouterr().out
+    assert re.search(r"left out +\w+: says no arm or s", capsys.readouterr().out)
     records = {cell: record_of(folder) for cell, folder in folders(outputs / "mine").items()}
     assert {cell: record["status"] for cell, record in records.items()} == {
         ("plain", 0): "complete", ("bn", 0): "failed", ("bn", 1): "failed"
@@ -290,9 +290,7 @@ def test_wandbs_runs_of_ablate_come_back_as_they_were(offline: Path, outputs: Pa
     ("changed", "message"),
     [
         (["--metric=accuracy"], "has no such column; choose from arm, fold, acc"),
-        ([], "--metric: say which column to compare"),
         (["--metric=acc", "--variant=arms"], "has no such column; did you mean arm?"),
-        (["--metric=acc", "--seed=arm"], "--baseline: say which variant"),
         (["--metric=acc", "--baseline=bas"], "--baseline bas: there is no such variant; did you mean base?"),
         (["--metric=acc", "--baseline=base", "--seed=arm"], "name what tells runs apart with --setting"),
         (["--metric=acc", "--experiment=x"], "--experiment is for mlflow"),

@@ -38,6 +38,8 @@ def test_what_is_not_there() -> None:
     assert math.isnan(over_epochs("test_accuracy.last3", columns))  # one of them has no value
     assert over_epochs("test_accuracy.last2", columns) == pytest.approx(0.65)
     assert over_epochs("test_accuracy.best", columns) == 0.7
+    assert math.isnan(over_epochs("hours.best", {"hours": [1.0, 2.0]}))  # which may be the one or the other
+    assert over_epochs("perplexity.best", {"perplexity": [3.0, 2.0, 4.0]}) == 2
     chooser = {"test_accuracy": [0.1, 0.2], "validation_accuracy": [math.nan, 0.3]}
     assert over_epochs("test_accuracy.at_best_validation", chooser) == 0.2
     with pytest.raises(KeyError):

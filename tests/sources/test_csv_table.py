@@ -1,6 +1,7 @@
 """Tables of runs: what is read, and what is refused with its place and the way out."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,33 @@ def test_a_column_without_a_name_is_nobodys_business(tmp_path: Path) -> None:
 
 def test_an_epoch_that_is_no_number_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="row 2, column at: 'first' is not a number"):
-        read(write(tmp_path, "variant,seed,at,acc", "a,0,first,0.5"), WANTED, epoch="at")
+        read(write(tmp_path, "variant,seed,at,acc", "a,0,first,0.5"), replace(WANTED, epoch="at"))
     with pytest.raises(ValueError, match="row 2, column at: there is no epoch"):
-        read(write(tmp_path, "variant,seed,at,acc", "a,0,,0.5"), WANTED, epoch="at")
+        read(write(tmp_path, "variant,seed,at,acc", "a,0,,0.5"), replace(WANTED, epoch="at"))
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("variant;seed;acc;note\nplain;0;0,5;a,b\nplain;1;1.021;x\n", "utf-8"),  # a point beside decimal commas
+        ("variant\tseed\tacc\nplain\t0\t1,021\nplain\t1\t1,340\n", "utf-8"),  # thousands, or decimals
+    ],
+)
+def test_numbers_that_can_be_read_in_two_ways_are_refused(text: str, encoding: str, tmp_path: Path) -> None:
+    (file := tmp_path / "runs.csv").write_text(text, encoding=encoding)
+    with pytest.raises(ValueError, match=r"row \d, column acc: '1[.,]021' is not a number"):
+        read(file, WANTED)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("variant;seed;acc\nplain;0;0,5\nplain;1;1,021\n", "utf-8-sig"),
+        ("variant\tseed\tacc\nplain\t0\t0,5\nplain\t1\t1,021\n", "utf-16"),
+        ("variant\tseed\tacc\r\nplain\t0\t0.5\r\nplain\t1\t1.021\r\n", "utf-8"),
+        ('"variant";"seed";"acc"\n"plain";"0";"5e-1"\n"plain";"1";"1,021"\n', "utf-8"),
+    ],
+)
+def test_tables_as_spreadsheets_write_them(text: str, encoding: str, tmp_path: Path) -> None:
+    (file := tmp_path / "runs.csv").write_bytes(text.encode(encoding))
+    assert [run.history for run in read(file, WANTED)] == [[{"acc": 0.5}], [{"acc": 1.021}]]

@@ -12,7 +12,7 @@ from ablate.sources.logged_run import LoggedRun, Wanted, metric_names
 
 def imported(*history: dict[str, float], metrics: dict[str, str] | None = None, **fields: Any) -> ImportedRun:
     run = LoggedRun("r", "complete", "2026-01-01", {"variant": "plain", "seed": "0", **fields}, history)
-    (made,) = into_records([run], "s", "x", Wanted("variant", "seed", metrics or {"loss": "loss"}))
+    (made,) = into_records([run], "s", "x", Wanted("variant", "seed", metrics or {"loss": "loss"}, baseline="plain"))
     return made
 
 

@@ -10,23 +10,22 @@ import numpy as np
 import pandas as pd
 
 from ablate.config.identity import variant_id
-from ablate.config.options import config_dir, load, options
+from ablate.config.options import config_dir, options
 from ablate.files import Plain, PlainMapping
 from ablate.messages import nearest
 from ablate.records.epochs import TIMES, Result, last_of, over_epochs, split_statistic
 from ablate.records.record import RunRecord
 from ablate.records.study_directory import studies_below
 from ablate.report.study.cache import StudyRuns, read_runs
-from ablate.report.study.definition import Definition, define, find
+from ablate.report.study.definition import Definition, find
 from ablate.report.study.metrics import metric
 from ablate.report.study.predictions import read_prediction
 from ablate.report.study.run_record import Epochs
 from ablate.report.study.study import Cell, Study
 from ablate.report.study.timings import read_timings
 from ablate.report.study.variants import Variant, group
-from ablate.sources import csv_table
 from ablate.sources.into_records import into_records
-from ablate.sources.logged_run import Wanted, metric_names
+from ablate.sources.logged_run import LoggedRun, Wanted
 
 
 def find_studies(folder: Path) -> list[Path]:
@@ -78,32 +77,44 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
     )
 
 
-def collect_table(file: Path, wanted: Wanted, definition: Path | None = None) -> Study:
-    """Reads a table with a row a run as a study: as the records that `ablate import csv` would write of it.
+def collect_others(
+    name: str, tool: str, logged: Sequence[LoggedRun], wanted: Wanted, defined: Definition | None = None
+) -> Study:
+    """Returns runs of others as a study: as the records that `ablate import` would write of them.
 
     Args:
-        file: The CSV file (or TSV).
-        wanted: The columns to take.
-        definition: A study option's file, for its claims and published figures, and for what `wanted` leaves out.
+        name: What to call the study.
+        tool: What has logged the runs.
+        logged: The runs.
+        wanted: What to take of them, in full.
+        defined: Claims and published figures.
 
     Raises:
-        ValueError: The table, a column or a cell of it cannot be used; the message says where and what to do.
+        ValueError: A value cannot be used, or no run is complete; the message says where and what to do.
     """
-    defined = Definition(file.stem, baseline="")
-    if definition is not None:
-        defined = define(file.stem, load(definition), None)
-        wanted = replace(wanted, metrics=wanted.metrics or metric_names([defined.metric]))
-    wanted = replace(wanted, baseline=wanted.baseline or defined.baseline or None)
     runs = StudyRuns()
-    for record, rows in into_records(csv_table.read(file, wanted), file.stem, "csv", wanted):
+    imported = into_records(logged, name, tool, wanted)
+    for record, rows in imported:
         assert record.imported is not None
         if record.is_complete:
             runs.add(record.imported.run, record, Epochs.of(rows))
         else:
             runs.others[record.imported.run] = record
-    recorded = _newest(runs, file).study_options
-    study = _study(replace(defined, baseline=recorded["baseline"], metric=recorded["metric"]), runs, {})
-    return replace(study, epochs=pd.DataFrame())  # a row a run knows of none
+    recorded = _newest(runs, Path(name)).study_options
+    judged = {key: recorded[key] for key in ("baseline", "metric", "pairing") if key in recorded}
+    definition = replace(defined or Definition(name), **judged)
+    study = _study(definition, runs, {})
+    if definition.baseline not in study.labels:  # the name of a variant that comes with several settings
+        label_of = dict(zip(study.runs["run"], study.runs["variant"], strict=True))
+        of_name = [run for run in runs.complete if runs.complete[run][0].variant == definition.baseline]
+        if not of_name:
+            raise ValueError(
+                f"--baseline {definition.baseline}: there is no such variant; "
+                f"{nearest(definition.baseline, study.labels)}"
+            )
+        study = _study(replace(definition, baseline=label_of[of_name[0]]), runs, {})
+    is_table = all(len(rows) <= 1 for _, rows in imported)  # a row a run, which knows of no epochs
+    return replace(study, epochs=pd.DataFrame()) if is_table else study
 
 
 def _is_own(record: RunRecord) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from ablate.messages import nearest
-from ablate.records.epochs import field_name, is_better_low, last_of, split_statistic
+from ablate.records.epochs import field_name, higher_is_better, last_of, split_statistic
 
 _OVER_EPOCHS = {
     "maximum": "highest of all epochs",
@@ -139,7 +139,7 @@ def metric(name: str) -> Metric:
         return Metric(name, label, _COSTS[column], higher_is_better=False, statistic=statistic or "final")
     match = _OF_SPLIT.fullmatch(column)
     if match is None:
-        return Metric(name, name.replace("_", " "), "number")
+        return Metric(name, name.replace("_", " "), "number", higher_is_better(column))
     split, measured = match.groups()
     parts = _OF_CLASS.fullmatch(measured) or _OF_PAIR.fullmatch(measured)
     quantity, of_class, taken_for = (*parts.groups(), "", "")[:3] if parts else (measured, "", "")
@@ -151,7 +151,7 @@ def metric(name: str) -> Metric:
         name,
         label if known else name.replace("_", " "),
         "share" if is_share else "loss" if measured == "loss" else "number",
-        higher_is_better=None if taken_for or not known else not is_better_low(measured),
+        higher_is_better=None if taken_for else higher_is_better(parts[1] if parts else measured),
         split=split,
         quantity=quantity,
         of_class=of_class,

@@ -23,8 +23,9 @@ def test_a_name_is_read_once_into_its_parts() -> None:
     ("name", "higher"),
     [
         ("test_accuracy", True), ("validation_top5_accuracy", True), ("test_accuracy_of_cat", True),
-        ("test_loss", False), ("train_seconds", False), ("energy", False), ("rmse", None), ("test_f1", None),
-        ("test_confusion_cat_as_dog", None),
+        ("test_loss", False), ("train_seconds", False), ("energy", False), ("rmse", False), ("test_f1", True),
+        ("test_confusion_cat_as_dog", None), ("hours", None), ("val_acc_best", True), ("eval_error_rate", False),
+        ("loss_scale", None), ("accuracy_loss", None), ("F1Score", True), ("validation_calibration_error", False),
     ],
 )  # fmt: skip
 def test_whether_more_is_better(name: str, higher: bool | None) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def test_what_is_not_in_it_is_named(
 
 def test_a_metric_has_to_be_chosen(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["report", str(table), "--variant", "method", "--seed", "fold"]) == 2
-    assert "--metric: say which column to compare; choose from method, fold, score, hours" in capsys.readouterr().err
+    assert "--metric: say which to compare; choose from hours, score" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"one\n"])
@@ -81,11 +82,12 @@ def test_what_is_no_table_is_refused(content: bytes, table: Path, capsys: pytest
     assert str(table) in capsys.readouterr().err
 
 
-def test_options_of_a_csv_file_are_refused_for_run_directories(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_options_for_runs_of_others_are_refused_for_run_directories(
+    make_run: Callable[..., Path], study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(["report", str(tmp_path), "--metric", "accuracy"]) == 2
-    assert "--metric is for a CSV file" in capsys.readouterr().err
+    make_run()
+    assert run_command(["report", str(study), "--metric", "accuracy"]) == 2
+    assert "--metric is for runs of other projects" in capsys.readouterr().err
 
 
 def comparisons(file: Path) -> dict[tuple[str, str, str], float]:
