@@ -46,6 +46,8 @@ def infer(runs: Sequence[LoggedRun], wanted: Wanted) -> Inferred:
     complete = _complete(ended)
     seed = wanted.seed or _seed(complete)
     chosen = [name for name in _varying(complete, _chosen(complete)) if not _are_same(complete, name, seed)]
+    if seed == UNPAIRED:
+        chosen = [name for name in chosen if not is_seed(name)]
     variant = wanted.variant or _variant(complete, chosen, seed)
     if wanted.variant is None:
         chosen += _by_accident(complete, [variant, *chosen])

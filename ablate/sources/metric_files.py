@@ -40,7 +40,8 @@ def find(folder: Path, is_other: Callable[[Path], bool] = lambda _: False) -> li
     found: defaultdict[str, list[Path]] = defaultdict(list)
     for top, folders, names in os.walk(folder):
         here = Path(top)
-        of_run = [name for name in folders if name[0] != "." and name != "wandb" and not is_other(here / name)]
+        own = [name for name in folders if name[0] != "." and name != "wandb" and not name.endswith("-report")]
+        of_run = [name for name in own if not is_other(here / name)]
         folders[:] = sorted(of_run, key=in_order)
         found["events"] += [here] * any(name.startswith("events.out.tfevents") for name in names)
         for name in sorted(names, key=in_order):

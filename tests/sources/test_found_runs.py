@@ -149,6 +149,21 @@ def test_event_files_of_tensorboard(here: Path, report: Report) -> None:
     assert "3 epochs each" in found["page"] and "runs/{variant}/seed{seed}" in found["said"]
 
 
+def test_events_in_a_folder_for_each_split_as_keras_writes_them(here: Path, report: Report) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    for variant, value in (("plain", 0.25), ("wide", 0.5)):
+        for cell in [f"{variant}-seed{seed}" for seed in range(2)]:
+            for split, gain in (("train", 0.25), ("validation", 0.0)):
+                with SummaryWriter(str(here / "logs" / cell / split)) as writer:
+                    for epoch in range(2):
+                        writer.add_scalar("epoch_accuracy", value + gain, epoch)
+    found = report("logs")
+    assert "'logs/{variant}-seed{seed}'" in found["said"]
+    means = {row["metric"]: row["mean"] for row in found["comparisons"]}
+    assert means == {"validation_epoch_accuracy": 0.25, "train_epoch_accuracy": 0.25}
+
+
 def write_keras(file: Path, epochs: int, last: float, begin: int = 0) -> None:
     """As Keras's CSVLogger writes: epochs from 0, metrics in the order of their names."""
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -202,6 +217,8 @@ def test_plain_scripts(here: Path, report: Report) -> None:
 def test_where_a_report_goes(name: str, here: Path, report: Report, capsys: pytest.CaptureFixture[str]) -> None:
     keras(here / "runs")
     if name == "wide":
+        (here / "runs" / "old-report").mkdir()
+        (here / "runs" / "old-report" / "metric_val_acc.csv").write_text("epoch,val_acc\n1,0.5\n")
         assert "outputs/runs-report: open" in report("runs")["said"]
         report("runs")  # and again, in its place
         return

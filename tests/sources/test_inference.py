@@ -64,6 +64,7 @@ def test_no_seed_is_refused_and_repetitions_are_not_paired() -> None:
     text = refusal(runs)
     assert "none of 4 runs says its seed (seed is empty in all)" in text and "choose from model, trial" in text
     assert inferred(runs, seed="trial").wanted.settings == []
+    assert inferred(sweep(), seed="none").wanted.settings == []
     found = inferred(runs, seed="none", settings=[])
     records = [record for record, _ in into_records(found.runs, "s", "hydra", found.wanted)]
     assert [record.seed for record in records] == [0, 1, 0, 1]
