@@ -30,11 +30,7 @@ class _Row(NamedTuple):
 
 
 class Table:
-    """A CSV or TSV file, with what spreadsheets put between columns and into numbers.
-
-    Raises:
-        ValueError: The file cannot be read, has a column twice, or rows of other lengths.
-    """
+    """A CSV or TSV file, with what spreadsheets put between columns and into numbers."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -88,16 +84,7 @@ class Table:
 
 
 def read(file: Path, wanted: Wanted, known: Mapping[str, str] | None = None) -> list[LoggedRun]:
-    """Returns the runs in a table: a row a run or, with a column of epochs, a row an epoch.
-
-    Args:
-        file: The table, with the columns' names in its first row.
-        wanted: The names of columns.
-        known: What is known of all its runs from elsewhere, by name.
-
-    Raises:
-        ValueError: The file cannot be read, lacks a column, has one twice, or a cell holds no number where one belongs.
-    """
+    """Returns the runs in a table: a row a run or, with a column of epochs, a row an epoch."""
     table, known = Table(file), known or {}
     numbers = table.numbers()
     _check(table, wanted, known)

@@ -20,11 +20,7 @@ class Found(NamedTuple):
 
 
 def find_runs(path: str, wanted: Wanted) -> Found:
-    """Returns the runs in a table, at a template of paths, or in a folder of Hydra's jobs or of anybody's runs.
-
-    Raises:
-        ValueError: There are none, or they do not say what they are.
-    """
+    """Returns the runs in a table, at a template of paths, or in a folder of Hydra's jobs or of anybody's runs."""
     folder = Path(path)
     if folder.suffix.lower() in csv_table.SUFFIXES and not path_template.is_template(path):
         return Found("csv", folder.with_suffix(""), path, csv_table.read(folder, wanted), [])

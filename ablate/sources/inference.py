@@ -33,11 +33,7 @@ class Inferred(NamedTuple):
 
 
 def infer(runs: Sequence[LoggedRun], wanted: Wanted) -> Inferred:
-    """Returns all that is wanted of runs; what was said is taken as it was said.
-
-    Raises:
-        ValueError: No metric, seed or variant is to be seen, or several are; or runs are of several data sets.
-    """
+    """Returns all that is wanted of runs; what was said is taken as it was said."""
     found = [run for run in runs if all(_text(run, name) == value for name, value in wanted.only.items())]
     if not found:
         told = "; ".join(f"{name}: {_listed(_values(runs, name))}" for name in wanted.only)

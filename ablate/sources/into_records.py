@@ -38,15 +38,6 @@ def into_records(runs: Sequence[LoggedRun], study: str, tool: str, wanted: Wante
     An epoch ends where the first metric was logged that a run has more than once, as a test has not; of the others, the
     last value before counts. What was logged after the last epoch's end, as the test of a trained model is, counts for
     the last epoch.
-
-    Args:
-        runs: As the tool logged them.
-        study: The study's name.
-        tool: Its name.
-        wanted: What to take of the runs, in full.
-
-    Raises:
-        ValueError: A field is missing, a metric was never logged, or two runs have the same variant, seed and settings.
     """
     assert wanted.variant is not None and wanted.seed is not None and wanted.baseline is not None
     _check_metrics(runs, wanted.metrics)

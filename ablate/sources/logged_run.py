@@ -57,11 +57,7 @@ def add_options(parser: argparse._ActionsContainer) -> None:
 
 
 def wanted(options: argparse.Namespace) -> Wanted:
-    """Returns what the options of `add_options` say.
-
-    Raises:
-        ValueError: Two metrics would get one name, or `--only` has no value.
-    """
+    """Returns what the options of `add_options` say."""
     only = dict(text.partition("=")[::2] for text in options.only)
     if not all(only.values()):
         raise ValueError(f"--only {' '.join(options.only)}: say FIELD=VALUE")
@@ -72,14 +68,7 @@ def wanted(options: argparse.Namespace) -> Wanted:
 
 
 def metric_names(texts: Sequence[str]) -> dict[str, str]:
-    """Returns what the tool calls each metric, by the name that it gets here.
-
-    Args:
-        texts: `name=theirs`, or `theirs` alone, whose signs such as / become underscores.
-
-    Raises:
-        ValueError: Two metrics would get one name.
-    """
+    """Returns what the tool calls each metric, by the name that it gets here."""
     metrics: dict[str, str] = {}
     for text in texts:
         name, _, theirs = text.partition("=")
@@ -117,9 +106,6 @@ def by_epoch(steps: Iterable[Step], resumed: bool = False) -> list[Step]:
     """Returns the last value of each metric in each epoch; steps without an epoch are epochs of their own.
 
     What stands after a later epoch, but was never logged there, as the test of a trained model is, counts for that one.
-
-    Raises:
-        EpochsGoBack: Epochs go back, and it is not said that a run was resumed.
     """
     epochs: list[Step] = []
     last: dict[str, float] = {}

@@ -31,12 +31,7 @@ def in_order(text: str) -> list[tuple[int, str]]:
 
 
 def find(folder: Path, is_other: Callable[[Path], bool] = lambda _: False) -> list[Path]:
-    """Returns the files of metrics below a folder, all of one kind; of event files, their folders.
-
-    Args:
-        folder: Of a run, or of runs.
-        is_other: Whether a folder below it is of another run.
-    """
+    """Returns the files of metrics below a folder, all of one kind; of event files, their folders."""
     found: defaultdict[str, list[Path]] = defaultdict(list)
     for top, folders, names in os.walk(folder):
         here = Path(top)
@@ -74,11 +69,7 @@ def read_run(
     path: Path, name: str, fields: PlainMapping, chosen: Sequence[str], wanted: Wanted,
     is_other: Callable[[Path], bool] = lambda _: False,
 ) -> LoggedRun:  # fmt: skip
-    """Returns the run that a file of metrics, or a folder with such, is of; what cannot be read has failed.
-
-    Raises:
-        EpochsGoBack: Epochs go back, and `wanted` does not say that runs were resumed.
-    """
+    """Returns the run that a file of metrics, or a folder with such, is of; what cannot be read has failed."""
     files = find(path, is_other) if path.is_dir() else [path]
     try:
         history, why = _read(files, wanted.resumed)

@@ -12,16 +12,7 @@ _STATUS = {"FINISHED": "complete", "RUNNING": "running", "SCHEDULED": "running",
 
 
 def read(address: str, experiment: str | None, metrics: Sequence[str]) -> list[LoggedRun]:
-    """Returns the runs of an experiment; parameters and tags are their fields.
-
-    Args:
-        address: The tracking URI.
-        experiment: Its name; may be left out where there is but one.
-        metrics: Those of which every step is read, all if none is named; of others, the last.
-
-    Raises:
-        ValueError: MLflow does not answer, or has no such experiment.
-    """
+    """Returns the runs of an experiment; parameters and tags are their fields."""
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 

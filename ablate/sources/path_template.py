@@ -24,16 +24,7 @@ def fixed_part(template: str) -> Path:
 
 
 def read(template: str, wanted: Wanted) -> list[LoggedRun]:
-    """Returns the runs whose files, or folders, a template names; what its placeholders stand for are their fields.
-
-    Args:
-        template: A path with placeholders, each for a part of a name; `*` stands for anything within a name. A table
-            that has the seed in a column holds several runs.
-        wanted: What to take of them.
-
-    Raises:
-        ValueError: There are no such files, or one cannot be read.
-    """
+    """Returns the runs whose files, folders or rows a template names; what its placeholders stand for are fields."""
     base = fixed_part(template)
     rest = os.path.relpath(template, base)
     named = set()
@@ -61,11 +52,7 @@ def _read(path: Path, name: str, known: dict[str, str], wanted: Wanted) -> list[
 
 
 def guess(folder: Path) -> str:
-    """Returns the template of the runs in a folder whose paths hold `seed` and its number.
-
-    Raises:
-        ValueError: There are no files of metrics, or their paths do not say what is a variant and what a seed.
-    """
+    """Returns the template of the runs in a folder whose paths hold `seed` and its number."""
     units = list(dict.fromkeys(os.path.relpath(_unit(file), folder) for file in find(folder)))
     parts = sorted({_SEED.sub(r"\1{seed}", unit) for unit in units})
     without = [part for part in parts if "{seed}" not in part]

@@ -22,14 +22,7 @@ _WHOLE, _FIRST, _LAST = 1, 2, 4
 
 
 def read(address: str) -> list[LoggedRun]:
-    """Returns the runs in a folder, or of a project; settings, and tags such as `seed:0`, are their fields.
-
-    Args:
-        address: A folder at or above `offline-run-…`, or `entity/project` of the server that wandb is logged in to.
-
-    Raises:
-        ValueError: There are no runs, or the server cannot be asked.
-    """
+    """Returns the runs in a folder, or of a project; settings, and tags such as `seed:0`, are their fields."""
     folder = Path(address)
     if folder.is_dir():
         files = sorted(folder.rglob("*.wandb"))
