@@ -12,6 +12,7 @@ COMMANDS = {
     "timing": "ablate.commands.timing:main",
     "tree": "ablate.commands.tree:main",
     "verify": "ablate.commands.verify:main",
+    "knockout": "ablate.commands.knockout:main",
     "publish": "ablate.commands.publish:main",
     "import": "ablate.commands.import_runs:main",
 }

@@ -65,7 +65,7 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
     if not 1 <= until <= len(rows):
         raise ValueError(f"--epochs {until}: the run has {len(rows)} epochs; give 1 to {len(rows)}")
     try:
-        cfg = _configuration(record, allow)
+        cfg = recorded_configuration(record, allow)
         with configured(cfg.hardware), tempfile.TemporaryDirectory() as scratch:
             prepared = prepare(cfg)
             recorder = Recorder(Job(cfg, Path(scratch)), RunDirectory(Path(scratch)))
@@ -90,7 +90,7 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
     return Verification(until, difference, differing, conditions, contradictions)
 
 
-def _configuration(record: RunRecord, allow: Sequence[str]) -> Config:
+def recorded_configuration(record: RunRecord, allow: Sequence[str]) -> Config:
     """Returns the recorded configuration as data: what it allows itself, and what would be looked up, is left out."""
     plain = dict(record.config)
     if "${" in str(plain):

@@ -11,7 +11,7 @@ from ablate.records.record import FORMAT, RECORD_FILE
 from ablate.records.run_directory import RunDirectory, read_json
 
 # Folders in a study's, beside those of its variants.
-TIMING, PLAN, LOOKS, REPORT = "timing", "plan", "looks", "report"
+TIMING, PLAN, LOOKS, KNOCKOUT, REPORT = "timing", "plan", "looks", "knockout", "report"
 
 
 class StudyDirectory:
@@ -46,11 +46,11 @@ class StudyDirectory:
         return [RunDirectory(path) for path in self.folder.glob(f"{variant}/seed*-{identity}")]
 
     def files(self, kind: str) -> list[Path]:
-        """Returns its timings, plans or looks (`TIMING`, `PLAN`, `LOOKS`), the newest first."""
+        """Returns its timings, plans, looks or knockouts (`TIMING`, `PLAN`, `LOOKS`, `KNOCKOUT`), the newest first."""
         return sorted((self.folder / kind).glob("*.json"), reverse=True)
 
     def write(self, kind: str, started: str, content: PlainMapping) -> Path:
-        """Writes a timing of variants, the plan of a sweep or a look at one, and returns its file."""
+        """Writes a file of a kind and returns it."""
         path = self.folder / kind / f"{started.replace(':', '').replace('+0000', 'Z')}.json"
         refuse_links(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from ablate.report.output.sections.accuracy import accuracy, confusion, variants
 from ablate.report.output.sections.claims import claims, mark
 from ablate.report.output.sections.differences import differences
 from ablate.report.output.sections.effects import effects
+from ablate.report.output.sections.knockouts import knockouts
 from ablate.report.output.sections.timings import timings
 from ablate.stats import Test
 
@@ -58,6 +59,7 @@ def build(analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> Document:
         Section("Results", [*accuracy(analysis, tables), *confusion(analysis)]),
         Section("Paired differences", list(differences(analysis))),
         *[of_effects] * (not designed),
+        Section("Knockouts", list(knockouts(analysis))),
         Section("Time", [*timings(analysis), *runs.times(analysis, tables)]),
         Section("Runs", list(runs.completeness(analysis))),
         Section("What the comparison rests on", list(runs.basis(analysis))),

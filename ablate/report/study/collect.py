@@ -18,6 +18,7 @@ from ablate.records.record import RunRecord
 from ablate.records.study_directory import studies_below
 from ablate.report.study.cache import StudyRuns, read_runs
 from ablate.report.study.definition import Definition, find
+from ablate.report.study.knockouts import read_knockouts
 from ablate.report.study.metrics import metric
 from ablate.report.study.predictions import read_prediction
 from ablate.report.study.run_record import Epochs
@@ -72,6 +73,7 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
     configs = {label: study.records[run].config for run, label in zip(first["run"], first["variant"], strict=True)}
     return replace(
         study,
+        knockouts=read_knockouts(folder, study.records, runs.broken),
         timings=read_timings(folder, configs, runs.broken),
         prediction=read_prediction(folder, study.records, study.epochs, runs.broken),
     )

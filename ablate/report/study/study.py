@@ -9,6 +9,7 @@ import pandas as pd
 from ablate.files import PlainMapping
 from ablate.records.record import RunRecord
 from ablate.report.study.definition import Definition
+from ablate.report.study.knockouts import Knockout
 from ablate.report.study.predictions import Prediction
 from ablate.report.study.timings import Timing
 from ablate.report.study.variants import Variant
@@ -44,6 +45,7 @@ class Study:
     broken: Mapping[str, str] = field(default_factory=dict)  # what is wrong with what cannot be read, by its folder
     models: Mapping[str, PlainMapping] = field(default_factory=dict)  # the options that can be run
     timings: Sequence[Timing] = ()  # of variants against each other, the newest first
+    knockouts: Sequence[Knockout] = ()  # by edit, the newest of each
     prediction: Prediction | None = None  # of the runs' time, if a plan was made
 
     @cached_property
