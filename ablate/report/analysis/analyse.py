@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ablate.records.epochs import COSTS
 from ablate.report.analysis import claims, comparability, comparisons, effects
+from ablate.report.analysis.ablation import AblationTable, ablation_tables
 from ablate.report.analysis.comparisons import Answer, Question
 from ablate.report.analysis.completeness import completeness
 from ablate.report.analysis.effects import Effect
@@ -62,6 +63,7 @@ class Analysis:
         factorials: The effects of each factorial on the study's metric and on the training time.
         contributions: Of each part of the full model.
         by_class: The comparisons with the baseline on the images of each class, where that was measured.
+        tables: For a paper.
         cells: The runs that the study should have, each with its status.
         mismatches: What does not agree between runs, first what touches a comparison.
         touched: In what the runs of a pair differ that its comparison rests on, each with the comparisons.
@@ -76,6 +78,7 @@ class Analysis:
     factorials: Sequence[FactorialEffects]
     contributions: Sequence[effects.Contribution]
     by_class: Sequence[Question]
+    tables: Sequence[AblationTable]
     cells: Sequence[Cell]
     mismatches: Sequence[str]
     touched: Mapping[str, Sequence[str]]
@@ -122,6 +125,7 @@ def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
         ],
         contributions=parts,
         by_class=by_class,
+        tables=ablation_tables(study, list(dict.fromkeys([main, *filter(_is_shown, questions)])), answers, found.test),
         cells=completeness(study),
         mismatches=sorted(
             comparability.mismatches(study.records), key=lambda text: not any(fact in text for fact in touched)
@@ -142,6 +146,11 @@ def _beside(study: Study, main: str) -> list[str]:
 
 def _of_test(study: Study) -> list[Metric]:
     return [kind for kind in map(metric, study.metrics) if kind.is_of_test]
+
+
+def _is_shown(name: str) -> bool:
+    """Whether a metric that is compared stands in a table that names none."""
+    return not metric(name).is_cost and metric(name).quantity != "loss"
 
 
 def _is_accuracy_of_class(kind: Metric) -> bool:

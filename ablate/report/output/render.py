@@ -8,7 +8,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader
 
 from ablate.messages import printable
-from ablate.report.output.document import Bullets, Commands, Document, Picture, Table, Text
+from ablate.report.output.document import Bullets, Cell, Commands, Document, Picture, Table, Text
 
 # What Markdown or the HTML in it would take for markup; "_" means nothing within a word.
 _MARKUP = re.compile(r"([\\`*\[\]<>|~#&$]|(?<!\w)_|_(?!\w)|^[-+=](?=[-+=\s])|(?<=^\d)[.)](?=\s))")
@@ -60,11 +60,22 @@ def _markdown_block(block: Text | Bullets | Commands | Table | Picture) -> str:
         case Picture(name, caption, alt, _):
             return f"![{_escaped(alt)}]({name}.svg)\n\n{_escaped(caption)}"
         case Table():
-            frame = pd.DataFrame([[_escaped(cell.text) for cell in row] for row in block.rows])
-            align = ["right" if cell.content == "number" else "left" for cell in block.rows[0]]
+            columns = list(zip(*block.rows, strict=True))
+            align = [{"number": "right", "sign": "center"}.get(of[0].content, "left") for of in columns]
+            lines = []
+            for title, rows in block.in_parts:
+                lines += [[f"**{_escaped(title)}**", *[""] * (len(columns) - 1)]] if title else []
+                lines += [list(map(_markdown_cell, row)) for row in rows]
             heads = [_escaped(cell.head) for cell in block.rows[0]]
+            frame = pd.DataFrame(lines)
             text = frame.to_markdown(index=False, headers=heads, disable_numparse=True, colalign=align)
-            return f"{_escaped(block.caption)}\n\n{text}"
+            return "\n\n".join(filter(None, [_escaped(block.caption), text, _escaped(block.note)]))
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = _escaped(cell.text)
+    text = {"best": f"**{text}**", "second": f"<ins>{text}</ins>"}.get(cell.mark, text)
+    return f"{text}<sup>{_escaped(cell.notes)}</sup>" if cell.notes else text
 
 
 def _escaped(text: str) -> str:
