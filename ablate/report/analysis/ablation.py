@@ -50,16 +50,6 @@ class Value:
         """The standard deviation over the seeds."""
         return float(self.numbers.std(ddof=1)) if len(self.numbers) > 1 else np.nan
 
-    @property
-    def interval(self) -> stats.Interval:
-        """The 95 % t-interval of their mean."""
-        return stats.mean_interval(self.numbers)
-
-    @property
-    def range(self) -> stats.Interval:
-        """The smallest and the largest of them."""
-        return stats.Interval(float(self.numbers.min()), float(self.numbers.max()))
-
 
 @dataclass(frozen=True)
 class Row:

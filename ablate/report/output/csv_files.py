@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from ablate import stats
 from ablate.report.analysis.ablation import AblationTable
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.comparisons import Answer
@@ -41,28 +42,17 @@ def _ablation(table: AblationTable) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "row": row.name,
-                "group": row.group,
-                **{f"component {part}": is_in for part, is_in in row.components.items()},
-                "metric": metric,
-                "data": data,
-                "variant": value.label,
-                "seeds": len(value.numbers),
-                "lost": value.lost,
-                "middle": value.middle,
-                "sd": value.sd,
-                "low": value.interval.low,
-                "high": value.interval.high,
+                "row": row.name, "group": row.group, "metric": metric, "data": data, "variant": value.label,
+                "seeds": len(value.numbers), "lost": value.lost, "middle": value.middle, "sd": value.sd,
+                "low": stats.mean_interval(value.numbers).low, "high": stats.mean_interval(value.numbers).high,
                 "difference": math.nan if value.answer is None else value.answer.evidence.mean,
-                "p_adjusted": value.p,
-                "place": value.place or None,
-                "near_best": value.is_near,
-                **row.beside,
+                "p_adjusted": value.p, "place": value.place or None, "near_best": value.is_near,
+                **row.beside, **{f"component {part}": is_in for part, is_in in row.components.items()},
             }
             for row in table.rows
             for (metric, data), value in row.values.items()
         ]
-    )
+    )  # fmt: skip
 
 
 def _answers(analysis: Analysis) -> Iterable[Answer]:

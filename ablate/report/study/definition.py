@@ -1,5 +1,6 @@
 """What a study is about: its baseline, metric, published figures, claims and default sweep."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -94,8 +95,12 @@ def find(
     if isinstance(content.get("study"), Mapping):
         kept = ("baseline", *JUDGED_BY)
         absent = {key: recorded[key] for key in kept if recorded.get(key) and not content["study"].get(key)}
-        by_hand = {key.lstrip("+").partition("=")[0].removeprefix("study.") for key in typed if "study." in key}
-        chosen = {key: recorded[key] for key in kept if file is None and key in by_hand and recorded.get(key)}
+        by_hand = {re.split("[.=]", key.lstrip("+"))[1] for key in typed if key.lstrip("+").startswith("study.")}
+        chosen = {
+            key: recorded[key]
+            for key in (*kept, "better", "tables")
+            if file is None and key in by_hand and recorded.get(key)
+        }
         content = {**content, "study": {**content["study"], **absent, **chosen}}
     definition = define(name, content, option)
     definition = replace(definition, declared={key: recorded[key] for key in JUDGED_BY if key in recorded})

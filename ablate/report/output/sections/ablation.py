@@ -78,11 +78,11 @@ def _value(table: AblationTable, kind: Metric, head: str, value: Value | None, d
     if value is None or not len(value.numbers):
         return Cell(head, "–")
     shown, marks, cells = kind.number(value.middle, digits), table.chosen.marks, table.chosen.cells
-    bounds = {"interval": value.interval, "median": value.range}.get(cells)
-    if cells == "sd" and not math.isnan(value.sd):
-        shown += f" ± {kind.number(value.sd, digits)}"
-    elif bounds is not None and not math.isnan(bounds.low):
-        shown += f" [{kind.number(bounds.low, digits)}, {kind.number(bounds.high, digits)}]"
+    interval = stats.mean_interval(value.numbers)
+    low, high = (interval.low, interval.high) if cells == "interval" else (value.numbers.min(), value.numbers.max())
+    if not math.isnan(value.sd) and cells != "mean":
+        spread = f" ± {kind.number(value.sd, digits)}" if cells == "sd" else ""
+        shown += spread or f" [{kind.number(low, digits)}, {kind.number(high, digits)}]"
     place = {1: "best", 2: "second"}.get(value.place, "")
     signs = _stars(table, value) * (len(table.data) > 1) + "†" * (value.is_near and "near" in marks)
     return Cell(head, shown, value.middle, mark=place if place in marks else "", notes=signs)
