@@ -10,6 +10,7 @@ from scipy.stats import rankdata
 
 from ablate import stats
 from ablate.config.schema import TableConfig
+from ablate.files import FOLDER_NAME
 from ablate.messages import nearest
 from ablate.report.analysis.comparisons import Answer, Question, answers, baseline_of, families, find, lost
 from ablate.report.analysis.effects import components
@@ -89,7 +90,7 @@ class AblationTable:
 
 
 def ablation_tables(
-    study: Study, metrics: Sequence[str], known: Mapping[Question, Answer], test: stats.Test
+    study: Study, metrics: Sequence[str], known: Mapping[Question, Answer], test: stats.Test, is_whole: bool
 ) -> list[AblationTable]:
     """Returns the tables that a study asks for; one of its own if it asks for none.
 
@@ -98,12 +99,13 @@ def ablation_tables(
         metrics: Those of a table that names none.
         known: The comparisons that the report makes, adjusted: differences to the baseline are theirs.
         test: The test that decides.
+        is_whole: Whether all runs are there: until then, a table may name what has none yet.
 
     Raises:
         ValueError: A table names what is not there; the message has the nearest.
     """
     asked = study.definition.tables or {"ablation": TableConfig()}
-    return [_Maker(study, known, test, chosen, name).table(metrics) for name, chosen in asked.items()]
+    return [_Maker(study, known, test, is_whole, chosen, name).table(metrics) for name, chosen in asked.items()]
 
 
 @dataclass(frozen=True)
@@ -111,13 +113,16 @@ class _Maker:
     study: Study
     known: Mapping[Question, Answer]
     test: stats.Test
+    is_whole: bool
     chosen: TableConfig
     name: str
 
     def table(self, metrics: Sequence[str]) -> AblationTable:
         study, chosen = self.study, self.chosen
         named, data = by_data(study, chosen.across)
-        groups = _groups(f"study.tables.{self.name}.rows", named, chosen.rows)
+        if not FOLDER_NAME.fullmatch(self.name):
+            raise ValueError(f"study.tables.{self.name}: names files, so use letters, digits, '_', '-' and '.'")
+        groups = self._groups(named)
         parts = components(study.variants[next(iter(named[row].values()))] for row in groups)
         where = f"study.tables.{self.name}.columns"
         kinds = [_declared(study, check_metric(each, study.metrics, where)) for each in chosen.columns or metrics]
@@ -151,14 +156,31 @@ class _Maker:
             )
             for (row, group), of_row in zip(groups.items(), parts, strict=True)
         ]
-        shown = list(parts[0]) if chosen.components is None else chosen.components
+        shown = [part for part in (parts[0] if chosen.components is None else chosen.components) if part in parts[0]]
         return AblationTable(self.name, chosen, kinds, data, shown, rows, to[0] if against else "")
 
     def _check(self, key: str, given: Iterable[str], known: Iterable[str]) -> None:
-        for name in given:
+        for name in given if self.is_whole else ():
             if name not in known:
                 where = f"study.tables.{self.name}.{key}"
                 raise ValueError(f"{where}: there is no {name!r} in this table; {nearest(name, known)}")
+
+    def _groups(self, named: Iterable[str]) -> dict[str, str]:
+        """Returns the rows in their order, each with the title of its group."""
+        wanted = list(named) if self.chosen.rows is None else self.chosen.rows
+        groups = wanted if isinstance(wanted, Mapping) else {"": wanted}
+        if not groups or not all(isinstance(names, list) and names for names in groups.values()):
+            raise ValueError(
+                f"study.tables.{self.name}.rows={wanted}: must be a list of variants, or such lists by titles of groups"
+            )
+        found: dict[str, str] = {}
+        for title, names in groups.items():
+            for name in map(str, names):
+                fitting = [name] if name in named else [row for row in named if fnmatchcase(row, name)]
+                if not fitting:
+                    self._check("rows", [name], named)
+                found |= {row: str(title) for row in fitting if row not in found}
+        return found or dict.fromkeys(named, "")
 
     def _compared(self, name: str, against: Mapping[str, str]) -> dict[str, Answer]:
         """Returns the comparison of each variant with what its difference is to."""
@@ -187,22 +209,6 @@ def _declared(study: Study, name: str) -> Metric:
     kind, better = metric(name), study.definition.better
     said = better.get(name, better.get(kind.column))
     return kind if said is None else replace(kind, higher_is_better=said == "higher")
-
-
-def _groups(where: str, named: Iterable[str], wanted: object) -> dict[str, str]:
-    """Returns the rows in their order, each with the title of its group."""
-    if wanted is None:
-        return dict.fromkeys(named, "")
-    found: dict[str, str] = {}
-    for title, names in (wanted if isinstance(wanted, Mapping) else {"": wanted}).items():
-        if not isinstance(names, list | tuple):
-            raise ValueError(f"{where}={wanted}: must be a list of variants, or such lists by the titles of groups")
-        for name in map(str, names):
-            fitting = [name] if name in named else [row for row in named if fnmatchcase(row, name)]
-            if not fitting:
-                raise ValueError(f"{where}: there is no variant {name!r}; {nearest(name, named)}")
-            found |= {row: str(title) for row in fitting if row not in found}
-    return found
 
 
 def _decides(answer: Answer) -> bool:

@@ -113,6 +113,7 @@ def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
     on = [main, *(name for name in _EFFECTS_ON if name in study.metrics and name != main)]
     of_claims = [each.answer for judged in judgements for each in judged.findings if each.answer is not None]
     touched = comparability.touched(study.records, [*answers.values(), *of_claims])
+    cells = completeness(study)
     return Analysis(
         study=study,
         metric=main,
@@ -125,8 +126,8 @@ def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
         ],
         contributions=parts,
         by_class=by_class,
-        tables=ablation_tables(study, list(dict.fromkeys([main, *filter(_is_shown, questions)])), answers, found.test),
-        cells=completeness(study),
+        tables=ablation_tables(study, _shown(main, questions), answers, found.test, all(map(_is_there, cells))),
+        cells=cells,
         mismatches=sorted(
             comparability.mismatches(study.records), key=lambda text: not any(fact in text for fact in touched)
         ),
@@ -148,9 +149,14 @@ def _of_test(study: Study) -> list[Metric]:
     return [kind for kind in map(metric, study.metrics) if kind.is_of_test]
 
 
-def _is_shown(name: str) -> bool:
-    """Whether a metric that is compared stands in a table that names none."""
-    return not metric(name).is_cost and metric(name).quantity != "loss"
+def _shown(main: str, compared: Iterable[str]) -> list[str]:
+    """Returns the metrics of a table that names none: the study's, and what is compared but for costs and losses."""
+    further = [name for name in compared if not metric(name).is_cost and metric(name).quantity != "loss"]
+    return list(dict.fromkeys([main, *further]))
+
+
+def _is_there(cell: Cell) -> bool:
+    return cell.status in ("complete", "stale")
 
 
 def _is_accuracy_of_class(kind: Metric) -> bool:

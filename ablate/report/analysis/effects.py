@@ -81,7 +81,8 @@ class Contribution:
 
 def components_of(variant: Variant) -> dict[str, bool]:
     """Returns the components that a variant names, and whether each is in: a layer that it removes is not."""
-    return {name if edit.remove is None else edit.remove: edit.remove is None for name, edit in variant.edits.items()}
+    removed = {name: part.remove for name, part in variant.parts.items() if isinstance(part, Edit) and part.remove}
+    return {removed.get(name, name): name not in removed for name in variant.parts}
 
 
 def components(variants: Iterable[Variant]) -> list[dict[str, bool]]:

@@ -110,7 +110,7 @@ class Metric:
             return None
         middle, smallest = scaled[len(scaled) // 2], scaled[0]
         power = math.floor(math.log10(middle))
-        digits = max(0, (middle < 2 * 10**power) - power)
+        digits = max(0, int(middle < 2 * 10.0**power) - power)
         return digits + (round(smallest, digits) == 0)
 
     def show_difference(self, difference: float) -> str:

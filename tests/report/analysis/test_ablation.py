@@ -173,7 +173,7 @@ def test_what_a_study_chooses(tables: Callable[..., list[AblationTable]]) -> Non
     [
         (
             {"tables": {"a": {"rows": ["plian"]}}},
-            "study.tables.a.rows: there is no variant 'plian'; did you mean plain?",
+            "study.tables.a.rows: there is no 'plian' in this table; did you mean plain?",
         ),
         ({"tables": {"a": {"rows": "plain"}}}, "study.tables.a.rows=plain: must be a list of variants"),
         ({"tables": {"a": {"colums": []}}}, "study.tables.a.colums: there is no such key; did you mean columns?"),
@@ -189,6 +189,8 @@ def test_what_a_study_chooses(tables: Callable[..., list[AblationTable]]) -> Non
             "study.tables.a.marks=bets: there is no such choice; did you mean best",
         ),
         ({"tables": {"a": {"cells": "std"}}}, "study.tables.a.cells=std: there is no such choice; did you mean sd?"),
+        ({"tables": {"a": {"rows": []}}}, "study.tables.a.rows=[]: must be a list of variants"),
+        ({"tables": {"a/b": {}}}, "study.tables.a/b: names files, so use letters"),
         ({"tables": {"a": None}}, "study.tables.a=None: must be a mapping"),
         ({"better": {"fid": "low"}}, "study.better.fid=low: did you mean lower?"),
     ],
@@ -200,9 +202,18 @@ def test_what_is_not_there_is_named(said: dict[str, Any], message: str, make_run
         analyse(collect(study))
 
 
+def test_a_table_may_name_what_has_no_runs_yet(make_run: Make, study: Path) -> None:
+    said = {"tables": {"a": {"rows": ["plain", "bn", "drop"], "names": {"drop": "D"}, "components": ["drop3", "bn1"]}}}
+    make_run("plain", 0, study=said)
+    make_run("bn", 0, edits={"bn1": {}}, study=said)
+    make_run("bn", 1, edits={"bn1": {}}, study=said, status="running")
+    (table,) = analyse(collect(study)).tables
+    assert ([row.name for row in table.rows], table.components) == (["plain", "bn"], ["bn1"])
+
+
 def test_a_layer_that_is_removed_is_a_component_that_others_have() -> None:
     edits = ({}, {"no_relu": {"remove": "relu3"}}, {"x": {"freeze": "c1"}, "no_relu": {"remove": "relu3"}})
-    variants = [Variant("", "m", read_edits(each), {}) for each in edits]
+    variants = [Variant("", "m", {}, {}, parts={**read_edits(each), "flip": "flip = true"}) for each in edits]
     assert components(variants) == [
         {"relu3": True, "x": False}, {"relu3": False, "x": False}, {"relu3": False, "x": True}
     ]  # fmt: skip
