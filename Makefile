@@ -12,7 +12,7 @@ SHORT := 'seed=range(6)' train.epochs=10
 PILOT = $(BIN)/python -m ablate study.name=pilot train.epochs=1 hardware.threads=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo study studies report test test-faults test-edits test-slurm test-ray test-store slurm chromium latex docs lint format bench clean
+.PHONY: help demo study studies report test test-faults test-edits test-slurm test-ray test-store test-latex slurm chromium latex docs lint format bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ test-ray: .venv/installed-dev ## Start a Ray cluster of two nodes on this machin
 
 test-store: .venv/installed-dev ## Start an S3 server on this machine, sweep into it, and stop it
 	$(BIN)/python -m pytest tests/records/test_store.py
+
+test-latex: .venv/installed-dev ## Compile a report's tables in an article of two columns, into build/latex (skipped without pdflatex)
+	$(BIN)/python -m pytest -rs --basetemp=build/latex tests/report/output/test_latex.py
 
 slurm: ## Install Slurm (Debian; as root or with sudo)
 	@command -v slurmctld > /dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends slurmctld slurmd slurm-client munge; }

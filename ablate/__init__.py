@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ablate.report.output.notebook import Shown
     from ablate.report.study.collect import Runs
     from ablate.tasks.run import Run
     from ablate.tasks.task import task
 
 __version__ = "0.1.0"
 
-__all__ = ["Run", "load_runs", "task"]
+__all__ = ["Run", "ablation_tables", "load_runs", "task"]
 
 
 def load_runs(path: str | Path) -> Runs:
@@ -39,6 +40,26 @@ def load_runs(path: str | Path) -> Runs:
     from ablate.report.study.collect import load_runs  # imports pandas, which training does without
 
     return load_runs(Path(path))
+
+
+def ablation_tables(path: str | Path) -> list[Shown]:
+    """Returns the tables for a paper of a study, or of all studies in a folder; a notebook shows each.
+
+    Args:
+        path: The study's folder, or one that holds studies.
+
+    Raises:
+        ValueError: There is no complete run, or a table names what is not there.
+
+    Example:
+        >>> (table,) = ablation_tables("outputs/demo")
+        >>> print(table)  # doctest: +ELLIPSIS
+        LeNet-5 on handwritten digits: test accuracy after the last epoch, mean ± standard deviation over 1 to 2 seeds.
+        ...
+    """
+    from ablate.report.output.notebook import ablation_tables  # imports pandas, which training does without
+
+    return ablation_tables(Path(path))
 
 
 def __getattr__(name: str) -> Any:

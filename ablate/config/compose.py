@@ -14,7 +14,7 @@ from ablate.config.apply_design import apply_design, plain_value
 from ablate.config.identity import run_id
 from ablate.config.options import config_dir
 from ablate.config.plain import can_alter, read_config
-from ablate.config.schema import OPTIONS, Config, ModelConfig
+from ablate.config.schema import OPTIONS, Config, ModelConfig, StudyConfig
 from ablate.files import Plain
 
 
@@ -26,10 +26,18 @@ class HydraModel(ModelConfig):
 
 
 @dataclass
+class HydraStudy(StudyConfig):
+    """A study as Hydra knows it, likewise."""
+
+    tables: Plain = field(default_factory=dict)
+
+
+@dataclass
 class HydraConfig(Config):
     """The configuration as Hydra knows it."""
 
     model: HydraModel = MISSING
+    study: HydraStudy = MISSING
 
 
 def register() -> None:

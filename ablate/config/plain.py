@@ -11,7 +11,7 @@ from omegaconf import MISSING
 
 from ablate.config.edits import Edit, read_edits
 from ablate.config.keys import INHERITED, Meaning, told
-from ablate.config.schema import OPTIONS, AdamConfig, Config, DataConfig, SGDConfig, Target
+from ablate.config.schema import OPTIONS, AdamConfig, Config, DataConfig, SGDConfig, TableConfig, Target
 from ablate.files import Plain, PlainMapping
 from ablate.messages import nearest
 
@@ -27,6 +27,8 @@ def plain(section: Any) -> Plain:
             found[item.name] = plain(value)
         elif item.type == dict[str, Edit]:
             found[item.name] = {name: edit.plain() for name, edit in value.items()}
+        elif item.type == dict[str, TableConfig]:
+            found[item.name] = {name: plain(table) for name, table in value.items()}
         else:
             found[item.name] = value
     return found
@@ -66,12 +68,13 @@ def _read_section(key: str, declared: type, raw: object) -> object:
         if value == MISSING:
             raise ValueError(f"{prefix}{name} is not set; set it with {prefix}{name}=…")
         if value is not NO_DEFAULT:
-            values[name] = _read(f"{prefix}{name}", hints[name], value)
-            meanings()[f"{prefix}{name}"].check(f"{prefix}{name}", values[name])
+            values[name] = read(f"{prefix}{name}", hints[name], value)
+            Meaning(**told(item)).check(f"{prefix}{name}", values[name])
     return kind(**values)
 
 
-def _read(key: str, kind: Any, value: Any) -> Any:
+def read(key: str, kind: Any, value: Any) -> Any:
+    """Returns a value as the type of its key, checked, from plain data."""
     if kind is Any:
         return value
     if kind == dict[str, Edit]:
@@ -81,11 +84,11 @@ def _read(key: str, kind: Any, value: Any) -> Any:
         return _read_section(key, kind, value)
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        return None if value is None else _read(key, next(part for part in inner if part is not type(None)), value)
+        return None if value is None else read(key, next(part for part in inner if part is not type(None)), value)
     if origin is list and isinstance(value, list):
-        return [_read(key, inner[0], item) for item in value]
+        return [read(key, inner[0], item) for item in value]
     if origin is dict and isinstance(value, Mapping):
-        return {str(name): item for name, item in value.items()}
+        return {str(name): read(f"{key}.{name}", inner[1], item) for name, item in value.items()}
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if origin is None and isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):

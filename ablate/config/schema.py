@@ -17,6 +17,10 @@ from ablate.files import Plain
 RERUN = ("never", "failed", "stale", "all")
 TESTS = ("auto", "fixed", "anytime")
 PAIRINGS = ("paired", "unpaired")
+BETTER = ("higher", "lower")
+CELLS = ("sd", "interval", "median", "mean")  # of a table: mean ± SD, mean [95 % interval], median [range], mean
+MARKS = ("best", "second", "near", "significance")
+BESIDE = ("parameters", "flops", "time")
 
 
 @dataclass
@@ -144,6 +148,26 @@ class PublishedConfig:
 
 
 @dataclass
+class TableConfig:
+    """A table for a paper: a row a variant, its components, and what it gives by metric and data set."""
+
+    rows: Any = key(
+        "variants by name or pattern, in order, or such lists by the title of a group; all if not set", None
+    )
+    columns: list[str] | None = key("metrics; the study's, and further ones of test images, if not set", None)
+    across: str = key("the key whose values are columns beside each other, such as settings.dataset", "data.name")
+    components: list[str] | None = key("those with a column of ✓ and –; all that the rows differ in if not set", None)
+    names: dict[str, str] = key("what a variant, component, metric or data set is called", make=dict)
+    cells: str = key("what is shown of the runs over seeds", "sd", choices=CELLS)
+    against: str = key("the row that differences are to: baseline, full (the one with the most components), none, or a "
+                       "variant", "baseline")  # fmt: skip
+    marks: list[str] = key("near: not told apart from the best", make=lambda: list(MARKS), choices=MARKS)
+    beside: list[str] = key("further columns; time is a ratio", make=list, choices=BESIDE)
+    caption: str = key("in place of the one that is made", "")
+    label: str = key("for LaTeX's references, in place of the one that is made", "")
+
+
+@dataclass
 class StudyConfig:
     name: str = key(names_folder=True)
     title: str = ""
@@ -158,6 +182,8 @@ class StudyConfig:
     test: str = key("for one look at the runs, for any number of looks, or by how the runs came", "auto", choices=TESTS)
     pairing: str = key("whether runs of one seed are compared as pairs", "paired", choices=PAIRINGS)
     claims: list[Any] = key("what the report judges; see ablate/report/analysis/claims.py", make=list)
+    better: dict[str, str] = key("higher or lower, of each metric of which ablate does not know it", make=dict)
+    tables: dict[str, TableConfig] = key("tables for a paper, by name; one, `ablation`, if not set", make=dict)
     published: PublishedConfig = field(default_factory=PublishedConfig)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ablate.records.epochs import COSTS
 from ablate.report.analysis import claims, comparability, comparisons, effects
+from ablate.report.analysis.ablation import AblationTable, ablation_tables
 from ablate.report.analysis.comparisons import Answer, Question
 from ablate.report.analysis.completeness import completeness
 from ablate.report.analysis.effects import Effect
@@ -62,6 +63,7 @@ class Analysis:
         factorials: The effects of each factorial on the study's metric and on the training time.
         contributions: Of each part of the full model.
         by_class: The comparisons with the baseline on the images of each class, where that was measured.
+        tables: For a paper.
         cells: The runs that the study should have, each with its status.
         mismatches: What does not agree between runs, first what touches a comparison.
         touched: In what the runs of a pair differ that its comparison rests on, each with the comparisons.
@@ -76,6 +78,7 @@ class Analysis:
     factorials: Sequence[FactorialEffects]
     contributions: Sequence[effects.Contribution]
     by_class: Sequence[Question]
+    tables: Sequence[AblationTable]
     cells: Sequence[Cell]
     mismatches: Sequence[str]
     touched: Mapping[str, Sequence[str]]
@@ -110,6 +113,7 @@ def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
     on = [main, *(name for name in _EFFECTS_ON if name in study.metrics and name != main)]
     of_claims = [each.answer for judged in judgements for each in judged.findings if each.answer is not None]
     touched = comparability.touched(study.records, [*answers.values(), *of_claims])
+    cells = completeness(study)
     return Analysis(
         study=study,
         metric=main,
@@ -122,7 +126,8 @@ def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
         ],
         contributions=parts,
         by_class=by_class,
-        cells=completeness(study),
+        tables=ablation_tables(study, _shown(main, questions), answers, found.test, all(map(_is_there, cells))),
+        cells=cells,
         mismatches=sorted(
             comparability.mismatches(study.records), key=lambda text: not any(fact in text for fact in touched)
         ),
@@ -142,6 +147,16 @@ def _beside(study: Study, main: str) -> list[str]:
 
 def _of_test(study: Study) -> list[Metric]:
     return [kind for kind in map(metric, study.metrics) if kind.is_of_test]
+
+
+def _shown(main: str, compared: Iterable[str]) -> list[str]:
+    """Returns the metrics of a table that names none: the study's, and what is compared but for costs and losses."""
+    further = [name for name in compared if not metric(name).is_cost and metric(name).quantity != "loss"]
+    return list(dict.fromkeys([main, *further]))
+
+
+def _is_there(cell: Cell) -> bool:
+    return cell.status in ("complete", "stale")
 
 
 def _is_accuracy_of_class(kind: Metric) -> bool:

@@ -219,12 +219,12 @@ def _by_runs(study: Study, question: Question, test: stats.Test) -> Answer:
         seeds=tuple(seeds),
         runs=tuple(tuple(by_seed[seed].run for by_seed in runs) for seed in seeds),
         left_out=left_out,
-        lost=_lost(study, sides, question.metric),
+        lost=lost(study, sides, question.metric),
         is_exact=is_exact,
     )
 
 
-def _lost(study: Study, sides: Iterable[str], name: str) -> tuple[int, ...]:
+def lost(study: Study, sides: Iterable[str], name: str) -> tuple[int, ...]:
     """Returns the seeds of which a run gave no number, which may not be lost by chance."""
     ended = {"diverged"}
     if any(record.imported is not None for record in study.records.values()):

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -77,6 +77,20 @@ class Contribution:
     part: str
     added: tuple[str, str] | None
     left_out: tuple[str, str] | None
+
+
+def components_of(variant: Variant) -> dict[str, bool]:
+    """Returns the components that a variant names, and whether each is in: a layer that it removes is not."""
+    removed = {name: part.remove for name, part in variant.parts.items() if isinstance(part, Edit) and part.remove}
+    return {removed.get(name, name): name not in removed for name in variant.parts}
+
+
+def components(variants: Iterable[Variant]) -> list[dict[str, bool]]:
+    """Returns which components each variant has, of those that not all of them have."""
+    named = [components_of(variant) for variant in variants]
+    usual = {name: not is_in for each in named for name, is_in in each.items()}  # in variants that do not name it
+    whole = [{**usual, **each} for each in named]
+    return [{name: each[name] for name in usual if len({other[name] for other in whole}) > 1} for each in whole]
 
 
 def factorials(variants: Mapping[str, Variant]) -> list[Factorial]:

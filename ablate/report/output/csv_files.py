@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from ablate import stats
+from ablate.report.analysis.ablation import AblationTable
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.comparisons import Answer
 from ablate.report.analysis.summary import accuracy_table, published_table, runs_table, summary_table, time_table
@@ -14,7 +16,8 @@ from ablate.report.output.words import finding
 def frames(analysis: Analysis) -> dict[str, pd.DataFrame]:
     """Returns the frames by name: runs, epochs, accuracy, time, published, comparisons, claims, effects, and cells.
 
-    Of a metric that is compared and stands in neither of accuracy and time, there is `metric_<name>`.
+    Of a metric that is compared and stands in neither of accuracy and time, there is `metric_<name>`; of a table for a
+    paper `table_<name>`.
     """
     study = analysis.study
     tables = {
@@ -31,7 +34,25 @@ def frames(analysis: Analysis) -> dict[str, pd.DataFrame]:
     for name in analysis.questions:
         if name not in shown:
             tables[f"metric_{name}"] = summary_table(study, [name])
-    return tables
+    return tables | {f"table_{table.name}": _ablation(table) for table in analysis.tables}
+
+
+def _ablation(table: AblationTable) -> pd.DataFrame:
+    """Returns a row for each value of a table: where it stands, of what, and its comparisons."""
+    return pd.DataFrame(
+        [
+            {
+                "row": row.name, "group": row.group, "metric": metric, "data": data, "variant": value.label,
+                "seeds": len(value.numbers), "lost": value.lost, "middle": value.middle, "sd": value.sd,
+                "low": stats.mean_interval(value.numbers).low, "high": stats.mean_interval(value.numbers).high,
+                "difference": math.nan if value.answer is None else value.answer.evidence.mean,
+                "p_adjusted": value.p, "place": value.place or None, "near_best": value.is_near,
+                **row.beside, **{f"component {part}": is_in for part, is_in in row.components.items()},
+            }
+            for row in table.rows
+            for (metric, data), value in row.values.items()
+        ]
+    )  # fmt: skip
 
 
 def _answers(analysis: Analysis) -> Iterable[Answer]:

@@ -45,15 +45,17 @@ class Cell:
         head: Of its column, which another column may have too.
         text: What it says.
         value: A number to sort by, where it has one.
-        mark: A class to mark it with.
-        content: What stands in its column; bounds are those of an interval.
+        mark: A class to mark it with; `best` is bold and `second` underlined in all formats.
+        content: What stands in its column; bounds are those of an interval, a sign is ✓ or –.
+        notes: Signs that a note below the table explains, such as `*`.
     """
 
     head: str
     text: str
     value: float | None = None
     mark: str = ""
-    content: Literal["number", "words", "bounds"] = "number"
+    content: Literal["number", "words", "bounds", "sign"] = "number"
+    notes: str = ""
 
 
 def text(head: str, shown: str, mark: str = "") -> Cell:
@@ -68,11 +70,31 @@ def bounds(shown: str, head: str = "95 % interval") -> Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table, by the name of its files; it has a row or more, and each row says what its columns are."""
+    """A table, by the name of its files; it has a row or more, and each row says what its columns are.
+
+    Attributes:
+        name: Of its files.
+        caption: What it shows.
+        rows: Of cells.
+        note: What stands below it.
+        parts: The titles of its parts and how many rows each has; empty where it has none.
+        label: For LaTeX's references; made of the name if empty.
+    """
 
     name: str
     caption: str
     rows: Sequence[Sequence[Cell]]
+    note: str = ""
+    parts: Sequence[tuple[str, int]] = ()
+    label: str = ""
+
+    @property
+    def in_parts(self) -> Iterator[tuple[str, Sequence[Sequence[Cell]]]]:
+        """The rows of each part, with its title."""
+        start = 0
+        for title, number in self.parts or [("", len(self.rows))]:
+            yield title, self.rows[start : start + number]
+            start += number
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from ablate.report.analysis.analyse import Analysis
 from ablate.report.output import words
 from ablate.report.output.document import Block, Bullets, Document, Item, Section, Text
 from ablate.report.output.sections import runs
+from ablate.report.output.sections.ablation import ablation
 from ablate.report.output.sections.accuracy import accuracy, confusion, variants
 from ablate.report.output.sections.claims import claims, mark
 from ablate.report.output.sections.differences import differences
@@ -53,6 +54,7 @@ def build(analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> Document:
     of_effects = Section("Effects", list(effects(analysis)))
     designed = definition.design is not None  # what its variants were made for comes first
     sections = [
+        Section("Ablation", list(ablation(analysis))),
         *[of_effects] * designed,
         Section("Claims", list(claims(analysis))),
         Section("Variants", [variants(analysis)]),

@@ -3,12 +3,13 @@
 import base64
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
 from ablate.messages import printable
-from ablate.report.output.document import Bullets, Commands, Document, Picture, Table, Text
+from ablate.report.output.document import Block, Bullets, Cell, Commands, Document, Picture, Table, Text
 
 # What Markdown or the HTML in it would take for markup; "_" means nothing within a word.
 _MARKUP = re.compile(r"([\\`*\[\]<>|~#&$]|(?<!\w)_|_(?!\w)|^[-+=](?=[-+=\s])|(?<=^\d)[.)](?=\s))")
@@ -16,9 +17,9 @@ _MARKUP = re.compile(r"([\\`*\[\]<>|~#&$]|(?<!\w)_|_(?!\w)|^[-+=](?=[-+=\s])|(?<
 
 def markdown(document: Document) -> str:
     """Returns a document as Markdown; its pictures are the SVG files of their names."""
-    parts = [f"# {_escaped(document.title)}", *map(_markdown_block, document.lead)]
+    parts = [f"# {_escaped(document.title)}", *map(markdown_block, document.lead)]
     for section in document.sections:
-        parts += [f"## {_escaped(section.title)}", *map(_markdown_block, section.blocks)]
+        parts += [f"## {_escaped(section.title)}", *map(markdown_block, section.blocks)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -29,13 +30,7 @@ def html(document: Document, pictures: Mapping[str, Mapping[str, str]]) -> str:
         document: The document.
         pictures: SVG by theme (light, dark), by the picture's name.
     """
-    environment = Environment(
-        loader=PackageLoader("ablate.report.output", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: printable(value) if type(value) is str else value,
-    )
+    environment = _environment()
     environment.tests |= {
         name: lambda block, kind=kind: isinstance(block, kind)
         for name, kind in {"text": Text, "bullets": Bullets, "commands": Commands, "table": Table}.items()
@@ -47,7 +42,24 @@ def html(document: Document, pictures: Mapping[str, Mapping[str, str]]) -> str:
     return environment.get_template("index.html").render(document=document, pictures=sources)
 
 
-def _markdown_block(block: Text | Bullets | Commands | Table | Picture) -> str:
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("ablate.report.output", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
+    )
+
+
+def html_table(table: Table) -> str:
+    """Returns a table as HTML that needs no style of ours."""
+    template: Any = _environment().get_template("table.html").module
+    return str(template.show_table(table, sorts=False))
+
+
+def markdown_block(block: Block) -> str:
+    """Returns a block as Markdown."""
     match block:
         case Text(words):
             return _escaped(words)
@@ -60,11 +72,22 @@ def _markdown_block(block: Text | Bullets | Commands | Table | Picture) -> str:
         case Picture(name, caption, alt, _):
             return f"![{_escaped(alt)}]({name}.svg)\n\n{_escaped(caption)}"
         case Table():
-            frame = pd.DataFrame([[_escaped(cell.text) for cell in row] for row in block.rows])
-            align = ["right" if cell.content == "number" else "left" for cell in block.rows[0]]
+            columns = list(zip(*block.rows, strict=True))
+            align = [{"number": "right", "sign": "center"}.get(of[0].content, "left") for of in columns]
+            lines = []
+            for title, rows in block.in_parts:
+                lines += [[f"**{_escaped(title)}**", *[""] * (len(columns) - 1)]] if title else []
+                lines += [list(map(_markdown_cell, row)) for row in rows]
             heads = [_escaped(cell.head) for cell in block.rows[0]]
+            frame = pd.DataFrame(lines)
             text = frame.to_markdown(index=False, headers=heads, disable_numparse=True, colalign=align)
-            return f"{_escaped(block.caption)}\n\n{text}"
+            return "\n\n".join(filter(None, [_escaped(block.caption), text, _escaped(block.note)]))
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = _escaped(cell.text)
+    text = {"best": f"**{text}**", "second": f"<ins>{text}</ins>"}.get(cell.mark, text)
+    return f"{text}<sup>{_escaped(cell.notes)}</sup>" if cell.notes else text
 
 
 def _escaped(text: str) -> str:

@@ -40,7 +40,9 @@ def results(analysis: Analysis, tables: dict[str, pd.DataFrame]) -> str:
             for label, variant in study.variants.items()
         ],
         "runs": _rows(tables["runs"]),
-        "summary": [row for name in tables for row in _rows(tables[name]) if "sd" in tables[name]],
+        "summary": [
+            row for name in tables for row in _rows(tables[name]) if "published" in tables[name] and name != "published"
+        ],
         "comparisons": _rows(tables["comparisons"]),
         "claims": [_claim(judged) for judged in analysis.judgements],
         "effects": _rows(tables["effects"]),

@@ -17,6 +17,12 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def span(numbers: Iterable[int], noun: str) -> str:
+    """Returns how many things there are, from the fewest to the most."""
+    found = sorted(numbers)
+    return count(found[-1], noun) if found[0] == found[-1] else f"{found[0]} to {found[-1]} {noun}s"
+
+
 def listed(items: Iterable[str]) -> str:
     """Returns items as an enumeration."""
     items = list(items)

@@ -1,11 +1,13 @@
 """What a study is about: its baseline, metric, published figures, claims and default sweep."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ablate.config.options import load, options
-from ablate.config.schema import PAIRINGS, TESTS
+from ablate.config.plain import read
+from ablate.config.schema import BETTER, PAIRINGS, TESTS, TableConfig
 from ablate.files import PlainMapping
 from ablate.messages import nearest
 
@@ -33,6 +35,8 @@ class Definition:
         published_epochs: After how many epochs they were taken, if known.
         published: Published figures by variant and metric.
         claims: Claims as they are written; `ablate.report.analysis.claims` reads them.
+        better: Whether higher or lower is, of metrics that are not ablate's.
+        tables: What the tables for a paper show, by name.
         sweep: What its default sweep sets: overrides by key, as Hydra's sweeper takes them.
         option: The name of the option, if it is a file that was found.
     """
@@ -52,6 +56,8 @@ class Definition:
     published_epochs: int | None = None
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     claims: Sequence[object] = ()
+    better: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, TableConfig] = field(default_factory=dict)
     sweep: Mapping[str, str] = field(default_factory=dict)
     option: str | None = None
 
@@ -89,8 +95,12 @@ def find(
     if isinstance(content.get("study"), Mapping):
         kept = ("baseline", *JUDGED_BY)
         absent = {key: recorded[key] for key in kept if recorded.get(key) and not content["study"].get(key)}
-        by_hand = {key.lstrip("+").partition("=")[0].removeprefix("study.") for key in typed if "study." in key}
-        chosen = {key: recorded[key] for key in kept if file is None and key in by_hand and recorded.get(key)}
+        by_hand = {re.split("[.=]", key.lstrip("+"))[1] for key in typed if key.lstrip("+").startswith("study.")}
+        chosen = {
+            key: recorded[key]
+            for key in (*kept, "better", "tables")
+            if file is None and key in by_hand and recorded.get(key)
+        }
         content = {**content, "study": {**content["study"], **absent, **chosen}}
     definition = define(name, content, option)
     definition = replace(definition, declared={key: recorded[key] for key in JUDGED_BY if key in recorded})
@@ -141,6 +151,10 @@ def define(name: str, content: PlainMapping, option: str | None) -> Definition:
     claims = study.get("claims") or []
     if not isinstance(claims, Sequence) or isinstance(claims, str):
         raise ValueError(f"study {name}: claims must be a list")
+    better = read("study.better", dict[str, str], study.get("better") or {})
+    for name_of_metric, direction in better.items():
+        if direction not in BETTER:
+            raise ValueError(f"study.better.{name_of_metric}={direction}: {nearest(direction, BETTER)}")
     params = ((content.get("hydra") or {}).get("sweeper") or {}).get("params") or {}
     return Definition(
         name=name,
@@ -152,6 +166,8 @@ def define(name: str, content: PlainMapping, option: str | None) -> Definition:
             for variant, figures in (published.get("variants") or {}).items()
         },
         claims=list(claims),
+        better=better,
+        tables=read("study.tables", dict[str, TableConfig], study.get("tables") or {}),
         sweep={str(key): str(value) for key, value in params.items()},
         option=option,
     )

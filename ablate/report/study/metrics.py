@@ -86,12 +86,32 @@ class Metric:
         """Whether no run is needed to know it: it is the variant's, the same for all seeds."""
         return self.name in ("parameters", "flops")
 
+    @property
+    def unit(self) -> str:
+        """The unit that its values are shown in; empty without one."""
+        return _SHOWN[self.kind][2].strip()
+
     def show(self, value: float | None) -> str:
         """Returns a value with its unit."""
-        if value is None or math.isnan(value):
-            return "–"
-        factor, digits, unit = _SHOWN[self.kind]
-        return minus(f"{factor * value:z{digits}}{unit}")
+        return "–" if value is None or math.isnan(value) else f"{self.number(value)}{_SHOWN[self.kind][2]}"
+
+    def number(self, value: float, digits: int | None = None, sign: str = "") -> str:
+        """Returns a value in its unit, with so many digits after the point if that is said."""
+        factor, usual, _ = _SHOWN[self.kind]
+        return minus(f"{factor * value:{sign}z{usual if digits is None else f'.{digits}f'}}")
+
+    def digits(self, spreads: Iterable[float]) -> int | None:
+        """Returns the digits after the point that values with these spreads bear; None without a spread.
+
+        They show one digit of the median spread, two if that begins with 1, and of the smallest one at least one.
+        """
+        scaled = sorted(_SHOWN[self.kind][0] * spread for spread in spreads if spread > 0)
+        if not scaled:
+            return None
+        middle, smallest = scaled[len(scaled) // 2], scaled[0]
+        power = math.floor(math.log10(middle))
+        digits = max(0, int(middle < 2 * 10.0**power) - power)
+        return digits + (round(smallest, digits) == 0)
 
     def show_difference(self, difference: float) -> str:
         """Returns a difference between two variants; of a time's logarithms, the ratio."""

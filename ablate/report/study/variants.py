@@ -139,6 +139,14 @@ def parse_label(label: str) -> tuple[str, dict[str, str]]:
     return match[1], dict(part.split("=", 1) for part in split(match[2]) if "=" in part)
 
 
+def relabelled(label: str, without: Iterable[str]) -> str:
+    """Returns a label that does not say the values of some keys."""
+    match, short = re.fullmatch(r"(.*?) \((.+)\)", label), set(map(_short, without))
+    if match is None:
+        return label
+    return _label(match[1], (part for part in split(match[2]) if part.partition("=")[0] not in short))
+
+
 def _by_hand(
     variant: Variant, runs: Sequence[str], keys: Sequence[str], overrides: Mapping[str, Sequence[str]]
 ) -> list[str]:

@@ -25,16 +25,21 @@ HARD = (
 
 
 def compiled(tables: dict[str, str], folder: Path) -> str:
-    """Returns the log of pdflatex on tables, which it ends at the first error of."""
-    body = "\n".join(f"% {name}\n\\resizebox{{\\textwidth}}{{!}}{{{table}}}\n\n" for name, table in tables.items())
-    packages = "\\usepackage{booktabs}\\usepackage{graphicx}"
+    """Returns the log of pdflatex on an article of two columns with tables, which it ends at the first error of."""
+    for name, table in tables.items():
+        (folder / name).write_text(table)
+    body = "\n".join(f"Words.\\input{{{name}}}\\clearpage" for name in tables)
     (folder / "all.tex").write_text(
-        f"\\documentclass{{article}}{packages}\\begin{{document}}\n{body}\\end{{document}}\n"
+        "\\documentclass[twocolumn]{article}\\usepackage{booktabs,graphicx,amssymb}\\begin{document}\n"
+        f"{body}\n\\end{{document}}\n"
     )
     command = [str(PDFLATEX), "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=120)
     assert done.returncode == 0, done.stdout[-2000:]
-    return (folder / "all.log").read_text(errors="replace")
+    log = (folder / "all.log").read_text(errors="replace")
+    assert "Missing character" not in log
+    assert not re.search(r"Overfull \\hbox|Float too large|undefined", log), log
+    return log
 
 
 def test_what_is_written_is_ascii_and_has_no_bare_sign_that_prints_as_another() -> None:
@@ -60,8 +65,8 @@ def test_no_two_characters_are_written_alike() -> None:
 @needs_pdflatex
 def test_pdflatex_takes_whatever_a_label_may_hold(tmp_path: Path) -> None:
     rows = [[text("a", one), bounds(one), Cell(HARD[0], one)] for one in HARD]
-    log = compiled({"hard": latex(Table("hard", "", rows))}, tmp_path)
-    assert "Missing character" not in log
+    parts = [(one, 1) for one in HARD]
+    compiled({"hard.tex": latex(Table("hard", HARD[-4], rows, note=HARD[0], parts=parts))}, tmp_path)
 
 
 @needs_pdflatex
@@ -79,4 +84,5 @@ def test_pdflatex_takes_every_table_of_a_report(make_run: Make, study: Path, tmp
     assert run_command(["report", str(study)]) == 0
     tables = {path.name: path.read_text() for path in sorted((study / "report").glob("*.tex"))}
     assert len(tables) > 8
-    assert "Missing character" not in compiled(tables, tmp_path)
+    log = compiled(tables, tmp_path)
+    assert "table_ablation.tex" in log
