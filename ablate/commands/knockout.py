@@ -130,9 +130,7 @@ def read_edit(text: str) -> Edit | tuple[str, str]:
             return kind, raw[kind]
     edit = read_edits({"knockout": raw})["knockout"]
     if edit.freeze is not None:
-        raise ValueError(
-            f"{text}: freezing changes nothing of a trained network; try bypass, zero or mean"
-        )
+        raise ValueError(f"{text}: freezing changes nothing of a trained network; try bypass, zero or mean")
     return edit
 
 

@@ -1,6 +1,5 @@
 """The ablation table: its rows, values and marks, against scipy and cases worked by hand."""
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +14,11 @@ from ablate.config.edits import read_edits
 from ablate.report.analysis.ablation import AblationTable, by_data
 from ablate.report.analysis.analyse import analyse
 from ablate.report.analysis.effects import components
-from ablate.report.study.collect import collect, collect_table
+from ablate.report.study.collect import collect, collect_others
+from ablate.report.study.definition import define
 from ablate.report.study.variants import Variant
+from ablate.sources import csv_table
+from ablate.sources.inference import infer
 from ablate.sources.logged_run import Wanted
 
 Make = Callable[..., Path]
@@ -46,13 +48,13 @@ def of(tmp_path: Path, values: dict[str, dict[str, list[float]]], better: str = 
         for seed in range(seeds)
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "runs.csv", index=False)
-    study, main = tmp_path / "study.yaml", next(iter(values))
+    main, baseline = next(iter(values)), next(iter(labels))
     known = {} if better == "?" else dict.fromkeys(values, better)
-    study.write_text(
-        json.dumps({"study": {"name": "s", "metric": main, "baseline": next(iter(labels)), "better": known}})
-    )
-    wanted = Wanted("variant", "seed", {name: name for name in values})
-    return analyse(collect_table(tmp_path / "runs.csv", wanted, study), list(values)).tables[0]
+    said = {"name": "s", "metric": main, "baseline": baseline, "better": known}
+    wanted = Wanted("variant", "seed", {name: name for name in values}, baseline=baseline)
+    runs, full, _ = infer(csv_table.read(tmp_path / "runs.csv", wanted), wanted)
+    study = collect_others("runs", "csv", runs, full, define("s", {"study": said}, None))
+    return analyse(study, list(values)).tables[0]
 
 
 def test_a_study_has_a_table_with_no_word_said(tables: Callable[..., list[AblationTable]]) -> None:
