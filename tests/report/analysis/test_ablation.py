@@ -102,7 +102,7 @@ def test_less_is_better_where_it_is(tmp_path: Path) -> None:
 def test_nothing_is_marked_where_nothing_can_be(tmp_path: Path) -> None:
     single = of(tmp_path, {"score": {"a": [0.5], "b": [0.6], "c": [0.7]}})
     assert not any(value.place or value.is_near for value in single.values)
-    undeclared = of(tmp_path, {"fid": {"a": [0.5, 0.6, 0.5], "b": [0.7, 0.8, 0.9]}}, "?")
+    undeclared = of(tmp_path, {"oddness": {"a": [0.5, 0.6, 0.5], "b": [0.7, 0.8, 0.9]}}, "?")
     assert not any(value.place or value.is_near for value in undeclared.values)
 
 
