@@ -5,7 +5,9 @@ variant, or on the engine that trains. The names in use:
 
 - `init/<edit>`: the weights of a layer that an edit brings in; `weights/<name>`: those of the base model, by the name
   of the parameter; `init`: those of LeNet-5, all in one
-- `order`: the order of the training images; `augment`: their crops and flips
+- `order`: the order of the training images; `augment`: their crops and flips; `augment/<name>/<batch>`: what a further
+  augmentation of a batch draws
+- `average`: what the mean of weights draws while its batch norms measure an epoch's images
 - `validation`, of seed 0 always: which training images are held out
 - `noise`: what the base model draws during training; `noise/<edit>`: what a layer of an edit draws
 """

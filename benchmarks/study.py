@@ -80,11 +80,11 @@ def step_time(training: Any, steps: int) -> float:
         for number in range(steps + 5):
             part = slice(number * size, (number + 1) * size)
             images = [each[part] for each, _ in drawn]
-            target = torch.stack([drawn[source][1][part] for source in step.cohort.inputs], dim=1)
+            labels = [each[part] for _, each in drawn]
             if step.cohort.device.type == "cuda":
                 torch.cuda.synchronize()
             start = time.perf_counter()
-            step(images, target)
+            step(images, labels)
             if step.cohort.device.type == "cuda":
                 torch.cuda.synchronize()
             found.append(time.perf_counter() - start)
@@ -110,7 +110,7 @@ def training_flops(cfg: Config) -> int:
     images, labels = training.batches[0].epoch(0)
     size = cfg.train.batch_size
     with FlopCounterMode(display=False) as counter:
-        training.step([images[:size]], labels[:size, None])
+        training.step([images[:size]], [labels[:size]])
     return int(counter.get_total_flops())
 
 

@@ -55,6 +55,7 @@ def knock_out(record: RunRecord, directory: RunDirectory, edit: Edit | tuple[str
         model = prepared.trainee.model
         if len(resume(prepared.trainee, directory)) != record.epochs:
             raise ValueError(f"{directory.folder}: has no whole checkpoint of its last epoch")
+        model.load_state_dict(prepared.trainee.result.state_dict())  # an average, if the run was evaluated with one
         training = assemble(cfg, [prepared], [cfg.seed])
         before = evaluate(training, training.evaluated["test"])[0]
         recorded = record.value("test_accuracy")

@@ -9,7 +9,7 @@ import os
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -98,8 +98,7 @@ def _stopwatches(variants: Mapping[str, Config], runs: "Mapping[str, Prepared]")
     for name, cfg in variants.items():
         training = assemble(cfg, [runs[name]], [cfg.seed])
         shared = first.setdefault(json.dumps([plain_config(cfg.data), cfg.train.batch_size, cfg.seed]), training)
-        evaluations = sum(map(len, shared.evaluated.values()))
-        watches[name] = Stopwatch(training.step, shared.batches[0], shared.evaluated["test"], evaluations)
+        watches[name] = Stopwatch(replace(training, batches=shared.batches, evaluated=shared.evaluated))
     return watches
 
 

@@ -112,13 +112,17 @@ def tree(overrides: Sequence[str], folder: Path | None = None) -> str:
     data = load_data(cfg.data, cfg.seed)
     shape = data.train.shape
     base, classes = cfg.model.base, len(data.classes)
-    bare, variant = (build(base, edits, cfg.seed, shape, classes) for edits in ({}, cfg.model.edits))
+    bare = build(base, {}, cfg.seed, shape, classes)
+    variant = build(base, cfg.model.edits, cfg.seed, shape, classes, weights=cfg.model.weights)
     sample = torch.zeros(2, *shape)
     before, after = outline(bare.model, sample), outline(variant.model, sample)
     lines = [f"{cfg.model.name}, for images of {'x'.join(map(str, shape))} and {classes} classes"]
     made = variant.record
     for name, size in (("base", made.before), *([("with edits", made.after)] if cfg.model.edits else [])):
-        lines.append(f"  {name}: {size.layers} layers, {size.parameters:,} parameters, {size.flops:,} FLOPs an image")
+        trained = f" ({size.trainable:,} trained)" if size.trainable != size.parameters else ""
+        lines.append(
+            f"  {name}: {size.layers} layers, {size.parameters:,} parameters{trained}, {size.flops:,} FLOPs an image"
+        )
     lines += [f"  {edit.describe(name)}" for name, edit in cfg.model.edits.items()]
     return "\n".join([*lines, "", difference(before, after)])
 

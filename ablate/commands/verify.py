@@ -76,7 +76,7 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
             data = prepared.data
             conditions += provenance.stale(record, data.digest, normalisation=data.normalisation)
             conditions += _hardware(record.provenance, now)
-            weights = layer_digests(prepared.trainee.model)
+            weights = layer_digests(prepared.trainee.result)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"{folder}: run.json has no usable configuration: {error}") from error
     recorded = record.final_weights

@@ -15,7 +15,7 @@ from ablate.config.identity import run_id
 from ablate.config.options import config_dir
 from ablate.config.plain import can_alter, read_config
 from ablate.config.schema import OPTIONS, Config, ModelConfig, StudyConfig
-from ablate.files import Plain
+from ablate.files import Plain, file_digest
 
 
 @dataclass
@@ -54,7 +54,7 @@ def register() -> None:
 def _named(root: DictConfig) -> Plain:
     """Returns what a run's folder is named by, while Hydra is composing."""
     made = apply_design(root)
-    return {key: plain_value(made[key]) for key in map(str, made) if can_alter(key)}
+    return _with_digest({key: plain_value(made[key]) for key in map(str, made) if can_alter(key)})
 
 
 def to_plain(composed: DictConfig) -> Plain:
@@ -63,7 +63,18 @@ def to_plain(composed: DictConfig) -> Plain:
     for missing in sorted(name for key in own for name in _missing(composed, key)):
         raise ValueError(f"{missing} is not set; set it with {missing}=…")
     made = apply_design(composed)
-    return {key: plain_value(made[key]) for key in own}
+    return _with_digest({key: plain_value(made[key]) for key in own})
+
+
+def _with_digest(config: Plain) -> Plain:
+    """Returns plain data with the digest of the file of weights, by which a run's identity knows them."""
+    model = config["model"]
+    if model["weights"] is None:
+        return config
+    try:
+        return {**config, "model": {**model, "weights_sha256": file_digest(Path(model["weights"]))}}
+    except OSError as error:
+        raise ValueError(f"model.weights={model['weights']}: cannot be read: {error.strerror}") from error
 
 
 def _missing(composed: DictConfig, key: str) -> set[str]:

@@ -43,7 +43,13 @@ def _part(config: PlainMapping, wanted: Callable[[Meaning], bool]) -> Plain:
     if isinstance(model, dict) and "edits" in model:
         # The order of edits counts: two insertions at one place stand in the order they are made.
         chosen["model"] = {**model, "edits": [[name, edit] for name, edit in model["edits"].items()]}
-    return {key: _canonical(value) for key, value in chosen.items() if value is not None}
+    if chosen.get("augment"):  # and so does that of transforms
+        chosen["augment"] = [[name, node] for name, node in chosen["augment"].items()]
+    canonical = {key: _canonical(value) for key, value in chosen.items() if value is not None}
+    return {key: value for key, value in canonical.items() if value != {} or key in _KEPT_EMPTY}
+
+
+_KEPT_EMPTY = ("scheduler",)  # as in the identities of the first runs: a constant learning rate
 
 
 def _canonical(value: object) -> object:

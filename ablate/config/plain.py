@@ -11,7 +11,7 @@ from omegaconf import MISSING
 
 from ablate.config.edits import Edit, read_edits
 from ablate.config.keys import INHERITED, Meaning, told
-from ablate.config.schema import OPTIONS, AdamConfig, Config, DataConfig, SGDConfig, TableConfig, Target
+from ablate.config.schema import OPTIONS, AdamConfig, Config, DataConfig, SGDConfig, TableConfig, Target, TrainConfig
 from ablate.files import Plain, PlainMapping
 from ablate.messages import nearest
 
@@ -46,7 +46,17 @@ def read_config(raw: PlainMapping) -> Config:
         raise ValueError(f"optimizer.betas={optimizer.betas}: Adam takes two")
     if isinstance(optimizer, SGDConfig) and optimizer.nesterov and optimizer.momentum == 0:
         raise ValueError("optimizer.nesterov=true needs a momentum: set optimizer.momentum or optimizer.nesterov=false")
+    if config.train.swa_from is not None:
+        _check_average(config.train)
     return config
+
+
+def _check_average(train: TrainConfig) -> None:
+    assert train.swa_from is not None
+    if train.ema_decay is not None:
+        raise ValueError("train.swa_from, train.ema_decay: weights have one average; set one of the two")
+    if train.swa_from > train.epochs:
+        raise ValueError(f"train.swa_from={train.swa_from}: a run has only train.epochs={train.epochs}; start earlier")
 
 
 def _read_section(key: str, declared: type, raw: object) -> object:

@@ -29,6 +29,8 @@ class ModelConfig:
 
     name: str = key(alters=False, names_folder=True)
     base: Plain = key("`_target_` and arguments of the base model", cohort=True, clock=True)
+    weights: str | None = key("a file with the base's weights: a state dict, or .safetensors", None, alters=False)
+    weights_sha256: str | None = key("of that file; not to be set", None)
     edits: dict[str, Edit] = key("in the order in which they are made", make=dict, clock=True)
 
 
@@ -121,6 +123,12 @@ class FunctionConfig(DataConfig):
 class TrainConfig:
     epochs: int = key(least=1)
     batch_size: int = key(least=1, clock=True)
+    clip_norm: float | None = key("the largest norm of all gradients together, to which larger ones are scaled", None,
+                                  above=0, cohort=False, clock=True)  # fmt: skip
+    ema_decay: float | None = key("of a moving average of the weights, which is then what is evaluated", None,
+                                  above=0, below=1, cohort=False, clock=True)  # fmt: skip
+    swa_from: int | None = key("the first epoch whose weights go into a mean, which is then what is evaluated", None,
+                               least=1, cohort=False, clock=True)  # fmt: skip
     max_retries: int = key("of a run that raises, each after its last complete epoch", 0, least=0, alters=False)
 
 
@@ -198,6 +206,9 @@ class Config:
     model: ModelConfig = MISSING
     optimizer: OptimizerConfig = key(clock=True)
     scheduler: SchedulerConfig = MISSING
+    loss: Plain = key("`_target_` and arguments; cross-entropy if not set", make=dict, clock=True)
+    augment: Plain = key("torchvision's v2 transforms of batches, by name, in their order", make=dict, cohort=True,
+                         clock=True)  # fmt: skip
     data: DataConfig = key(cohort=True, clock=True)
     train: TrainConfig = key(make=TrainConfig, cohort=True)
     hardware: HardwareConfig = key(alters=False, cohort=True)

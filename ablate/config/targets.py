@@ -16,10 +16,14 @@ _ALLOWED: Mapping[str, Mapping[str, str]] = {
     "model": dict.fromkeys(("torch.nn", "torchvision.models", "torchvision.ops", "ablate.models"), "torch.nn.Module"),
     "optimizer": {"torch.optim": "torch.optim.Optimizer"},
     "scheduler": {"torch.optim.lr_scheduler": "torch.optim.lr_scheduler.LRScheduler"},
+    "loss": {"torch.nn": "torch.nn.modules.loss._Loss"},
+    "augment": {"torchvision.transforms.v2": "torchvision.transforms.v2.Transform"},
     "data": {"ablate.data": "ablate.data.images.ImageData"},
     "metrics": {"torchmetrics": "torchmetrics.Metric", "ablate.training.meters": "ablate.training.meters.Meter"},
     "logger": {"ablate.trackers": "ablate.trackers.base.Tracker"},
 }
+
+_PRIVATE_BY_DESIGN = ("torchvision.transforms.v2",)  # its classes say that they are of modules with private names
 
 _EDIT = re.compile(r"model\.edits\.[^.]+")  # beside `_target_`, the `type` of an edit names a class
 
@@ -47,7 +51,8 @@ def _may_run(target: object, packages: Mapping[str, str], allow: Sequence[str]) 
     if within(module, allow):
         return True
     bases = [base for package, base in packages.items() if within(module, [package])]
-    if not bases or any(part.startswith("_") for part in module.split(".")):
+    private = any(part.startswith("_") for part in module.split("."))
+    if not bases or (private and not within(module, _PRIVATE_BY_DESIGN)):
         return False
     base = locate("", bases[0])
     if inspect.isclass(target):
@@ -90,6 +95,8 @@ def instantiate(key: str, node: PlainMapping, /, *args: Any, **kwargs: Any) -> A
 
 def resolve(key: str, node: PlainMapping, /, *args: Any, **kwargs: Any) -> "partial[Any]":
     """Returns the call that `instantiate` makes, its target found and its arguments' names checked."""
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise ValueError(f"{key}={node}: must be a mapping with a _target_ and its arguments")
     target = locate(f"{key}._target_", node["_target_"])
     arguments = {str(name): value for name, value in node.items() if name != "_target_"}
     _check_arguments(key, target, args, arguments, kwargs)

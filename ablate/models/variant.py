@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import itertools
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ablate.config.edits import Edit
 from ablate.config.targets import instantiate, locate
 from ablate.files import Plain, PlainMapping
+from ablate.models.checkpoints import load_weights
 from ablate.models.proof import (
     Trace,
     close,
@@ -24,7 +26,7 @@ from ablate.models.proof import (
     run_both,
     traced,
 )
-from ablate.models.surgery import Made, edit_model
+from ablate.models.surgery import Made, edit_model, matches
 from ablate.models.weight_files import files_read
 from ablate.records.record import ModelFacts, Size
 from ablate.seeding import LayerStreams, generator, global_stream, weights_by_name
@@ -50,6 +52,7 @@ def build(
     image_shape: tuple[int, ...],
     classes: int,
     images: Tensor | None = None,
+    weights: str | None = None,
 ) -> Variant:
     """Builds a variant and proves it on one batch, in training and in evaluation.
 
@@ -64,6 +67,7 @@ def build(
         image_shape: (channels, height, width).
         classes: Outputs that the model must have.
         images: The batch; random numbers if there is none.
+        weights: A file with the weights of the base, but for layers that edits draw anew, replace or remove.
 
     Raises:
         ValueError: The base or an edit does not fit, or is not what would be trained and evaluated; the message names
@@ -86,6 +90,8 @@ def build(
                 original = make()
         else:
             original = weights_by_name(seed, make)
+        if weights is not None:
+            load_weights(original, weights, _made_anew(original, edits))
     before = run_both(original, {}, seed, images, "model.base")
     way_out = "" if base.get("num_classes", classes) == classes else f"; set model.base.num_classes={classes}"
     if (shape := tuple(before[False].output.shape)) != expected:
@@ -116,11 +122,27 @@ def build(
     return Variant(model.train(), layers, record)
 
 
+def _made_anew(model: nn.Module, edits: Mapping[str, Edit]) -> set[str]:
+    """Returns the layers of a base whose weights edits take away, or draw anew."""
+    names: set[str] = set()
+    for name, edit in edits.items():
+        with suppress(ValueError):  # one that is about another edit's layer
+            if edit.kind in ("reinit", "replace", "remove"):
+                names.update(matches(model, name, edit))
+    return names
+
+
 def prove_batch(variant: Variant, seed: int, images: Tensor, key: str) -> None:
     """Trains a copy of a variant on a batch of another size; ValueError says that it cannot be."""
     trained = run_batch(variant.model, variant.layers, seed, images, key, training=True)
     if len(trained.output) != len(images):
         raise ValueError(f"{key}: the model gives {len(trained.output)} rows of scores for {len(images)} images")
+
+
+def scores_of(variant: Variant, seed: int, images: Tensor) -> Tensor:
+    """Returns the class scores of some images, in training."""
+    output: Tensor = run_batch(variant.model, variant.layers, seed, images, "model", training=True).output
+    return output
 
 
 def rewrite_exactly(variant: Variant, seed: int, images: Tensor) -> list[str]:
@@ -221,5 +243,6 @@ def _size(model: nn.Module, sample: Tensor) -> Size:
     return Size(
         layers=sum(not isinstance(leaf, nn.Identity) for leaf in leaves),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
+        trainable=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         flops=counter.get_total_flops() // len(sample),
     )

@@ -33,10 +33,11 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """A model's size: layers, parameters, and the FLOPs of one image's forward pass."""
+    """A model's size: layers, parameters, those that are trained, and the FLOPs of one image's forward pass."""
 
     layers: int | None = None
     parameters: int | None = None
+    trainable: int | None = None
     flops: int | None = None
 
 

@@ -19,17 +19,19 @@ from ablate.data.batches import EvaluationBatches, Normalise, TrainingBatches, p
 from ablate.data.images import ImageData
 from ablate.files import PlainMapping, file_state
 from ablate.messages import nearest
-from ablate.models.variant import SAMPLE, Variant, build, prove_batch, rewrite_exactly
+from ablate.models.variant import SAMPLE, Variant, build, prove_batch, rewrite_exactly, scores_of
 from ablate.records.epochs import TIMES, last_of, split_statistic
 from ablate.seeding import CPU
 from ablate.trackers.base import check_loggers
+from ablate.training.augment import Augment
 from ablate.training.cohort import Cohort, Trainee
 from ablate.training.cuda_graph import GraphedStep
 from ablate.training.hardware import choose_device
 from ablate.training.loop import Training
+from ablate.training.loss import build_loss
 from ablate.training.meters import Meters
 from ablate.training.metrics import Metrics
-from ablate.training.optimization import build_optimizer, build_scheduler
+from ablate.training.optimization import build_average, build_optimizer, build_scheduler
 from ablate.training.step import Step
 
 
@@ -69,8 +71,9 @@ def prepare(cfg: Config, rewrite: bool = True) -> Prepared:
     ]
     _check_metric(cfg, metrics)
     images = first_images(data, cfg)
-    variant = build(cfg.model.base, cfg.model.edits, cfg.seed, data.train.shape, len(data.classes), images)
+    variant = _build(cfg, data, images)
     _prove_last_batch(cfg.train.batch_size, len(data.train), variant, cfg.seed, images)
+    _prove_training(cfg, data, variant, images)
     rewrites = rewrite_exactly(variant, cfg.seed, images) if rewrite and cfg.hardware.rewrite else []
     variant = replace(variant, record=replace(variant.record, rewrites=tuple(rewrites)))
     memory_format = torch.channels_last if cfg.hardware.channels_last else torch.contiguous_format
@@ -78,7 +81,20 @@ def prepare(cfg: Config, rewrite: bool = True) -> Prepared:
     optimizer = build_optimizer(plain(cfg.optimizer), model, _graphed(cfg, device))
     steps = cfg.train.epochs * math.ceil(len(data.train) / cfg.train.batch_size)
     scheduler = build_scheduler(plain(cfg.scheduler), optimizer, steps)
-    return Prepared(data, variant, Trainee(model, variant.layers, optimizer, scheduler), device)
+    loss, train = build_loss(cfg.loss, device), cfg.train
+    average = build_average(model, train.ema_decay, train.swa_from)
+    trainee = Trainee(model, variant.layers, optimizer, scheduler, loss, train.clip_norm, average, train.swa_from)
+    return Prepared(data, variant, trainee, device)
+
+
+def _build(cfg: Config, data: ImageData, images: Tensor) -> Variant:
+    model = cfg.model
+    variant = build(
+        model.base, model.edits, cfg.seed, data.train.shape, len(data.classes), images, weights=model.weights
+    )
+    if model.weights is not None and model.weights_sha256 not in variant.record.files.values():
+        raise ValueError(f"model.weights={model.weights}: is another file now than as the run was asked for")
+    return variant
 
 
 def _check_metric(cfg: Config, known: Sequence[str]) -> None:
@@ -112,6 +128,16 @@ def _prove_last_batch(size: int, images: int, variant: Variant, seed: int, sampl
     prove_batch(variant, seed, sample[:last], key)
 
 
+def _prove_training(cfg: Config, data: ImageData, variant: Variant, sample: Tensor) -> None:
+    """Refuses augmentations and a loss that do not fit the images, the labels or the model's scores."""
+    few = slice(0, len(sample))
+    images, labels = pad(next(data.train[few].chunks()), 0), data.train.labels[few]
+    if cfg.augment:
+        _, labels = Augment(cfg.augment, len(data.classes))(images, labels, cfg.seed, 0, 0)
+    if (loss := build_loss(cfg.loss, CPU)) is not None:
+        loss.prove(scores_of(variant, cfg.seed, sample), labels)
+
+
 def assemble(cfg: Config, runs: Sequence[Prepared], seeds: Sequence[int]) -> Training:
     """Returns what trains prepared runs, of the same data, hardware and training, alone or in lock-step."""
     data, device = runs[0].data, runs[0].device
@@ -123,6 +149,7 @@ def assemble(cfg: Config, runs: Sequence[Prepared], seeds: Sequence[int]) -> Tra
         {name: EvaluationBatches(split, device) for name, split in data.evaluated.items()},
         Metrics(cfg.metrics, data.classes, device),
         Meters(cfg.metrics, device),
+        Augment(cfg.augment, len(data.classes)) if cfg.augment else None,
     )
 
 

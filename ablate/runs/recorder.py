@@ -159,7 +159,7 @@ class Recorder:
         """Writes the results."""
         self.settle()
         results, times = summarise(self.rows), total_times(self.rows)
-        weights = layer_digests(self.prepared.trainee.model)
+        weights = layer_digests(self.prepared.trainee.result)
         self._end(replace(self.record, status=Status.COMPLETE, results=results, times=times, final_weights=weights))
         self.directory.previous_checkpoint_file.unlink(missing_ok=True)
 

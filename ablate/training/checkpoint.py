@@ -32,6 +32,8 @@ def snapshot(trainee: Trainee) -> Plain:
         "optimizer": trainee.optimizer.state_dict(),
         "scheduler": None if trainee.scheduler is None else trainee.scheduler.state_dict(),
     }
+    if trainee.average is not None:
+        state["average"] = trainee.average.state_dict()
     return _copied(state)  # type: ignore[no-any-return]
 
 
@@ -60,6 +62,8 @@ def resume(trainee: Trainee, directory: RunDirectory) -> list[Epoch]:
         try:
             state = _load(file)
             trainee.model.load_state_dict(state["model"])
+            if trainee.average is not None:
+                trainee.average.load_state_dict(state["average"])
             rates = [group["lr"] for group in trainee.optimizer.param_groups]
             trainee.optimizer.load_state_dict(state["optimizer"])
             for group, rate in zip(trainee.optimizer.param_groups, rates, strict=True):

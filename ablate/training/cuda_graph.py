@@ -30,13 +30,12 @@ class GraphedStep(Step):
         self._warmed_up = 0
         self._read: list[Tensor] = []  # the images, and then the labels, that the graph reads
 
-    def __call__(self, images: Sequence[Tensor], target: Tensor) -> None:
-        """Makes a step; the arguments are those of `Step`."""
-        batch = [*images, target]
+    def _train(self, images: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
+        batch = [*images, *labels]
         if self._warmed_up < self.WARM_UP:
             self._warm_up(batch)
-        elif len(self._read[-1]) != len(target):
-            super().__call__(images, target)
+        elif len(self._read[-1]) != len(batch[-1]):
+            super()._train(images, labels)
         else:
             for own, part in zip(self._read, batch, strict=True):
                 own.copy_(part)
@@ -48,7 +47,7 @@ class GraphedStep(Step):
         with warnings.catch_warnings(), _side_stream(self.cohort.device):
             # That the optimizer is ready for a graph and runs without one.
             warnings.filterwarnings("ignore", message=".*capturable=True")
-            super().__call__(batch[:-1], batch[-1])
+            super()._train(*_halves(batch))
         self._warmed_up += 1
         if self._warmed_up == self.WARM_UP:
             self._read = [part.clone() for part in batch]
@@ -62,7 +61,11 @@ class GraphedStep(Step):
             return self._step_on_own
 
     def _step_on_own(self) -> None:
-        super().__call__(self._read[:-1], self._read[-1])
+        super()._train(*_halves(self._read))
+
+
+def _halves(batch: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    return batch[: len(batch) // 2], batch[len(batch) // 2 :]
 
 
 Capture = Callable[[Callable[[], None], Cohort], Callable[[], object]]

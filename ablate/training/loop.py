@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import update_bn
 
 from ablate.data.batches import EvaluationBatches, StreamedEpoch, TrainingBatches
-from ablate.seeding import CPU
+from ablate.seeding import CPU, global_stream
+from ablate.training.augment import Augment
 from ablate.training.cohort import Trainee
+from ablate.training.loss import cross_entropy
 from ablate.training.meters import Meters
 from ablate.training.metrics import Metrics
-from ablate.training.step import Step, Tally, cross_entropy
+from ablate.training.step import Step, Tally
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,26 @@ class Training:
     evaluated: Mapping[str, EvaluationBatches]  # the splits to evaluate on after every epoch, by name
     metrics: Metrics = field(default_factory=lambda: Metrics({}, (), CPU))
     meters: Meters = field(default_factory=lambda: Meters({}, CPU))
+    augment: Augment | None = None
+
+    def augmented(
+        self, images: Sequence[Tensor], labels: Sequence[Tensor], epoch: int, batch: int
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """Returns the images and labels of a batch of each seed as they are trained on."""
+        if self.augment is None:
+            return images, labels
+        sources = zip(images, labels, self.batches, strict=True)
+        changed = [self.augment(pixels, own, source.seed, epoch, batch) for pixels, own, source in sources]
+        return [pixels for pixels, _ in changed], [own for _, own in changed]
+
+    def average(self, epoch: int, images: Sequence[Tensor | StreamedEpoch]) -> None:
+        """Takes an epoch's weights into the means of runs, whose batch norms then measure the images of their seed."""
+        cohort, size = self.step.cohort, self.batches[0].batch_size
+        for trainee, seed, source in zip(cohort.trainees, cohort.seeds, cohort.inputs, strict=True):
+            if trainee.average is not None and trainee.swa_from is not None and epoch + 1 >= trainee.swa_from:
+                trainee.average.update_parameters(trainee.model)
+                with self.step.autocast, global_stream(seed, "average", epoch, cohort.device):
+                    update_bn(map(self.step.normalise, images[source].split(size)), trainee.average.module)
 
 
 def fit(training: Training, epochs: Iterable[int], on_step: Callable[[], object]) -> Iterator[list[dict[str, float]]]:
@@ -39,18 +62,19 @@ def fit(training: Training, epochs: Iterable[int], on_step: Callable[[], object]
         start = now(device)
         training.meters.start()
         drawn = [source.epoch(epoch) for source in training.batches]
-        labels = torch.stack([drawn[source][1] for source in cohort.inputs], dim=1)
         data_end = now(device)
         cohort.train(True)
         with cohort.noise(epoch):
             pixels = zip(*(images.split(size) for images, _ in drawn), strict=True)
-            for images, target in zip(pixels, labels.split(size), strict=True):
-                step(images, target)
+            labels = zip(*(labels.split(size) for _, labels in drawn), strict=True)
+            for number, batch in enumerate(zip(pixels, labels, strict=True)):
+                step(*training.augmented(*batch, epoch, number))
                 rates = [_rate(trainee) for trainee in cohort.trainees]
                 for trainee in cohort.trainees:
                     if trainee.scheduler is not None:
                         trainee.scheduler.step()
                 on_step()
+        training.average(epoch, [images for images, _ in drawn])
         trained = step.tally.means()
         train_end = now(device)
         waited = sum(images.waited for images, _ in drawn if isinstance(images, StreamedEpoch))
@@ -58,15 +82,16 @@ def fit(training: Training, epochs: Iterable[int], on_step: Callable[[], object]
             {"epoch": epoch + 1, "lr": float(rate), "train_loss": loss, "train_accuracy": accuracy}
             for rate, (loss, accuracy) in zip(rates, trained, strict=True)
         ]
-        for name, split in training.evaluated.items():
-            for row, values in zip(rows, evaluate(training, split), strict=True):
-                row |= {f"{name}_{metric}": value for metric, value in values.items()}
+        with cohort.results():
+            for name, split in training.evaluated.items():
+                for row, values in zip(rows, evaluate(training, split), strict=True):
+                    row |= {f"{name}_{metric}": value for metric, value in values.items()}
         eval_end = now(device)
         times = {
             "train_seconds": (train_end - data_end - waited) / runs,
             "eval_seconds": (eval_end - train_end) / runs,
             "data_seconds": (data_end - start + waited) / runs,
-            "images_per_second": runs * len(labels) / (train_end - start),
+            "images_per_second": runs * len(drawn[0][1]) / (train_end - start),
         }
         taken = training.meters.stop(runs)
         yield [row | taken | times for row in rows]

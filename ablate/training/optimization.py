@@ -1,4 +1,4 @@
-"""The optimizer and the learning-rate schedule that a configuration names."""
+"""The optimizer, the learning-rate schedule and the average of weights that a configuration names."""
 
 import inspect
 
@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ablate.config.targets import instantiate, locate
 from ablate.files import Plain, PlainMapping
@@ -40,3 +41,10 @@ def build_scheduler(config: PlainMapping, optimizer: Optimizer, steps: int) -> L
         spans["max_lr"] = optimizer.param_groups[0]["lr"]
     scheduler: LRScheduler = instantiate("scheduler", config, optimizer, **spans)
     return scheduler
+
+
+def build_average(model: nn.Module, ema_decay: float | None, swa_from: int | None) -> AveragedModel | None:
+    """Returns a moving average of a model's weights and of its batch norms' statistics, or a mean of weights alone."""
+    if ema_decay is not None:
+        return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True)
+    return None if swa_from is None else AveragedModel(model)

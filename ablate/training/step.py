@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ablate.data.batches import Normalise
 from ablate.training.cohort import Cohort
@@ -14,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class Step:
-    """Trains a cohort on one batch after another, with cross-entropy.
+    """Trains a cohort on one batch after another, each run with its own loss.
 
     The precision "bf16" computes forward passes in bfloat16 where torch's autocast does so. `tally` has the losses and
     right answers of the steps, on the batches as they were trained on.
@@ -25,15 +24,22 @@ class Step:
         self.autocast = torch.autocast(cohort.device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
         self.tally = Tally(len(cohort.trainees), cohort.device)
 
-    def __call__(self, images: Sequence[Tensor], target: Tensor) -> None:
-        """Makes a step, on uint8 images, (images, height, width, channels), of each seed; labels are (images, runs)."""
+    def __call__(self, images: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
+        """Makes a step, on the pixels, shape (images, height, width, channels), and the labels of each seed."""
+        self._train(images, labels)
+        for trainee in self.cohort.trainees:
+            if trainee.average is not None and trainee.swa_from is None:
+                trainee.average.update_parameters(trainee.model)
+
+    def _train(self, images: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
+        target = torch.stack([labels[source] for source in self.cohort.inputs], dim=1)
         with self.autocast:
             output = self.cohort.forward([self.normalise(part) for part in images])
-        losses = cross_entropy(output, target)
+        losses = self.cohort.losses(output, target)
         self.cohort.zero_gradients()
         losses.sum().backward()
         for trainee in self.cohort.trainees:
-            trainee.optimizer.step()
+            trainee.update()
         self.tally.add(losses.detach(), output.detach(), target)
 
 
@@ -46,9 +52,12 @@ class Tally:
         self.images = torch.zeros((), device=device, dtype=torch.int64)
 
     def add(self, losses: Tensor, output: Tensor, target: Tensor) -> None:
-        """Counts a batch: mean losses, shape (runs,); scores, (images, runs, classes); labels, (images, runs)."""
+        """Counts a batch: mean losses, shape (runs,); scores, (images, runs, classes); labels, (images, runs).
+
+        Of labels that are shares of the classes, the largest is the right one.
+        """
         self.loss += losses * len(target)
-        self.right += (output.argmax(2) == target).sum(0)
+        self.right += (output.argmax(2) == (target if target.dim() == 2 else target.argmax(2))).sum(0)
         self.images += len(target)
 
     def means(self) -> list[tuple[float, float]]:
@@ -59,9 +68,3 @@ class Tally:
         for total in (self.loss, self.right, self.images):
             total.zero_()
         return means
-
-
-def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
-    """Returns each run's mean cross-entropy, from shapes (images, runs, classes) and (images, runs)."""
-    each = functional.cross_entropy(output.float().flatten(0, 1), target.flatten(), reduction="none")
-    return each.view(target.shape).mean(0)

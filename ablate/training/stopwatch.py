@@ -10,38 +10,48 @@ from functools import partial
 import numpy as np
 import torch
 
-from ablate.data.batches import EvaluationBatches, TrainingBatches
 from ablate.stats import Ratio, ratio
-from ablate.training.loop import now
-from ablate.training.step import Step
+from ablate.training.loop import Training, now
 
 WARM_UP_ROUNDS = 3
 FIRST_LOOK = 16  # rounds after which the intervals are looked at; then after every doubling
 _STEPS, _EVALUATIONS = 10, 2  # batches of a round: trained on, and then tested on
+_LAST_EPOCH = 10**9
 _QUIET = 1.05  # of the probes' lowest fifth: what a probe may take for its round to count
 
 
 class Stopwatch:
     """Times one variant, on the first batches of an epoch again and again."""
 
-    def __init__(self, step: Step, batches: TrainingBatches, test: EvaluationBatches, evaluations: int) -> None:
-        self.step, self._all = step, batches
-        self._evaluations = evaluations  # batches that an epoch evaluates, of all splits
-        images, labels = batches.epoch(0)
-        size = batches.batch_size
+    def __init__(self, training: Training) -> None:
+        self.training, self.step = training, training.step
+        (self._all,) = training.batches
+        self._evaluations = sum(map(len, training.evaluated.values()))  # batches of an epoch, of all splits
+        images, labels = self._all.epoch(0)
+        size = self._all.batch_size
         whole = zip(images.split(size), labels.split(size), strict=True)  # but for the last, which may be smaller
         self.batches = [
-            ([pixels.clone()], target.unsqueeze(1).clone())
+            ([pixels.clone()], [target.clone()])
             for pixels, target in itertools.islice(whole, min(len(labels) // size, _STEPS))
         ]
-        self._test = [pixels for pixels, _ in itertools.islice(test, _EVALUATIONS)]
+        self._test = [pixels for pixels, _ in itertools.islice(training.evaluated["test"], _EVALUATIONS)]
 
     def train(self) -> float:
         """Returns the seconds of a training step: the median of a round's."""
         self.step.cohort.train(True)
         with self.step.cohort.noise(0):
-            calls = [partial(self.step, *batch) for batch in self.batches]
+            calls = [partial(self.train_on, number) for number in range(len(self.batches))]
             return statistics.median(_seconds(calls, self.step.cohort.device))
+
+    def train_on(self, number: int) -> None:
+        """Makes a training step on one of the batches."""
+        self.step(*self.training.augmented(*self.batches[number], 0, number))
+
+    def average(self) -> float:
+        """Returns the seconds at the end of an epoch whose weights are taken into an average."""
+        images = torch.cat([pixels for (pixels,), _ in self.batches])
+        (seconds,) = _seconds([lambda: self.training.average(_LAST_EPOCH, [images])], self.step.cohort.device)
+        return seconds * len(self._all) / len(self.batches)
 
     def evaluate(self) -> float:
         """Returns the seconds of a batch of the test: the median of a round's."""
@@ -59,7 +69,7 @@ class Stopwatch:
     def epoch(self, data: float) -> dict[str, float]:
         """Times a round, and returns the seconds of a whole epoch by part, as a run's record names them."""
         parts = {
-            "train_seconds": self.train() * len(self._all),
+            "train_seconds": self.train() * len(self._all) + self.average(),
             "eval_seconds": self.evaluate() * self._evaluations,
         }
         return {**parts, "total_seconds": sum(parts.values()) + data}

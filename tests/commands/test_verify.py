@@ -20,7 +20,8 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     (folder / "run.json").write_text(json.dumps(record))
 
 
-@pytest.mark.parametrize("options", [(), ("model=bn_dropout", "scheduler=one_cycle", "data.validation=30")])
+@pytest.mark.parametrize("options", [(), ("model=bn_dropout", "scheduler=one_cycle", "data.validation=30",
+                                     "augment=erasing", "loss=mse", "train.swa_from=2")])  # fmt: skip
 def test_an_honest_run_is_identical(
     options: tuple[str, ...], train_one: Train, capsys: pytest.CaptureFixture[str]
 ) -> None:

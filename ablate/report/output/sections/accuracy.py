@@ -18,12 +18,17 @@ def variants(analysis: Analysis) -> Table:
     """Returns the table of variants."""
     study = analysis.study
     rows = []
+    sizes = {run: record.model.after for run, record in study.records.items()}
+    some_frozen = any(size.trainable not in (None, size.parameters) for size in sizes.values())
     for label in study.labels:
         runs = study.of(label)
         row = [text("variant", label), text("what it is", study.variants[label].describe())]
         for head, name in (("parameters", "parameters"), ("FLOPs", "flops")):
             size = float(runs[name].iloc[0]) if name in runs else 0.0
             row.append(Cell(head, f"{size:,.0f}", size) if size > 0 else Cell(head, "–"))
+        if some_frozen:
+            trained = sizes[runs["run"].iloc[0]].trainable
+            row.insert(3, Cell("trained", "–") if trained is None else Cell("trained", f"{trained:,}", trained))
         rows.append([*row, Cell("runs", str(len(runs)), len(runs))])
     return Table("variants", "The variants; FLOPs of one forward pass of one example.", rows)
 
