@@ -89,7 +89,10 @@ def read(file: Path, wanted: Wanted, known: Mapping[str, str] | None = None) -> 
     numbers = table.numbers()
     _check(table, wanted, known)
     epoch = wanted.epoch or epoch_column(name for name in numbers if name not in wanted.metrics.values())
-    metrics = list(wanted.metrics.values()) or [column for column in numbers if column != epoch]
+    no_metrics = (epoch, wanted.variant, wanted.seed, *(wanted.settings or ()))
+    metrics = list(wanted.metrics.values()) or [
+        name for name in numbers if name not in no_metrics and not is_seed(name)
+    ]
     named = [*filter(None, (wanted.variant, wanted.seed, *(wanted.settings or ())))]
     if not (wanted.variant and wanted.seed):
         named += [name for name in table.columns if name and (is_seed(name) or name not in (*numbers, *metrics, epoch))]

@@ -77,7 +77,7 @@ def read_run(
         raise
     except ValueError as error:
         history, why = [], str(error)
-    why = why or ("" if history else "there are no metrics in its folder")
+    why = why or ("" if history else "its folder has no metrics (CSV, JSON, event files)")
     is_known = [file.name for file in files] == [_STATE]
     started = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
     return LoggedRun(name, "failed" if why else "complete" * is_known, started, fields, history, chosen, why)

@@ -73,7 +73,7 @@ def test_jobs_that_cannot_be_read_are_named(sweep: Sweep) -> None:
     why = {run.name: run.why for run in runs_of(folder) if run.status == "failed"}
     assert list(why) == ["0", "1", "2", "3"] and not Path("executed").exists()
     assert "config.yaml: cannot be read as YAML" in why["0"] and "overrides.yaml: cannot be read as YAML" in why["1"]
-    assert "row 3: has 1 cells" in why["2"] and why["3"] == "there are no metrics in its folder"
+    assert "row 3: has 1 cells" in why["2"] and why["3"] == "its folder has no metrics (CSV, JSON, event files)"
 
 
 def test_versions_of_a_job_that_was_resumed(sweep: Sweep) -> None:

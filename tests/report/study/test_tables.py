@@ -71,6 +71,9 @@ def test_what_is_not_in_it_is_named(
 
 
 def test_a_metric_has_to_be_chosen(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table.write_text("method,fold,score\nours,1,0.5\ntheirs,1,0.6\n")
+    assert run_command(["report", str(table), "--seed", "fold"]) == 0, "there is but one"
+    table.write_text("\n".join(ROWS))
     assert run_command(["report", str(table), "--variant", "method", "--seed", "fold"]) == 2
     assert "--metric: say which to compare; choose from hours, score" in capsys.readouterr().err
 
