@@ -26,8 +26,8 @@ from ablate.records.run_directory import RunDirectory
 KILLS = int(os.environ.get("ABLATE_KILLS", "3"))
 SEED = int(os.environ.get("ABLATE_FAULT_SEED", "0"))
 SWEEP = (
-    "-m", "study=demo", "data.subset=30", "model=plain,bn_dropout", "seed=0,1", "train.epochs=6", "hardware=cpu",
-    "hardware.threads=1",
+    "-m", "study=demo", "data.subset=30", "model=plain,bn_dropout", "seed=0,1", "train.epochs=6", "train.batch_size=64",
+    "hardware=cpu", "hardware.threads=1",
 )  # fmt: skip
 ALONE: tuple[str, ...] = ()
 PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
