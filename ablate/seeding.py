@@ -81,7 +81,7 @@ class _Draws(TorchDispatchMode):
     """Notes what is drawn from the global generator; given streams, has each draw in turn come from its own."""
 
     def __init__(self, seed: int = 0, streams: Sequence[str] = ()) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.tensors: list[Tensor] = []  # kept, so that no two are at one address
         self._streams = iter(streams)
         self._swaps = {name: _StateSwap(CPU) for name in streams}

@@ -30,9 +30,9 @@ def apply_design(root: DictConfig) -> DictConfig:
         return root
     edits, name = edits_and_name(root)
     choice = choose(study, edits, name)
-    made: DictConfig = OmegaConf.masked_copy(root, [key for key in map(str, root) if key != "hydra"])
+    made = OmegaConf.masked_copy(root, [key for key in map(str, root) if key != "hydra"])
     if "variant" not in root:  # ablate's own is checked below: what is set can be of another class
-        made = OmegaConf.create(OmegaConf.to_container(made, resolve=False))
+        made = DictConfig(OmegaConf.to_container(made, resolve=False))
     with flag_override(made, ["struct", "readonly"], [False, False]):
         if choice.baseline is not None:
             made.study.baseline = choice.baseline

@@ -102,4 +102,4 @@ def composer(folder: Path | None = None) -> Iterator[Callable[[Sequence[str]], D
     GlobalHydra.instance().clear()
     search = [] if folder is None else [f"hydra.searchpath=[file://{folder.absolute()}]"]
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        yield lambda overrides=(): hydra.compose("config", [*search, *overrides], return_hydra_config=True)
+        yield lambda overrides: hydra.compose("config", [*search, *overrides], return_hydra_config=True)

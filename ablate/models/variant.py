@@ -190,7 +190,7 @@ def weight_digests(model: nn.Module) -> dict[str, str]:
     """Returns the shape and a hash of each parameter and buffer, by its dotted name, such as `6x3x5x5 3fa9c1d2…`."""
     digests = {}
     for name, tensor in itertools.chain(model.named_parameters(), model.named_buffers()):
-        sha = hashlib.sha256(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        sha = hashlib.sha256(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         digests[name] = f"{'x'.join(map(str, tensor.shape))} {sha.hexdigest()[:16]}"
     return digests
 

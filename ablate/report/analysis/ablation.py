@@ -132,7 +132,7 @@ class _Maker:
         most = max(range(len(parts)), key=lambda number: sum(parts[number].values()))
         base = [row for row, labels in named.items() if study.definition.baseline in (row, *labels.values())]
         to = {"none": [], "full": [list(groups)[most]], "baseline": base[:1]}.get(chosen.against, [chosen.against])
-        against = {}  # what a variant's difference is to
+        against: dict[str, str] = {}  # what a variant's difference is to
         for labels in (named[row] for row in groups if to):
             for of, label in labels.items():
                 same = baseline_of(study, label) if chosen.against == "baseline" else None
@@ -290,4 +290,6 @@ def by_data(study: Study, across: str) -> tuple[dict[str, Labels], list[str]]:
         kept = frozenset((key, value) for key, value in of.items() if key not in going)
         same.setdefault((study.variants[label].model, kept), {})[data[label]] = label
     rows = {relabelled(next(iter(labels.values())), {section, *going}): labels for labels in same.values()}
-    return rows if len(rows) == len(same) else {next(iter(each.values())): each for each in same.values()}, sets
+    if len(rows) < len(same):
+        rows = {next(iter(each.values())): each for each in same.values()}
+    return dict(rows), sets

@@ -74,12 +74,12 @@ def markdown_block(block: Block) -> str:
         case Table():
             columns = list(zip(*block.rows, strict=True))
             align = [{"number": "right", "sign": "center"}.get(of[0].content, "left") for of in columns]
-            lines = []
+            body: list[list[str]] = []
             for title, rows in block.in_parts:
-                lines += [[f"**{_escaped(title)}**", *[""] * (len(columns) - 1)]] if title else []
-                lines += [list(map(_markdown_cell, row)) for row in rows]
+                body += [[f"**{_escaped(title)}**", *[""] * (len(columns) - 1)]] if title else []
+                body += [list(map(_markdown_cell, row)) for row in rows]
             heads = [_escaped(cell.head) for cell in block.rows[0]]
-            frame = pd.DataFrame(lines)
+            frame = pd.DataFrame(body)
             text = frame.to_markdown(index=False, headers=heads, disable_numparse=True, colalign=align)
             return "\n\n".join(filter(None, [_escaped(block.caption), text, _escaped(block.note)]))
 
