@@ -97,7 +97,8 @@ def test_a_design_is_swept_and_leads_its_report(ablate: Callable[..., "Completed
     assert set(runs["variant"]) == {"bn_dropout", "bn_dropout-drop3", "bn_dropout-bn1"}
     run_command(["report", str(study)])
     text = (study / "report" / "report.md").read_text(encoding="utf-8")
-    first = text.index("\n## ")
+    first = text.index("\n## Effects")
+    assert text.index("\n## Ablation") < first < text.index("\n## Variants")
     assert text[first:].startswith("\n## Effects\n\nThe variants are a design, leave_one_out, of drop3 and bn1.")
     by_hand = runs.pivot(index="seed", columns="variant", values="test_accuracy").mean() * 100
     lost = by_hand["bn_dropout"] - by_hand["bn_dropout-bn1"]
@@ -239,9 +240,8 @@ def test_variants_by_name_are_one_command_and_missing_ones_are_named(
         "study=own",
         "study.name=named",
         "data=digits",
-        "data.subset=12",
+        "data.subset=20",
         "train.epochs=1",
-        "train.batch_size=32",
         named,
     ]
     assert ablate(*command, "seed=0", "study.variant=own,sgd").returncode == 0

@@ -129,13 +129,13 @@ def test_a_key_has_what_it_does_not_say_from_its_section() -> None:
 
 def test_the_parts_that_can_alter_a_result() -> None:
     parts = {key for key in meanings() if "." not in key and can_alter(key)}
-    assert parts == {"seed", "model", "optimizer", "scheduler", "data", "train", "hardware"}
+    assert parts == {"seed", "model", "optimizer", "scheduler", "loss", "augment", "data", "train", "hardware"}
 
 
 def test_the_part_of_a_configuration_with_a_meaning(compose: Callable[..., Config]) -> None:
     config = plain(compose("data=folder", "data.path=x", "+optimizer.amsgrad=true"))
     timed = select(config, lambda meaning: meaning.clock)
-    assert list(timed) == ["model", "optimizer", "data", "train", "hardware"]
+    assert list(timed) == ["model", "optimizer", "loss", "augment", "data", "train", "hardware"]
     assert timed["hardware"] == {"precision": "fp32"} and timed["train"] == {"batch_size": 128}
     assert timed["optimizer"]["amsgrad"] is True
     assert {"stream", "workers", "path"} <= timed["data"].keys()

@@ -70,8 +70,8 @@ def test_the_record_says_what_changed() -> None:
     record = variant(drop3=DROP3, bn1=BN1).record
     # Two operations for each of a layer's products: outputs x (inputs to each).
     flops = 2 * (28 * 28 * 6 * 75 + 10 * 10 * 16 * 150 + 120 * 400 + 84 * 120 + 10 * 84)
-    assert record.before == Size(layers=13, parameters=62006, flops=flops)
-    assert record.after == Size(layers=15, parameters=62006 + 12, flops=flops)
+    assert record.before == Size(layers=13, parameters=62006, trainable=62006, flops=flops)
+    assert record.after == Size(layers=15, parameters=62006 + 12, trainable=62006 + 12, flops=flops)
     assert record.layers["drop3"] == "Dropout2d(p=0.5, inplace=False)"
     conv = variant(conv=layer("Conv2d", in_channels=16, out_channels=16, kernel_size=1)).record
     assert conv.after.flops == flops + 2 * 10 * 10 * 16 * 16

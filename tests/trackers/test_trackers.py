@@ -149,10 +149,14 @@ def test_wandbs_offline_run_holds_the_epochs(train_one: Train, monkeypatch: pyte
         monkeypatch.delenv(name, raising=False)
     folder = train_one("logger=wandb", "logger.wandb.mode=offline", "model=dropout")
     (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
-    content = file.read_bytes()
     assert record_of(folder)["trackers"]["wandb"] in file.name
-    for expected in (b"test_accuracy", b"variant:dropout", b"dropout seed 0", b"model.edits.drop3.layer.p"):
-        assert expected in content
+    wanted = (b"test_accuracy", b"variant:dropout", b"dropout seed 0", b"model.edits.drop3.layer.p")
+    for _ in range(600):  # W&B writes in a process of its own
+        content = file.read_bytes()
+        if all(expected in content for expected in wanted):
+            break
+        time.sleep(0.1)
+    assert [expected for expected in wanted if expected not in content] == []
     for row in rows(folder):
         assert repr(row["test_accuracy"])[:8].encode() in content
 
