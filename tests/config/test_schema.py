@@ -136,7 +136,11 @@ def test_the_part_of_a_configuration_with_a_meaning(compose: Callable[..., Confi
     config = plain(compose("data=folder", "data.path=x", "+optimizer.amsgrad=true"))
     timed = select(config, lambda meaning: meaning.clock)
     assert list(timed) == ["model", "optimizer", "loss", "augment", "data", "train", "hardware"]
-    assert timed["hardware"] == {"precision": "fp32"} and timed["train"]["batch_size"] == 128 and "epochs" not in timed["train"]
+    assert (
+        timed["hardware"] == {"precision": "fp32"}
+        and timed["train"]["batch_size"] == 128
+        and "epochs" not in timed["train"]
+    )
     assert timed["optimizer"]["amsgrad"] is True
     assert {"stream", "workers", "path"} <= timed["data"].keys()
 
