@@ -19,7 +19,7 @@ FILES = {
 # From the top. A room imports from floors below its own only, and its files form no circle.
 FLOORS = (
     ("ablate.__main__",),
-    ("ablate.commands", "hydra_plugins"),
+    ("ablate.callbacks", "ablate.commands", "hydra_plugins"),
     ("ablate.sweeps",),
     ("ablate.runs", "ablate.report"),
     ("ablate.training", "ablate.models", "ablate.tasks", "ablate.trackers", "ablate.sources"),

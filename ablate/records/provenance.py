@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -25,9 +26,19 @@ _COMPUTES = ("config/", "models/", "stacking/", "data/", "training/", "runs/", "
 def collect(code_of: Iterable[str] = ()) -> Provenance:
     """Returns the code (also of packages beside ablate), the packages and the machine that a run starts with."""
     sources = {"ablate": _digest("ablate", _COMPUTES), **{name: _digest(name) for name in code_of}}
-    commit, dirty, changes = _commit() or (None, None, None)
+    root = Path(__file__).parents[2]
+    commit, dirty, changes = (_commit(root) if (root / ".git").exists() else None) or (None, None, None)
     code = Code(sources=sources, commit=commit, dirty=dirty, changes=changes)
     return Provenance(code=code, packages=packages(), machine=machine())
+
+
+def of_script(file: Path) -> Provenance:
+    """Returns what a run of somebody's own script starts with: a digest of the script, and the commit of its folder."""
+    known = collect()
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else "unknown"
+    commit, dirty, changes = _commit(file.absolute().parent) or (None, None, None)
+    sources = {**known.code.sources, file.name: digest}
+    return replace(known, code=Code(sources=sources, commit=commit, dirty=dirty, changes=changes))
 
 
 def stale(
@@ -81,14 +92,8 @@ def _digest(package: str, parts: tuple[str, ...] = ("",), without: str | None = 
 
 
 @functools.cache
-def _commit() -> tuple[str, bool, str | None] | None:
-    """Returns the git commit of the checkout that ablate runs from, whether it is changed, and the changes' digest.
-
-    None when ablate does not run from a checkout, or without git.
-    """
-    root = Path(__file__).parents[2]
-    if not (root / ".git").exists():
-        return None
+def _commit(root: Path) -> tuple[str, bool, str | None] | None:
+    """Returns the git commit of a checkout, whether it is changed, and the changes' digest; None without one."""
     try:
         commit = _git(root, "rev-parse", "HEAD").decode().strip()
         changes = _git(root, "status", "--porcelain") + _git(root, "diff", "HEAD")

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,9 @@ from yaml import YAMLError
 
 from ablate.config.options import load
 from ablate.config.plain import flatten
-from ablate.files import Plain
+from ablate.files import Plain, PlainMapping
+from ablate.records.job_record import JOB_FILE, JobRecord, read_job
+from ablate.records.record import Status
 from ablate.sources.inference import JOB
 from ablate.sources.logged_run import LoggedRun, Wanted
 from ablate.sources.metric_files import in_order, read_run
@@ -25,46 +27,72 @@ _LOGGED = re.compile(r"\[\d{4}-\d\d-\d\d ")  # how a line of Hydra's log begins
 def jobs(folder: Path) -> list[Path]:
     """Returns the folders of jobs at or below a folder, in the order of their numbers."""
     return sorted(
-        (Path(top).parent for top, _, _ in os.walk(folder) if _is_of_job(top)), key=lambda job: in_order(str(job))
+        (Path(top) for top, folders, files in os.walk(folder) if JOB_FILE in files or _is_job(top, folders)),
+        key=lambda job: in_order(str(job)),
     )
 
 
-def _is_of_job(folder: str) -> bool:
-    return folder.endswith(f"{os.sep}.hydra") and os.path.isfile(os.path.join(folder, "config.yaml"))  # noqa: PTH113, PTH118
+def _is_job(folder: str, below: Sequence[str]) -> bool:
+    return ".hydra" in below and os.path.isfile(os.path.join(folder, ".hydra", "config.yaml"))  # noqa: PTH113, PTH118
 
 
 def read(folder: Path, found: Sequence[Path], wanted: Wanted) -> list[LoggedRun]:
     """Returns the runs in folders of jobs at or below a folder; a job whose files cannot be read has failed."""
-    return [_run(job, str(job.relative_to(folder)), wanted) for job in found]
+    every = frozenset(found)
+    return [_run(job, str(job.relative_to(folder)), wanted, every) for job in found]
 
 
-def _run(job: Path, name: str, wanted: Wanted) -> LoggedRun:
+def _run(job: Path, name: str, wanted: Wanted, jobs: Collection[Path]) -> LoggedRun:
     fields: Plain = {}
     chosen: list[str] = []
+    broken, record = "", None
     try:
-        fields, chosen = _settings(job / ".hydra")
-        broken = ""
+        record = read_job(job)
+        fields, chosen = (
+            _settings(job / ".hydra")
+            if record is None
+            else _fields(record.config, record.choices, record.overrides, record.app)
+        )
     except ValueError as error:
         broken = str(error)
-    run = read_run(job, name, fields, chosen, wanted, lambda below: (below / ".hydra").is_dir())
+    run = read_run(job, name, fields, chosen, wanted, lambda below: below in jobs)
     if broken:
         return replace(run, status="failed", why=broken)
-    return replace(run, why=_error(job) or run.why)
+    return replace(run, why=_error(job) or run.why) if record is None else _recorded(run, record)
+
+
+def _recorded(run: LoggedRun, job: JobRecord) -> LoggedRun:
+    """Returns a run with what a callback has recorded of it: how it ended, what it returned, what it comes from."""
+    history = [*run.history, *[job.returned] * bool(job.returned)]
+    why = "its end is not recorded" if job.ended is None else run.why
+    if job.error is not None:
+        why = ": ".join(filter(None, (job.error.type, *job.error.message.splitlines()[:1])))
+    unreadable = job.status is Status.COMPLETE and run.status == "failed" and (job.files or not job.returned)
+    status = "failed" if unreadable else job.status.value
+    return replace(run, status=status, started=job.started, history=history, came_from=job.provenance, why=why)
 
 
 def _settings(folder: Path) -> tuple[Plain, list[str]]:
-    """Returns the options of a job's groups and the leaves of its configuration, and which of them were overridden."""
+    """Returns what Hydra has written of a job, as `_fields` does."""
     config, hydra = load(folder / "config.yaml"), load(folder / "hydra.yaml").get("hydra") or {}
     choices = (hydra.get("runtime") or {}).get("choices") or {}
-    groups = [(str(name), value) for name, value in choices.items() if not str(name).startswith("hydra/")]
-    fields: Plain = {name: _text(value) for name, value in [*groups, *flatten(config)]}
-    fields[JOB] = _text((hydra.get("job") or {}).get("name")) or "run"
+    app = (hydra.get("job") or {}).get("name")
     try:
         typed = OmegaConf.to_container(OmegaConf.load(folder / "overrides.yaml"))
     except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
         raise ValueError(f"{folder / 'overrides.yaml'}: cannot be read as YAML: {error}") from error
+    return _fields(config, choices, typed if isinstance(typed, list) else (), app)
+
+
+def _fields(
+    config: PlainMapping, choices: PlainMapping, typed: Iterable[object], app: object
+) -> tuple[Plain, list[str]]:
+    """Returns the options of a job's groups and the leaves of its configuration, and which of them were overridden."""
+    groups = [(str(name), value) for name, value in choices.items() if not str(name).startswith("hydra/")]
+    fields: Plain = {name: _text(value) for name, value in [*groups, *flatten(config)]}
+    fields[JOB] = _text(app) or "run"
     chosen = {}
-    for override in map(str, typed if isinstance(typed, list) else ()):
+    for override in map(str, typed):
         key, _, chosen[key] = override.lstrip("+~").partition("=")
         if not override.startswith("~"):
             fields.setdefault(key, chosen[key])  # of a mapping, the leaves have longer names

@@ -68,7 +68,7 @@ def into_records(runs: Sequence[LoggedRun], study: str, tool: str, wanted: Wante
             overrides=tuple(f"settings.{name}={value}" for name, value in given.items()),
             started=run.started,
             starts=(Start(started=run.started),),
-            provenance=Provenance(code=Code(), packages={}, machine=Machine(cpu=None, cores=None)),
+            provenance=run.came_from or Provenance(code=Code(), packages={}, machine=Machine(cpu=None, cores=None)),
         )
         imported.append(ImportedRun(_with_results(record, rows), rows))
     return imported

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ablate.files import PlainMapping
 from ablate.records.epochs import field_name
+from ablate.records.record import Provenance
 
 UNPAIRED = "none"  # in place of the name of the field with the seed
 EPOCHS = ("epoch", "epochs", "step", "steps", "global_step", "iteration", "iter")  # the first that there is counts
@@ -23,6 +24,7 @@ class LoggedRun:
     history: Sequence[Mapping[str, float]]  # what was logged at each step, by metric, in the order of the steps
     chosen: Sequence[str] = ()  # the fields that somebody chose for it: overrides, parts of its path
     why: str = ""  # how it ended, if not well
+    came_from: Provenance | None = None  # its code, packages and machine, where that was recorded
 
 
 @dataclass(frozen=True)

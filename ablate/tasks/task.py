@@ -13,7 +13,6 @@ task's.
 """
 
 import functools
-import hashlib
 import inspect
 import logging
 import math
@@ -176,9 +175,6 @@ def _describe(function: Task, cfg: DictConfig, overrides: list[str], earlier: Ru
     """Returns the record of a task's run at its start."""
     module = inspect.getmodule(inspect.unwrap(function))
     file = Path(getattr(module, "__file__", None) or sys.argv[0])
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else "unknown"
-    came_from = provenance.collect()
-    sources = {**came_from.code.sources, file.name: digest}
     started = _now()
     return record_of_others(
         study(cfg),
@@ -193,7 +189,7 @@ def _describe(function: Task, cfg: DictConfig, overrides: list[str], earlier: Ru
         overrides=tuple(f"settings.{text.lstrip('+')}" for text in overrides if "=" in text),
         started=started if earlier is None else earlier.started,
         starts=(*(earlier.starts if earlier is not None else ()), provenance.process(started)),
-        provenance=replace(came_from, code=replace(came_from.code, sources=sources)),
+        provenance=provenance.of_script(file),
     )
 
 

@@ -104,13 +104,14 @@ def _matrix(analysis: Analysis) -> Table:
 def basis(analysis: Analysis) -> Iterator[Block]:
     """Yields what all runs have in common, and what not."""
     every = analysis.study.records.values()
-    imported = Counter(record.imported.tool for record in every if record.imported is not None)
+    unknown = [each for each in every if each.imported is not None and not each.provenance.packages]
+    imported = Counter(record.imported.tool for record in unknown if record.imported is not None)
     lines = [
         f"{words.count(number, 'run')} imported from {tool}: of what data, code and machine is not recorded, nor "
         "whether the runs of a seed share anything else"
         for tool, number in imported.items()
     ]
-    records = [record for record in every if record.imported is None]
+    records = [record for record in every if record not in unknown]
     if not records:
         if lines:
             yield Bullets([Item(line) for line in lines])
