@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,7 @@ def knock_out(record: RunRecord, directory: RunDirectory, edit: Edit | tuple[str
                 for layer in edit_model(model, {"knockout": edit}).values():
                     layer.to(prepared.device)
         else:
-            _replace_output(hooks, training, prepared, *edit)
+            replace_output(hooks, training, prepared, *edit)
         with torch.inference_mode():
             if torch.equal(trained, model.eval()(sample)):
                 raise ValueError("changes nothing that a trained network computes; dropout, for one, acts in training")
@@ -81,7 +82,7 @@ def knock_out(record: RunRecord, directory: RunDirectory, edit: Edit | tuple[str
     return {"run": record.run, **{side: {f"test_{key}": of[key] for key in of} for side, of in sides.items()}}
 
 
-def _replace_output(hooks: ExitStack, training: "Training", prepared: "Prepared", kind: str, name: str) -> None:
+def replace_output(hooks: ExitStack, training: "Training", prepared: "Prepared", kind: str, name: str) -> None:
     """Has a layer give zeros, or its mean output over the training images, whatever its input."""
     import torch
 
@@ -91,22 +92,23 @@ def _replace_output(hooks: ExitStack, training: "Training", prepared: "Prepared"
     layers = dict(model.named_modules())
     if name not in layers:
         raise ValueError(f"the model has no such layer; {nearest(name, list(filter(None, layers)))}")
-    layer, outputs = layers[name], list[torch.Tensor]()
+    layer, means, images = layers[name], list[torch.Tensor](), 0
 
     def add(_layer: object, _input: object, output: object) -> None:
+        nonlocal images
         if not isinstance(output, torch.Tensor):
             raise ValueError(f"{kind}: {name}: this layer gives no tensor; name one within it")
-        outputs[:] = [sum(outputs, output.double().sum(0))]
+        means[:] = [sum(means, output.double().sum(0))]
+        images += len(output)  # a layer may run several times on each batch
 
-    if kind == "mean":
-        images = EvaluationBatches(prepared.data.train, prepared.device)
-        with torch.inference_mode(), layer.register_forward_hook(add):
-            for pixels, _ in images:
-                model.eval()(training.step.normalise(pixels))
-        mean = (outputs[0] / len(images.labels)).float()
-        hook = layer.register_forward_hook(lambda _layer, _input, output: mean.expand_as(output))
-    else:
-        hook = layer.register_forward_hook(lambda _layer, _input, output: torch.zeros_like(output))
+    batches = EvaluationBatches(prepared.data.train, prepared.device)
+    with torch.inference_mode(), layer.register_forward_hook(add):
+        for pixels, _ in islice(batches, None if kind == "mean" else 1):
+            model.eval()(training.step.normalise(pixels))
+    if not means:
+        raise ValueError(f"{kind}: {name}: the model never runs this layer; name one that it runs")
+    given = (means[0] / images).float() * (kind == "mean")
+    hook = layer.register_forward_hook(lambda _layer, _input, output: given.expand_as(output))
     hooks.callback(hook.remove)
 
 
@@ -152,7 +154,7 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError(f"{options.folder}: there is no complete run; give the folder of a run or of a study")
     if any(record.task is not None or record.imported is not None for _, record in complete):
         raise ValueError(f"{options.folder}: only networks that `python -m ablate` trained can be built again here")
-    started, made, left_out = datetime.now(UTC).isoformat(timespec="seconds"), list[Plain](), dict[str, str]()
+    started, made, left_out = datetime.now(UTC).isoformat(timespec="milliseconds"), list[Plain](), dict[str, str]()
     for directory, record in complete:
         try:
             made.append(knock_out(record, directory, edit, options.allow))

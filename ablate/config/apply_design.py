@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.config.design import Component, choose, read_components
+from ablate.config.design import Component, choose, key_of, read_components
 from ablate.config.options import options
 from ablate.config.plain import flatten
 from ablate.config.schema import OPTIONS
@@ -67,7 +67,7 @@ def plain_value(value: object) -> object:
 def _set(made: DictConfig, root: DictConfig, where: str, bundle: PlainMapping) -> None:
     before, after = (list[object]() for _ in range(2))
     for key, value in bundle.items():
-        name = key.lstrip("+~")
+        name = key_of(key)
         before.append(_get(root, name))
         parent, _, last = name.rpartition(".")
         section = OmegaConf.select(made, parent) if parent else made
@@ -114,7 +114,7 @@ def _recorded(root: DictConfig, name: str, component: Component) -> object:
     """Returns a component as a run records it: of a bundle all that differs between on and off, nothing to look up."""
     if component.is_edit:
         return component.first
-    keys = {key: key.lstrip("+~") for key in {**component.on, **component.off}}
+    keys = {key: key_of(key) for key in {**component.on, **component.off}}
     sides: Plain = {"on": {}, "off": {}}
     for side, values in sides.items():
         given = getattr(component, side)

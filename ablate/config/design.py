@@ -118,7 +118,12 @@ def _component(key: str, value: object) -> Component:
 
 def _keys(component: tuple[str, Component]) -> tuple[str, list[str]]:
     name, each = component
-    return name, [f"model.edits.{name}"] if each.is_edit else [*{**each.on, **each.off}]
+    return name, [f"model.edits.{name}"] if each.is_edit else [key_of(key) for key in {**each.on, **each.off}]
+
+
+def key_of(written: str) -> str:
+    """Returns the key that a setting names, which may be written with Hydra's `+` or `~` before it."""
+    return written.lstrip("+~")
 
 
 def read_bundle(where: str, bundle: object) -> dict[str, object]:
@@ -127,7 +132,7 @@ def read_bundle(where: str, bundle: object) -> dict[str, object]:
         raise ValueError(f"{where}={bundle}: must be settings by key, such as {{model.base.use_pos: false}}")
     settings = dict(_flat(bundle))
     for key in settings:
-        if key.partition(".")[0] in _NOT_OF_A_VARIANT:
+        if key_of(key).partition(".")[0] in _NOT_OF_A_VARIANT:
             raise ValueError(f"{where}.{key}: is no part of a variant; leave it to the configuration")
     return settings
 

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,13 +15,14 @@ from warm import ROOT, Server
 
 from ablate import load_runs
 from ablate.__main__ import run_command
-from ablate.commands.knockout import read_edit
+from ablate.commands.knockout import read_edit, replace_output
 from ablate.config.edits import Edit
 from ablate.config.plain import read_config
+from ablate.config.schema import Config
 from ablate.data.batches import EvaluationBatches, Normalise
 from ablate.models.lenet import lenet5
 from ablate.records.run_directory import RunDirectory
-from ablate.runs.prepare import load_data
+from ablate.runs.prepare import assemble, load_data, prepare
 from ablate.seeding import CPU
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -94,6 +97,37 @@ def test_outputs_are_those_of_networks_changed_by_hand(study: Path) -> None:
         assert len(expected) == 2
         assert {run: found[run]["after"] for run in expected} == pytest.approx(expected, abs=1e-6)
         shutil.rmtree(study / "knockout")
+
+
+class Twice(nn.Module):
+    """Runs one layer twice on each batch, with different inputs, and another one never."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.idle, self.pair = nn.Linear(3, 10), nn.Linear(3, 10), nn.Flatten()
+        self.pair.register_forward_hook(lambda _layer, _input, output: (output, output))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x, _ = self.pair(x.mean((2, 3)))
+        first: torch.Tensor = self.layer(x) + self.layer(2 * x)
+        return first
+
+
+def test_a_layer_that_runs_twice_gives_the_mean_of_both(quick: Callable[..., Config]) -> None:
+    cfg = quick("model=plain")
+    prepared = prepare(cfg, rewrite=False)
+    model = Twice()
+    prepared = replace(prepared, trainee=replace(prepared.trainee, model=model))
+    training = assemble(cfg, [prepared], [cfg.seed])
+    normalise = Normalise(prepared.data, CPU, channels_last=False)
+    train = torch.cat([normalise(pixels) for pixels, _ in EvaluationBatches(prepared.data.train, CPU)]).mean((2, 3))
+    with torch.inference_mode(), ExitStack() as hooks:
+        expected = torch.cat([model.layer(train), model.layer(2 * train)]).mean(0)
+        replace_output(hooks, training, prepared, "mean", "layer")
+        assert torch.allclose(model(torch.ones(1, 3, 2, 2)), 2 * expected, atol=1e-5)
+    for kind, name, message in (("zero", "pair", "gives no tensor"), ("mean", "idle", "never runs this layer")):
+        with pytest.raises(ValueError, match=message), ExitStack() as hooks:
+            replace_output(hooks, training, prepared, kind, name)
 
 
 def test_the_report_shows_it_beside_training_without_the_part(study: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """The command line as its users meet it."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import yaml
 from reading_runs import record_of
 from warm import Server
 
-from ablate.__main__ import run_command
+from ablate.__main__ import COMMANDS, run_command
 from ablate.records.run_directory import RunDirectory
 
 QUICK = ("study=demo", "data.subset=30", "train.epochs=1", "train.batch_size=64", "hardware=cpu")
@@ -216,6 +217,8 @@ def test_help_names_the_groups_without_torch(ablate: Ablate, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     assert "optimizer: adam, adamw, sgd\n" in done.stdout
     assert "scheduler: constant, cosine, one_cycle\n" in done.stdout
+    listed = re.findall(r"^ {2}([a-z]+) {2,}\S", done.stdout.partition("Commands (")[2], re.MULTILINE)
+    assert sorted(listed) == sorted(COMMANDS)
 
 
 def test_the_configuration_is_printed(ablate: Ablate, tmp_path: Path) -> None:

@@ -180,6 +180,9 @@ def test_what_follows_from_a_setting_follows_a_bundle(compose: Compose) -> None:
         (["study.components={lr: {on: {}}}", "study.variant=[]"], "a component is `edit`, or"),
         (["study.components={lr: {up: {optimizer.lr: 1}}}", "study.variant=[]"], "a component is `edit`, or"),
         (["study.components={lr: {on: {seed: 1}}}", "study.variant=[lr]"], "lr.on.seed: is no part of a variant"),
+        (["study.components={lr: {on: {+seed: 1}}}", "study.variant=[lr]"], r"lr.on.\+seed: is no part of a variant"),
+        (["study.components={a: {on: {optimizer.lr: 1}}, b: {on: {+optimizer.lr: 2}}}", "study.variant=[a]"],
+         "a and b both set optimizer.lr; make them one component"),
         (["study.components={lr: {on: {optimizer.lr: x}}}", "study.variant=[lr]"], "optimizer.lr=x"),
         (["study.components={2lr: {on: {optimizer.lr: 1}}}", "study.variant=[]"], "a name is of letters"),
         (["study.variants={a: {optimizer.lr: 1}, b: {optimizer.lr: 1}}", "study.variant=a"], "a and b are the same"),
@@ -223,7 +226,7 @@ def test_a_factorial_of_an_edit_and_settings_is_one_command(
     text = (study / "report" / "report.md").read_text(encoding="utf-8")
     assert "a design, factorial, of decay, flip and drop3" in text
     assert "drop3 × decay × flip" in text and "started from the same weights in all layers (5)" in text
-    assert "Mismatch" not in text
+    assert "different weights" not in text and "different orders" not in text
     by_hand = runs.pivot(index="seed", columns="variant", values="test_accuracy").mean() * 100
     main = by_hand.filter(like="decay").mean() - by_hand.drop(by_hand.filter(like="decay").index).mean()
     row = next(line for line in text.splitlines() if line.startswith("| decay ") and "main effect" in line)

@@ -96,7 +96,7 @@ def test_a_study_is_reported(study: str, counted: str, tmp_path: Path, monkeypat
     if study == "imported":
         assert "4 runs imported from csv: of what data, code and machine is not recorded" in page
     if study == "forest":
-        assert "what the runs of a seed share is not recorded" in page
+        assert "What the runs of a seed share is not recorded" in page
 
 
 def test_a_run_is_verified(before: Path, capsys: pytest.CaptureFixture[str]) -> None:

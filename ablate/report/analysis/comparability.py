@@ -79,8 +79,14 @@ def mismatches(records: Mapping[str, RunRecord]) -> list[str]:
                 f"{value} ({count} {'run' if count == 1 else 'runs'})" for value, count in sorted(values.items())
             )
             found.append(f"The runs differ in {name}: {shown}.")
+    return [*found, *unpaired(records.values())]
+
+
+def unpaired(records: Iterable[RunRecord]) -> list[str]:
+    """Returns in what the runs of a seed differ that makes them a pair."""
+    found = []
     by_seed: defaultdict[int, list[RunRecord]] = defaultdict(list)
-    for record in records.values():
+    for record in records:
         by_seed[record.seed].append(record)
     for seed, paired in sorted(by_seed.items()):
         pairings = [record.pairing for record in paired if record.pairing is not None]

@@ -1,6 +1,7 @@
 """Hydra's launcher `ray`: cohorts as tasks of a Ray cluster."""
 
 import logging
+import os
 import re
 import socket
 from collections.abc import Callable, Sequence
@@ -27,13 +28,17 @@ class RayLauncher(ClusterLauncher):
         if ray.is_initialized():
             return
         address = self.options.get("address")
+        what = f"no cluster answers at hydra.launcher.address={address}"
+        if address is None:
+            what = "a cluster on this machine did not start"
+            os.environ.setdefault("RAY_gcs_rpc_server_connect_timeout_s", "60")  # a busy machine takes longer than 5
         try:
             _reach(address)
             ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False, include_dashboard=False)
         except (OSError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(
-                f"hydra/launcher=ray: no cluster answers at hydra.launcher.address={address}: {reason}\n"
+                f"hydra/launcher=ray: {what}: {reason}\n"
                 "`ray start --head` starts one; one that has a token takes RAY_AUTH_MODE=token and ~/.ray/auth_token; "
                 "without an address the launcher starts one for the sweep"
             ) from error

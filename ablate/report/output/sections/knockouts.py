@@ -6,7 +6,8 @@ import numpy as np
 
 from ablate import stats
 from ablate.report.analysis.analyse import Analysis
-from ablate.report.analysis.effects import Contribution, contributions
+from ablate.report.analysis.comparisons import resolution
+from ablate.report.analysis.effects import Contribution
 from ablate.report.output.document import Block, Cell, Table, text
 from ablate.report.output.sections.cells import difference
 from ablate.report.study.knockouts import Knockout
@@ -16,8 +17,7 @@ from ablate.report.study.metrics import metric
 def knockouts(analysis: Analysis) -> Iterator[Block]:
     """Yields a table of what knocking parts out of trained networks did to their test accuracy, by variant."""
     study = analysis.study
-    start = study.definition.baseline if study.definition.design is not None else None
-    without = {each.part: each for each in contributions(study.variants, start)}
+    without = {each.part: each for each in analysis.contributions}
     rows = []
     for knockout in study.knockouts:
         for label in study.labels:
@@ -34,15 +34,16 @@ def knockouts(analysis: Analysis) -> Iterator[Block]:
 
 def _row(analysis: Analysis, knockout: Knockout, label: str, part: Contribution | None) -> list[Cell]:
     study, kind = analysis.study, metric("test_accuracy")
+    test, step = analysis.looks.test, resolution(study, kind)
     runs = [run for run in study.of(label)["run"] if run in knockout.accuracies]
     if not runs:
         return []
     before, after = (np.array([knockout.accuracies[run][side] for run in runs]) for side in (0, 1))
-    changed = stats.weigh(stats.paired_differences(after, before), analysis.looks.test)
+    changed = stats.weigh(stats.paired_differences(after, before), test, resolution=step)
     trained, trained_without = stats.weigh([]), "–"
     if part is not None and part.left_out is not None and part.left_out[0] == label:
         values = study.runs.pivot(index="seed", columns="variant", values="test_accuracy")[list(part.left_out)].dropna()
-        trained = stats.weigh(stats.paired_differences(*values.T.to_numpy()[::-1]), analysis.looks.test)
+        trained = stats.weigh(stats.paired_differences(*values.T.to_numpy()[::-1]), test, resolution=step)
         trained_without = part.left_out[1]
     return [
         Cell("seeds", str(len(runs)), len(runs)),

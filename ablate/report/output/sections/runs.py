@@ -7,7 +7,7 @@ import pandas as pd
 
 from ablate.records.record import DataFacts, Provenance, RunRecord
 from ablate.report.analysis.analyse import Analysis
-from ablate.report.analysis.comparability import layers, shared
+from ablate.report.analysis.comparability import layers, shared, unpaired
 from ablate.report.analysis.completeness import commands, default_command
 from ablate.report.output import pictures, words
 from ablate.report.output.document import Block, Bullets, Cell, Commands, Item, Table, Text, text
@@ -119,14 +119,14 @@ def basis(analysis: Analysis) -> Iterator[Block]:
     lines += [_data(records[0].data), *_provenance(records[0].provenance)]
     lines += [f"Mismatch: {mismatch}" for mismatch in analysis.mismatches]
     if not analysis.mismatches:
-        agree = words.listed(shared(records))
-        if any(record.pairing is None for record in records):
-            lines.append(f"All runs agree in {agree}; what the runs of a seed share is not recorded.")
-        else:
-            lines.append(
-                f"All runs agree in {agree}; the runs of each seed saw the images in one order and started from the "
-                f"same weights in {_layers(records)}."
-            )
+        lines.append(f"All runs agree in {words.listed(shared(records))}.")
+    if any(record.pairing is None for record in records):
+        lines.append("What the runs of a seed share is not recorded.")
+    elif not unpaired(records):
+        lines.append(
+            "The runs of each seed saw the images in one order and started from the same weights in "
+            f"{_layers(records)}."
+        )
     yield Bullets([Item(line) for line in lines])
 
 
