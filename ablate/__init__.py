@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ablate.report.output.notebook import Shown
     from ablate.report.study.collect import Runs
+    from ablate.tasks.recording import Recording
     from ablate.tasks.run import Run
     from ablate.tasks.task import task
 
 __version__ = "0.1.0"
 
-__all__ = ["Run", "ablation_tables", "load_runs", "task"]
+__all__ = ["Run", "ablation_tables", "load_runs", "record", "task"]
 
 
 def load_runs(path: str | Path) -> Runs:
@@ -60,6 +61,42 @@ def ablation_tables(path: str | Path) -> list[Shown]:
     from ablate.report.output.notebook import ablation_tables  # imports pandas, which training does without
 
     return ablation_tables(Path(path))
+
+
+def record(
+    variant: str, seed: int, *, study: str | None = None, metric: str | None = None, baseline: str | None = None,
+    out: str | Path = "outputs", **settings: Any,
+) -> Recording:  # fmt: skip
+    """Records a run of any script in a run directory, which `ablate report`, `status` and `load_runs` read.
+
+    Args:
+        variant: What tables call it.
+        seed: What pairs it with the runs of other variants.
+        study: What it belongs to; the script's name if left out.
+        metric: What the study is about; if left out, of what is logged the best evidence: an accuracy before a loss, of
+            test images before validation images.
+        baseline: The variant that the others are compared with; if left out, `plain` or the like, or else the first.
+        out: Where studies are.
+        settings: What else makes the run what it is, and tells variants of one name apart.
+
+    Returns:
+        A run for a `with` block, with `log`, `stream` and `loading`. A run that is recorded again is replaced; one
+        whose block raises has failed.
+
+    Raises:
+        ValueError: A name cannot be that of a folder.
+
+    Example:
+        >>> for seed in range(2):
+        ...     with record("wide", seed, study="mine", lr=0.1) as run:
+        ...         for epoch in (1, 2):
+        ...             run.log(epoch=epoch, val_accuracy=0.3 * epoch)
+        >>> load_runs("outputs/mine").runs[["variant", "seed", "val_accuracy"]].values.tolist()
+        [['wide', 0, 0.6], ['wide', 1, 0.6]]
+    """
+    from ablate.tasks.recording import Recording
+
+    return Recording(variant, seed, study, metric, baseline, out, **settings)
 
 
 def __getattr__(name: str) -> Any:

@@ -68,6 +68,31 @@ def higher_is_better(name: str) -> bool | None:
     return None if high == low or "scale" in words(name) else high
 
 
+# Words in the names of metrics that say of which images they are, the best evidence first.
+_SPLITS = ({"test"}, {"val", "valid", "validation", "eval", "dev"}, {""}, {"train", "training"})
+
+
+def split_of(name: str) -> int:
+    """Returns of which images a metric is: 0 test, 1 validation, 3 training, 2 where its name does not say."""
+    return next((number for number, names in enumerate(_SPLITS) if names & {*words(name)}), 2)
+
+
+def metric_rank(name: str) -> tuple[int, bool, bool, str]:
+    """Returns a key by which the metric comes first that a study is about, if nobody says which."""
+    return split_of(name), not higher_is_better(name), "best" in words(name), name
+
+
+def measured(values: Mapping[str, float], what: str) -> dict[str, float]:
+    """Returns metrics by the names that tables have for them; ValueError, which begins with `what`, where none can."""
+    named = {str(name): field_name(str(name)) for name in values}
+    for given, name in named.items():
+        if name in RESERVED:
+            raise ValueError(f"{what} {given}, which is a column of ablate's own; call it something else")
+        if list(named.values()).count(name) > 1:
+            raise ValueError(f"{what} {given} and another metric that would be called {name} too; rename one")
+    return {named[str(name)]: float(value) for name, value in values.items()}
+
+
 def over_epochs(metric: str, columns: Mapping[str, Sequence[float]]) -> float:
     """Returns a metric of a run by its statistic over the epochs; NaN where it has too few, or no validation images.
 

@@ -12,13 +12,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ablate.messages import nearest
-from ablate.records.epochs import field_name, higher_is_better, words
+from ablate.records.epochs import field_name, higher_is_better, metric_rank, split_of
 from ablate.sources.logged_run import UNPAIRED, LoggedRun, Wanted, is_seed
 
 JOB = "hydra.job.name"  # a field of every job of Hydra
 _DATA = re.compile(r"(?i)(?:.*[._])?(?:data|dataset|datasets|datamodule)(?:[._]?name)?")
 _BASELINES = ("plain", "baseline", "base", "vanilla", "default", "control", "none", "original")
-_SPLITS = ({"test"}, {"val", "valid", "validation", "eval", "dev"}, {""}, {"train", "training"})  # best evidence first
 _PLANNED = ("max_epochs", "epochs", "num_epochs", "n_epochs", "num_train_epochs", "max_steps")
 _EARLY = re.compile(r"(?i)early_?stop")
 _NUMBER = re.compile(r"(?i)[-+\d.,e:]*|nan")
@@ -56,12 +55,17 @@ def infer(runs: Sequence[LoggedRun], wanted: Wanted) -> Inferred:
     metrics, notes = _metrics(_complete(kept), wanted)
     kept = [_renamed(run, metrics.values()) for run in kept]
     names = _values(_complete(kept), variant)
-    baseline = wanted.baseline or next((name for name in _BASELINES if name in names), names[0] if names else "")
+    baseline = wanted.baseline or likely_baseline(names)
     full = replace(wanted, variant=variant, seed=seed, settings=settings, metrics=metrics, baseline=baseline)
     said = [*_said(_complete(kept), full), *notes]
     said += [("left out", f"{run.name}: {run.status}: {run.why}") for run in kept if run.status != "complete"]
     said += [("left out", f"{run.name}: says no {' or '.join(needed)}{f': {run.why}' * bool(run.why)}") for run in odd]
     return Inferred(kept, full, said)
+
+
+def likely_baseline(names: Sequence[str]) -> str:
+    """Returns the variant that is called as a baseline is, or else the first; empty where there is none."""
+    return next((name for name in _BASELINES if name in names), names[0] if names else "")
 
 
 def command(path: str, wanted: Wanted) -> str:
@@ -120,7 +124,7 @@ def _ended(runs: Sequence[LoggedRun], wanted: Wanted) -> list[LoggedRun]:
     counts = {run.name: Counter(name for row in run.history for name in row) for run in unknown}
     often = Counter(name for count in counts.values() for name in count if higher_is_better(name) is not None)
     repeated = [name for name in often if 2 * often[name] > len(unknown) and max(c[name] for c in counts.values()) > 1]
-    clock = min(repeated, key=lambda name: ((2, 0, 1, 3)[_split(name)], name), default="")  # what ends an epoch
+    clock = min(repeated, key=lambda name: ((2, 0, 1, 3)[split_of(name)], name), default="")  # what ends an epoch
     longest: defaultdict[str, int] = defaultdict(int)
     planned = {run.name: next((_text(run, key) for key in run.fields if _last(key) in _PLANNED), "") for run in unknown}
     for run in unknown:
@@ -208,15 +212,6 @@ def _refuse_data_sets(runs: Sequence[LoggedRun], chosen: Iterable[str]) -> None:
         )
 
 
-def _split(name: str) -> int:
-    """Returns of which images a metric is, as a place in `_SPLITS`."""
-    return next((number for number, names in enumerate(_SPLITS) if names & {*words(name)}), 2)
-
-
-def _rank(name: str) -> tuple[int, bool, bool, str]:
-    return _split(name), not higher_is_better(name), "best" in words(name), name
-
-
 def _metrics(runs: Sequence[LoggedRun], wanted: Wanted) -> tuple[dict[str, str], list[tuple[str, str]]]:
     """Returns the metrics to take, and what to say of the others."""
     if wanted.metrics:
@@ -225,11 +220,11 @@ def _metrics(runs: Sequence[LoggedRun], wanted: Wanted) -> tuple[dict[str, str],
     for run in runs:
         for name in {name for row in run.history for name in row}:
             by[name].add(run.name)
-    known = sorted((name for name in by if higher_is_better(name) is not None or len(by) == 1), key=_rank)
+    known = sorted((name for name in by if higher_is_better(name) is not None or len(by) == 1), key=metric_rank)
     main = next((name for name in known if len(by[name]) == len(runs)), None)
     better = known[: known.index(main)] if main else known
     for name, other in itertools.product(better, known):
-        is_alike = not by[name] & by[other] and _rank(name)[:2] == _rank(other)[:2]
+        is_alike = not by[name] & by[other] and metric_rank(name)[:2] == metric_rank(other)[:2]
         if is_alike and len(by[name] | by[other]) == len(runs):
             one, two = (_listed(sorted(by[each]), 3) for each in (name, other))
             raise ValueError(

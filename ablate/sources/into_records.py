@@ -4,25 +4,22 @@ import hashlib
 import math
 import re
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from ablate.files import FOLDER_NAME
 from ablate.messages import nearest
-from ablate.records.epochs import RESERVED, TIMES, Epoch, summarise, total_times
-from ablate.records.others import record_of_others
+from ablate.records.epochs import RESERVED, Epoch
+from ablate.records.others import clock_of, epochs_of, record_of_others, value_at, with_results
 from ablate.records.record import Code, Failure, Imported, Machine, Provenance, RunRecord, Start, Status
 from ablate.records.study_directory import StudyDirectory
 from ablate.sources.logged_run import UNPAIRED, LoggedRun, Wanted
 
 _METRIC = re.compile(r"\w+")
-_LARGEST = sys.float_info.max  # what databases of trackers hold in place of infinity
 
 
 class ImportedRun(NamedTuple):
@@ -33,12 +30,7 @@ class ImportedRun(NamedTuple):
 
 
 def into_records(runs: Sequence[LoggedRun], study: str, tool: str, wanted: Wanted) -> list[ImportedRun]:
-    """Returns runs of another tool as run records.
-
-    An epoch ends where the first metric was logged that a run has more than once, as a test has not; of the others, the
-    last value before counts. What was logged after the last epoch's end, as the test of a trained model is, counts for
-    the last epoch.
-    """
+    """Returns runs of another tool as run records."""
     assert wanted.variant is not None and wanted.seed is not None and wanted.baseline is not None
     _check_metrics(runs, wanted.metrics)
     values = [_field(run, wanted.variant, "--variant") for run in runs]
@@ -49,10 +41,10 @@ def into_records(runs: Sequence[LoggedRun], study: str, tool: str, wanted: Wante
     options = {"name": study, "baseline": baseline, "metric": next(iter(wanted.metrics)), "claims": []}
     options |= {"pairing": "unpaired"} if wanted.seed == UNPAIRED else {}
     cells = _cells(runs, names, wanted)
-    clock = _clock(runs, list(wanted.metrics.values()))
+    clock = clock_of([run.history for run in runs], list(wanted.metrics.values()))
     imported = []
     for (cell, (run, given)), number in zip(cells.items(), _seeds([by for _, by, _ in cells]), strict=True):
-        rows = _rows(run, wanted.metrics, clock)
+        rows = epochs_of(run.history, wanted.metrics, clock)
         record = record_of_others(
             options,
             cell[0],
@@ -70,7 +62,7 @@ def into_records(runs: Sequence[LoggedRun], study: str, tool: str, wanted: Wante
             starts=(Start(started=run.started),),
             provenance=run.came_from or Provenance(code=Code(), packages={}, machine=Machine(cpu=None, cores=None)),
         )
-        imported.append(ImportedRun(_with_results(record, rows), rows))
+        imported.append(ImportedRun(with_results(record, rows), rows))
     return imported
 
 
@@ -128,7 +120,7 @@ def _check_metrics(runs: Sequence[LoggedRun], metrics: Mapping[str, str]) -> Non
                 f"--metric {name}: give it a name of letters, digits and _ that is no column of ablate's own, such as "
                 f"test_accuracy={theirs}"
             )
-        values = [value for run in runs for row in run.history if math.isfinite(value := _value(row, theirs))]
+        values = [value for run in runs for row in run.history if math.isfinite(value := value_at(row, theirs))]
         if name.endswith("accuracy") and max(values, default=0) > 1:
             raise ValueError(
                 f"--metric {name}: is {max(values)} in a run, and an accuracy is a share from 0 to 1; give percentages "
@@ -173,43 +165,3 @@ def _whole(text: str) -> int | None:
     with suppress(ValueError):
         return int(number) if (number := float(text)).is_integer() else None
     return None
-
-
-def _value(step: Mapping[str, float], name: str) -> float:
-    """Returns a metric of a step: NaN where it was not logged, infinity where a tracker stores the largest number."""
-    value = step.get(name, math.nan)
-    return math.copysign(math.inf, value) if abs(value) >= _LARGEST else value
-
-
-def _clock(runs: Sequence[LoggedRun], metrics: Sequence[str]) -> str:
-    """Returns the metric that ends an epoch where it was logged."""
-    often = (name for name in metrics for run in runs if sum(name in step for step in run.history) > 1)
-    return next(often, metrics[0])
-
-
-def _rows(run: LoggedRun, metrics: Mapping[str, str], clock: str) -> list[Epoch]:
-    """Returns the epochs of a run: one ends where the clock was logged."""
-    rows: list[Epoch] = []
-    newest: dict[str, float] = {}
-    for step in run.history:
-        newest.update(step)
-        if clock in step:
-            row = {name: _value(newest, theirs) for name, theirs in metrics.items()}
-            rows.append({"epoch": len(rows) + 1, **dict.fromkeys(TIMES, 0.0), **row})
-            newest = {}
-    if rows:
-        rows[-1] |= {name: _value(newest, theirs) for name, theirs in metrics.items() if theirs in newest}
-    return rows
-
-
-def _with_results(record: RunRecord, rows: Sequence[Epoch]) -> RunRecord:
-    """Returns a complete run's record with what its epochs give; without a finite metric of the study it has failed."""
-    if not record.is_complete:
-        return record
-    metric = record.study_options["metric"]
-    last = rows[-1][metric] if rows else math.nan
-    if math.isfinite(last):
-        return replace(record, results=summarise(rows), times=total_times(rows))
-    was_logged = any(not math.isnan(row[metric]) for row in rows)
-    why = f"{metric} is {last}" if was_logged else f"never logged {metric}"
-    return replace(record, status=Status.FAILED, error=Failure(message=why))

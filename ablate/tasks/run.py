@@ -10,11 +10,12 @@ from ablate.files import atomic_write
 from ablate.records.epochs import TIMES, Epoch
 from ablate.records.record import DataFacts, Size
 from ablate.records.run_directory import RunDirectory
+from ablate.tasks.streams import Streams
 
 log = logging.getLogger(__name__)
 
 
-class Run:
+class Run(Streams):
     """A run of a task: its random streams and its epochs.
 
     Attributes:
@@ -23,7 +24,8 @@ class Run:
     """
 
     def __init__(self, cfg: DictConfig, directory: RunDirectory) -> None:
-        self._seed, self._directory = int(cfg.seed), directory
+        super().__init__(int(cfg.seed))
+        self._directory = directory
         self.folder = directory.folder
         self.rows = directory.read_epochs()
         self.state = self._restore() if self.rows else None
@@ -33,19 +35,6 @@ class Run:
         self.planned: int | None = None
         self.data: DataFacts | None = None
         self.size = Size()
-
-    def stream(self, name: str, epoch: int = 0) -> int:
-        """Returns the seed of a random stream, of 63 bits: it depends on the run's seed, the name and the epoch alone.
-
-        So variants of one seed that use a stream for the same thing draw the same, and a resumed run goes on as it was.
-
-        Args:
-            name: What it is for, such as `init`, `order` or `noise/dropout`.
-            epoch: Counted from 0.
-        """
-        from ablate.seeding import stream_seed  # imports torch
-
-        return stream_seed(self._seed, name, epoch)
 
     def epochs(self, number: int) -> range:
         """Returns the epochs that are still to train, counted from 0; each ends with a `yield` of its metrics."""

@@ -30,7 +30,7 @@ from omegaconf import DictConfig, OmegaConf
 from ablate.config.hydra_node import worst_value
 from ablate.files import FOLDER_NAME
 from ablate.records import provenance
-from ablate.records.epochs import RESERVED, Epoch, field_name, split_statistic, summarise, total_times
+from ablate.records.epochs import Epoch, measured, split_statistic, summarise, total_times
 from ablate.records.interruption import terminable
 from ablate.records.others import record_of_others
 from ablate.records.record import ModelFacts, RunRecord, Status, describe_error
@@ -126,35 +126,24 @@ def _epochs(rows: Iterator[Row], run: Run, name: str, metric: str) -> None:
         except StopIteration:
             break
         seconds = time.perf_counter() - start
-        measured = _measured(values)
-        row: Epoch = {"epoch": len(run.rows) + 1, **measured}
+        named = measured(values, "the task yields")
+        row: Epoch = {"epoch": len(run.rows) + 1, **named}
         row |= {"train_seconds": seconds, "eval_seconds": 0.0, "data_seconds": 0.0}
         over = len(run.rows) == run.planned
-        if metric in measured and over:
+        if metric in named and over:
             raise ValueError(f"the task yields {metric} again after its {run.planned} epochs; give it another name")
-        if metric in measured:
+        if metric in named:
             run.end_epoch(row)
-        elif run.rows and (over or not measured.keys() & run.rows[-1].keys()):
+        elif run.rows and (over or not named.keys() & run.rows[-1].keys()):
             run.add(row)  # to the epoch that has ended, as a test of the finished model is
         else:
             raise ValueError(f"study.metric={metric}: the task yields {', '.join(values)}, and not that")
         if not math.isfinite(run.rows[-1][metric]):
             raise _Diverged(f"{metric} is {run.rows[-1][metric]} after epoch {len(run.rows)}")
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in named.items())
         log.info("%s epoch %d%s: %s", name, len(run.rows), f" of {run.planned}" if run.planned else "", shown)
     if not run.rows:
         raise ValueError("the task yielded nothing: it yields the metrics of each epoch")
-
-
-def _measured(values: Row) -> dict[str, float]:
-    """Returns what a task yields by the names that tables have for it."""
-    named = {str(name): field_name(str(name)) for name in values}
-    for given, name in named.items():
-        if name in RESERVED:
-            raise ValueError(f"the task yields {given}, which is a column of ablate's own; call it something else")
-        if list(named.values()).count(name) > 1:
-            raise ValueError(f"the task yields {given} and another metric that would be called {name} too; rename one")
-    return {named[str(name)]: float(value) for name, value in values.items()}
 
 
 def _earlier(directory: RunDirectory, run_id: str) -> RunRecord | None:

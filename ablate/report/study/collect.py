@@ -25,6 +25,7 @@ from ablate.report.study.run_record import Epochs
 from ablate.report.study.study import Cell, Study
 from ablate.report.study.timings import read_timings
 from ablate.report.study.variants import Variant, group
+from ablate.sources.inference import likely_baseline
 from ablate.sources.into_records import into_records
 from ablate.sources.logged_run import LoggedRun, Wanted
 
@@ -67,6 +68,8 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
         if baseline is not None:
             raise ValueError(f"--baseline {baseline}: there is no such variant; {nearest(baseline, study.labels)}")
         own = [label for label in study.labels if _is_own(study.records[study.of(label)["run"].iloc[0]])]
+        if newest.task is not None and not recorded.get("baseline"):  # nobody has said which
+            own = own or [likely_baseline(study.labels)]
         if own:
             study = _study(replace(definition, baseline=own[0]), runs, models)
     first = study.runs.drop_duplicates("variant")
