@@ -29,6 +29,7 @@ class HydraModel(ModelConfig):
 class HydraStudy(StudyConfig):
     """A study as Hydra knows it, likewise."""
 
+    metrics: Plain = field(default_factory=dict)
     tables: Plain = field(default_factory=dict)
 
 

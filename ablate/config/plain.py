@@ -11,7 +11,7 @@ from omegaconf import MISSING
 
 from ablate.config.edits import Edit, read_edits
 from ablate.config.keys import INHERITED, Meaning, told
-from ablate.config.schema import OPTIONS, AdamConfig, Config, DataConfig, SGDConfig, TableConfig, Target, TrainConfig
+from ablate.config.schema import OPTIONS, AdamConfig, Config, DataConfig, SGDConfig, Target, TrainConfig
 from ablate.files import Plain, PlainMapping
 from ablate.messages import nearest
 
@@ -27,8 +27,8 @@ def plain(section: Any) -> Plain:
             found[item.name] = plain(value)
         elif item.type == dict[str, Edit]:
             found[item.name] = {name: edit.plain() for name, edit in value.items()}
-        elif item.type == dict[str, TableConfig]:
-            found[item.name] = {name: plain(table) for name, table in value.items()}
+        elif get_origin(item.type) is dict and is_dataclass(get_args(item.type)[1]):
+            found[item.name] = {name: plain(each) for name, each in value.items()}
         else:
             found[item.name] = value
     return found

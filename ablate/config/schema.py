@@ -156,6 +156,15 @@ class PublishedConfig:
 
 
 @dataclass
+class MetricConfig:
+    """What a metric is: of which direction, in which unit, and what reports call it."""
+
+    better: str | None = key("which values are; what the words of its name say if not set", None, choices=BETTER)
+    unit: str = key("of its values; %: they are shares from 0 to 1, and shown in percent", "")
+    label: str = key("its name if not set", "")
+
+
+@dataclass
 class TableConfig:
     """A table for a paper: a row a variant, its components, and what it gives by metric and data set."""
 
@@ -190,7 +199,7 @@ class StudyConfig:
     test: str = key("for one look at the runs, for any number of looks, or by how the runs came", "auto", choices=TESTS)
     pairing: str = key("whether runs of one seed are compared as pairs", "paired", choices=PAIRINGS)
     claims: list[Any] = key("what the report judges; see ablate/report/analysis/claims.py", make=list)
-    better: dict[str, str] = key("higher or lower, of each metric of which ablate does not know it", make=dict)
+    metrics: dict[str, MetricConfig] = key("what each metric is, of those that ablate does not know", make=dict)
     tables: dict[str, TableConfig] = key("tables for a paper, by name; one, `ablation`, if not set", make=dict)
     published: PublishedConfig = field(default_factory=PublishedConfig)
 

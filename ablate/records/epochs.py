@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ablate.files import PlainMapping
+
 EPOCHS_FILE = "epochs.csv"
 Epoch = dict[str, float]  # a row of epochs.csv, by column
 
@@ -62,8 +64,15 @@ def words(name: str) -> list[str]:
     return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+\d*|[A-Z]+\d*(?![a-z])|\d+", name)]
 
 
-def higher_is_better(name: str) -> bool | None:
-    """Returns whether more of a metric is wanted, where its name says so; None where it does not."""
+def higher_is_better(name: str, declared: PlainMapping | None = None) -> bool | None:
+    """Returns whether more of a metric is wanted, as is declared or else its name says; None where neither does.
+
+    Args:
+        name: The metric's, without a statistic.
+        declared: What a study's `metrics` say, by metric; each with `better`: higher, lower or None.
+    """
+    if (said := (declared or {}).get(name, {}).get("better")) is not None:
+        return bool(said == "higher")
     high, low = (any(map(said.fullmatch, words(name))) for said in (_HIGHER, _LOWER))
     return None if high == low or "scale" in words(name) else high
 
@@ -93,12 +102,12 @@ def measured(values: Mapping[str, float], what: str) -> dict[str, float]:
     return {named[str(name)]: float(value) for name, value in values.items()}
 
 
-def over_epochs(metric: str, columns: Mapping[str, Sequence[float]]) -> float:
+def over_epochs(metric: str, columns: Mapping[str, Sequence[float]], declared: PlainMapping | None = None) -> float:
     """Returns a metric of a run by its statistic over the epochs; NaN where it has too few, or no validation images.
 
-    `test_accuracy.last5` is the mean of the last five epochs, `test_accuracy.best` the best (NaN where a name does not
-    say which way is better), and `test_accuracy.at_best_validation` that after the first epoch with the highest
-    accuracy on validation images.
+    `test_accuracy.last5` is the mean of the last five epochs, `test_accuracy.best` the best (NaN where neither its name
+    nor `declared` says which way is better), and `test_accuracy.at_best_validation` that after the first epoch with the
+    highest accuracy on validation images.
     """
     name, statistic = split_statistic(metric)
     values = columns[name]
@@ -108,7 +117,7 @@ def over_epochs(metric: str, columns: Mapping[str, Sequence[float]]) -> float:
         chooser = [-math.inf if math.isnan(value) else value for value in columns.get(_CHOOSER, ())]
         return values[chooser.index(max(chooser))] if chooser else math.nan
     if statistic == "best":
-        statistic = {True: "maximum", False: "minimum", None: ""}[higher_is_better(name)]
+        statistic = {True: "maximum", False: "minimum", None: ""}[higher_is_better(name, declared)]
     known = [value for value in values if not math.isnan(value)] or [math.nan]
     return {"final": values[-1], "maximum": max(known), "minimum": min(known)}.get(statistic, math.nan)
 

@@ -249,6 +249,11 @@ class RunRecord:
         return dict(self.config["study"])
 
     @property
+    def metrics(self) -> Config:
+        """What was declared of metrics, by name: `better`, `unit` and `label`."""
+        return dict(self.study_options.get("metrics") or {})
+
+    @property
     def newest_start(self) -> Start:
         """The newest start; an empty one if none is recorded."""
         return self.starts[-1] if self.starts else Start()

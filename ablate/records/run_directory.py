@@ -181,7 +181,8 @@ class RunDirectory:
         if split_statistic(metric)[1] == "final":
             return record.value(metric.removesuffix(".final"))
         columns, rows = self.read_epoch_table(record.epochs)
-        return over_epochs(metric, dict(zip(columns, zip(*rows, strict=True), strict=True)))
+        values = dict(zip(columns, zip(*rows, strict=True), strict=True))
+        return over_epochs(metric, values, record.metrics)
 
     def read_epochs(self, most: int | None = None) -> list[Epoch]:
         """Returns the rows of epochs.csv as `read_epoch_table` does, by column."""

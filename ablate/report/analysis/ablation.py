@@ -15,7 +15,7 @@ from ablate.messages import nearest
 from ablate.report.analysis.comparisons import Answer, Question, answers, baseline_of, families, find, lost
 from ablate.report.analysis.effects import components
 from ablate.report.analysis.verdicts import FEWEST
-from ablate.report.study.metrics import Metric, check_metric, metric
+from ablate.report.study.metrics import Metric, check_metric
 from ablate.report.study.study import Study
 from ablate.report.study.variants import relabelled
 
@@ -125,7 +125,7 @@ class _Maker:
         groups = self._groups(named)
         parts = components(study.variants[next(iter(named[row].values()))] for row in groups)
         where = f"study.tables.{self.name}.columns"
-        kinds = [_declared(study, check_metric(each, study.metrics, where)) for each in chosen.columns or metrics]
+        kinds = [study.metric(check_metric(each, study.metrics, where)) for each in chosen.columns or metrics]
         self._check("components", chosen.components or (), parts[0])
         self._check("names", chosen.names, [*groups, *parts[0], *(kind.name for kind in kinds), *data])
         self._check("against", [chosen.against], ["baseline", "full", "none", *named])
@@ -202,13 +202,6 @@ class _Maker:
             p = answer.p_adjusted if answer is not None and _decides(answer) else np.nan
             values[row] = Value(label, numbers, float(middle), len(lost(self.study, [label], kind.name)), answer, p)
         return _marked(self.study, kind, values, self.test)
-
-
-def _declared(study: Study, name: str) -> Metric:
-    """Returns a metric, of which the study may say what is better."""
-    kind, better = metric(name), study.definition.better
-    said = better.get(name, better.get(kind.column))
-    return kind if said is None else replace(kind, higher_is_better=said == "higher")
 
 
 def _decides(answer: Answer) -> bool:

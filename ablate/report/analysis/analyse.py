@@ -15,7 +15,7 @@ from ablate.report.analysis.completeness import completeness
 from ablate.report.analysis.effects import Effect
 from ablate.report.analysis.looks import Looks, looks
 from ablate.report.analysis.verdicts import Judgement, judge
-from ablate.report.study.metrics import Metric, check_metric, metric
+from ablate.report.study.metrics import Metric, check_metric
 from ablate.report.study.study import Cell, Study
 from ablate.stats import Test, holm
 
@@ -126,7 +126,7 @@ def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
         ],
         contributions=parts,
         by_class=by_class,
-        tables=ablation_tables(study, _shown(main, questions), answers, found.test, all(map(_is_there, cells))),
+        tables=ablation_tables(study, _shown(study, main, questions), answers, found.test, all(map(_is_there, cells))),
         cells=cells,
         mismatches=sorted(
             comparability.mismatches(study.records), key=lambda text: not any(fact in text for fact in touched)
@@ -136,22 +136,23 @@ def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
 
 
 def _beside(study: Study, main: str) -> list[str]:
-    """Returns what is compared beside the study's metric: loss and costs, and what else was asked for of test images.
+    """Returns what is compared beside the study's metric: loss, costs, what was declared, what else is of tests.
 
     Single classes and pairs of them have tables of their own.
     """
     known = [name for name in _COMPARED if name in study.metrics]
     further = [kind.name for kind in _of_test(study) if not kind.of_class and kind.quantity not in ("loss", "accuracy")]
-    return [name for name in dict.fromkeys([*known, *further]) if name != main]
+    declared = [name for name in study.definition.metrics if name in study.metrics]
+    return [name for name in dict.fromkeys([*known, *further, *declared]) if name != main]
 
 
 def _of_test(study: Study) -> list[Metric]:
-    return [kind for kind in map(metric, study.metrics) if kind.is_of_test]
+    return [kind for kind in map(study.metric, study.metrics) if kind.is_of_test]
 
 
-def _shown(main: str, compared: Iterable[str]) -> list[str]:
+def _shown(study: Study, main: str, compared: Iterable[str]) -> list[str]:
     """Returns the metrics of a table that names none: the study's, and what is compared but for costs and losses."""
-    further = [name for name in compared if not metric(name).is_cost and metric(name).quantity != "loss"]
+    further = [kind.name for kind in map(study.metric, compared) if not kind.is_cost and kind.quantity != "loss"]
     return list(dict.fromkeys([main, *further]))
 
 
@@ -170,12 +171,13 @@ def _effects(study: Study, factorial: effects.Factorial, name: str, test: Test) 
     labels = [label for label in factorial.cells.values() if label is not None]
     if factorial.missing:
         return without("not all combinations have runs")
+    kind = study.metric(name)
     timing, pairs, values = _timed_cells(study, labels, name) or ("", *_cells(study, labels, name))
     if not pairs:
-        return without("its cells have no seed in common" + (" with comparable times" if metric(name).is_cost else ""))
-    if metric(name).is_cost:
+        return without("its cells have no seed in common" + (" with comparable times" if kind.is_cost else ""))
+    if kind.is_cost:
         values = np.log(values)
-    how = (Test.FIXED, 0.0) if timing else (test, comparisons.resolution(study, metric(name)))
+    how = (Test.FIXED, 0.0) if timing else (test, comparisons.resolution(study, kind))
     estimated = effects.effects(values, factorial.factors, *how)
     adjusted = holm([effect.evidence.p for effect in estimated])
     return FactorialEffects(
@@ -188,7 +190,7 @@ def _cells(study: Study, labels: Sequence[str], name: str) -> tuple[list[int], N
     """Returns the seeds that variants have in common, and their values, shape (seeds, variants)."""
     cells = [study.of(label) for label in labels]
     seeds = sorted(set.intersection(*(set(map(int, cell[name].dropna().index)) for cell in cells)))
-    if metric(name).is_cost:
+    if study.metric(name).is_cost:
         seeds = [seed for seed in seeds if len({cell.loc[seed, "clock"] for cell in cells}) == 1]
     return seeds, np.array([cell.loc[seeds, name].to_numpy(dtype=float) for cell in cells]).T
 

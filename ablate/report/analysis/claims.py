@@ -118,8 +118,8 @@ def _read(where: str, raw: object, study: Study, models: Sequence[str]) -> Claim
 def _claim_margin(raw: object, where: str, name: str, study: Study) -> float | None:
     """Returns a claim's margin: its own, or the study's if it is of the study's metric."""
     if raw is None:
-        of_study = metric(study.definition.metric)
-        kind = metric(name)
+        of_study = study.metric(study.definition.metric)
+        kind = study.metric(name)
         is_same = (kind.split, kind.quantity, kind.column) == (of_study.split, of_study.quantity, of_study.column)
         return study.definition.margin if is_same else None
     margin = _number(str(raw))
@@ -130,7 +130,7 @@ def _claim_margin(raw: object, where: str, name: str, study: Study) -> float | N
 
 def _check_units(where: str, texts: Iterable[str], parts: Iterable[Part], study: Study, name: str) -> None:
     """Raises ValueError where a number and the metric's values are not in one unit."""
-    kind, values = metric(name), study.runs[name]
+    kind, values = study.metric(name), study.runs[name]
     within_one = not (values.abs() > 1).any()
     bounds = [part.question.second for part in parts if not isinstance(part.question.second, str)]
     margins = [part.question.margin for part in parts if part.question.margin is not None]

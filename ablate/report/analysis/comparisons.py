@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate import stats
-from ablate.report.study.metrics import Metric, metric
+from ablate.report.study.metrics import Metric
 from ablate.report.study.study import Study
 from ablate.report.study.variants import Variant
 
@@ -33,6 +33,7 @@ class Answer:
 
     Attributes:
         question: What was asked.
+        metric: Of what.
         seeds: The seeds that count: those that both variants have, for times on comparable clocks.
         runs: The runs of each seed, the first variant's before the second's.
         differences: Shape (pairs,), first minus second; of times, the difference of their natural logarithms.
@@ -51,6 +52,7 @@ class Answer:
     """
 
     question: Question
+    metric: Metric
     seeds: tuple[int, ...]
     runs: tuple[tuple[str, ...], ...]
     differences: NDArray[np.float64]
@@ -66,11 +68,6 @@ class Answer:
     timing: str = ""
     is_exact: bool = False
     resolution: float = 0.0
-
-    @property
-    def metric(self) -> Metric:
-        """The metric compared."""
-        return metric(self.question.metric)
 
     @property
     def pairs(self) -> str:
@@ -180,18 +177,19 @@ def swapped(question: Question) -> Question:
 
 def timed(study: Study, question: Question) -> Answer | None:
     """Answers from the newest timing that has both variants, if there is one."""
-    if not metric(question.metric).is_cost or not isinstance(question.second, str):
+    kind = study.metric(question.metric)
+    if not kind.is_cost or not isinstance(question.second, str):
         return None
     for timing in study.timings:
         pair = timing.pair(question.first, question.second, question.metric)
         if pair is not None:
             first, second = np.log(pair)
-            return replace(_answer(question, first, second, stats.Test.FIXED), timing=timing.file)
+            return replace(_answer(question, kind, first, second, stats.Test.FIXED), timing=timing.file)
     return None
 
 
 def _by_runs(study: Study, question: Question, test: stats.Test) -> Answer:
-    kind = metric(question.metric)
+    kind = study.metric(question.metric)
     sides = [question.first, question.second] if isinstance(question.second, str) else [question.first]
     runs = [_by_seed(study, label, question.metric) for label in sides]
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in runs)))
@@ -215,7 +213,7 @@ def _by_runs(study: Study, question: Question, test: stats.Test) -> Answer:
     if study.definition.pairing == "unpaired" and len(runs) == 2 and not kind.is_cost:
         apart_values = [np.array([each.value for each in by_seed.values()], dtype=float) for by_seed in runs]
     return replace(
-        _answer(question, first, second, test, resolution(study, kind), apart_values),
+        _answer(question, kind, first, second, test, resolution(study, kind), apart_values),
         seeds=tuple(seeds),
         runs=tuple(tuple(by_seed[seed].run for by_seed in runs) for seed in seeds),
         left_out=left_out,
@@ -265,6 +263,7 @@ def _are_shares(study: Study, runs: Iterable[str]) -> bool:
 
 def _answer(
     question: Question,
+    kind: Metric,
     first: NDArray[np.float64],
     second: NDArray[np.float64],
     test: stats.Test,
@@ -274,6 +273,7 @@ def _answer(
     """Returns the answer that values of paired runs give, or for one look those of runs that are no pairs."""
     answer = Answer(
         question=question,
+        metric=kind,
         seeds=(),
         runs=(),
         differences=stats.paired_differences(first, second),

@@ -8,7 +8,6 @@ import pandas as pd
 from ablate import stats
 from ablate.records.epochs import split_statistic
 from ablate.report.analysis.comparisons import Question, answers, resolution, to_baselines
-from ablate.report.study.metrics import metric
 from ablate.report.study.study import Study
 
 _LAST = 5  # epochs, over which the noise from epoch to epoch is taken
@@ -21,7 +20,7 @@ def noise_table(study: Study, name: str) -> pd.DataFrame:
     five: a sixth of the mean square of second differences), images (of a share of so many test images, which is
     binomial; NaN where that is not known). Empty without epochs.
     """
-    column, step = split_statistic(name)[0], resolution(study, metric(name))
+    column, step = split_statistic(name)[0], resolution(study, study.metric(name))
     if column not in study.epochs or name not in study.metrics:
         return pd.DataFrame()
     rows = []

@@ -7,7 +7,6 @@ import pandas as pd
 
 from ablate.files import Plain
 from ablate.records.record import RunRecord
-from ablate.report.study.metrics import metric
 from ablate.report.study.study import Study
 from ablate.stats import mean_interval, prediction_interval
 
@@ -82,7 +81,7 @@ def published_table(study: Study) -> pd.DataFrame:
         if variant not in study.labels or not _as_long(study, variant):
             continue
         for name, published in figures.items():
-            if name not in study.metrics or metric(name).is_cost:
+            if name not in study.metrics or study.metric(name).is_cost:
                 continue
             values = study.values(variant, name).to_numpy(dtype=float)
             interval = prediction_interval(values)

@@ -66,6 +66,23 @@ class Narrowing:
 
 
 @dataclass(frozen=True)
+class Curves:
+    """A metric over the epochs.
+
+    Attributes:
+        title: What it is.
+        scale: `share`, or the unit or the quantity that stands at the axis.
+        means: Columns variant, epoch, mean, min, max.
+        runs: Columns run, variant, epoch, value.
+    """
+
+    title: str
+    scale: str
+    means: pd.DataFrame
+    runs: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class Style:
     """How a variant is drawn: its colour, and where others have that too, a line and a marker of its own."""
 
@@ -132,20 +149,12 @@ def theme() -> Iterator[None]:
         yield
 
 
-def learning_curves(
-    curves: Mapping[str, pd.DataFrame], runs: Mapping[str, pd.DataFrame], palette: Mapping[str, Style]
-) -> Figure:
-    """Draws a panel for each metric: a line for each variant's mean and run, a band from its lowest to highest seed.
-
-    Args:
-        curves: By the panel's title; columns variant, epoch, mean, min, max.
-        runs: By the panel's title; columns run, variant, epoch, value.
-        palette: By variant.
-    """
+def learning_curves(curves: Sequence[Curves], palette: Mapping[str, Style]) -> Figure:
+    """Draws a panel for each metric: a line for each variant's mean and run, a band from its lowest to highest seed."""
     figure = Figure(figsize=(4.2 * len(curves), 3.6), layout="constrained")
     panels = figure.subplots(1, len(curves), squeeze=False)[0]
-    for axes, (title, frame) in zip(panels, curves.items(), strict=True):
-        for variant, rows in frame.groupby("variant", sort=False):
+    for axes, panel in zip(panels, curves, strict=True):
+        for variant, rows in panel.means.groupby("variant", sort=False):
             style = palette[str(variant)]
             marker = style.marker if len(rows) < 3 or style.marker != _MARKERS[0] else None
             axes.plot(
@@ -153,19 +162,19 @@ def learning_curves(
                 markevery=max(1, len(rows) // 8), label=str(variant),
             )  # fmt: skip
             axes.fill_between(rows["epoch"], rows["min"], rows["max"], color=style.colour, alpha=0.2, linewidth=0)
-        single = runs[title]
+        single = panel.runs
         if single["run"].nunique() <= _MOST_SEED_LINES:
             for _, rows in single.groupby("run", sort=False):
                 colour = palette[str(rows["variant"].iloc[0])].colour
                 axes.plot(rows["epoch"], rows["value"], color=colour, alpha=_SEED_ALPHA, linewidth=0.6)
-        axes.set_title(title)
+        axes.set_title(panel.title)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         axes.grid()
-        if "accuracy" in title:
+        if panel.scale == "share":
             axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         else:
-            axes.set_ylabel("loss")
+            axes.set_ylabel(panel.scale)
     _legend(figure, panels[0])
     return figure
 
@@ -233,13 +242,16 @@ def narrowing(panels: Sequence[Narrowing]) -> Figure:
     return figure
 
 
-def accuracy_against_time(runs: pd.DataFrame, front: pd.DataFrame, label: str, palette: Mapping[str, Style]) -> Figure:
+def accuracy_against_time(
+    runs: pd.DataFrame, front: pd.DataFrame, label: str, scale: str, palette: Mapping[str, Style]
+) -> Figure:
     """Draws a point for each run, a larger one for each variant's mean, and the line of those that no other beats.
 
     Args:
         runs: Columns variant, cost (seconds), value.
         front: The means on the line, cheapest first: columns cost, value.
         label: Of the value.
+        scale: Its, `share` or another.
         palette: By variant.
     """
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
@@ -253,7 +265,7 @@ def accuracy_against_time(runs: pd.DataFrame, front: pd.DataFrame, label: str, p
     steps.set(linestyle=":", linewidth=1, label="Pareto line of the means")
     axes.set_xlabel("time of a run: training, evaluation and data, seconds")
     axes.set_ylabel(label)
-    if "accuracy" in label:
+    if scale == "share":
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.grid()
     _legend(figure, axes)

@@ -16,43 +16,50 @@ from ablate.report.analysis.verdicts import Finding
 from ablate.report.output import figures
 from ablate.report.output.document import Picture
 from ablate.report.output.words import count
-from ablate.report.study.metrics import Metric, metric, minus
+from ablate.report.study.metrics import Metric, minus
 from ablate.report.study.study import Study
 
-_CURVES = {"test_accuracy": "test accuracy", "test_loss": "test loss", "train_loss": "training loss"}
+_CURVES = ("test_accuracy", "test_loss", "train_loss")  # beside the study's metric and what it declares
 _MOST_LOOKS = 12  # panels that still can be read
 
 
 def learning_curves(analysis: Analysis) -> Iterator[Picture]:
     """Yields the learning curves, if there are epochs."""
     study = analysis.study
-    shown = {column: title for column, title in _CURVES.items() if column in study.epochs}
-    if not shown:
+    named = [study.metric(name) for name in (analysis.metric, *study.definition.metrics, *_CURVES)]
+    kinds = {kind.column: study.metric(kind.column) for kind in named if not kind.is_cost}
+    panels = [
+        figures.Curves(
+            kind.title or kind.label,
+            "share" if kind.kind == "share" else kind.unit or kind.quantity,
+            curves_of(study, column),
+            study.epochs[["run", "variant", "epoch", column]].rename(columns={column: "value"}),
+        )
+        for column, kind in kinds.items()
+        if column in study.epochs
+    ]
+    if not panels:
         return
-    curves = {title: curves_of(study, column) for column, title in shown.items()}
-    runs = {
-        title: study.epochs[["run", "variant", "epoch", column]].rename(columns={column: "value"})
-        for column, title in shown.items()
-    }
-    last = curves[next(iter(curves))].groupby("variant", sort=False)["mean"].last()
-    reached = ", ".join(f"{variant} {metric(next(iter(shown))).show(value)}" for variant, value in last.items())
+    first = next(kind for column, kind in kinds.items() if column in study.epochs)
+    last = panels[0].means.groupby("variant", sort=False)["mean"].last()
+    reached = ", ".join(f"{variant} {first.show(value)}" for variant, value in last.items())
     palette = figures.styles(study.labels)
     yield Picture(
         "learning_curves",
         "Learning curves: mean over seeds, band from the lowest to the highest seed, thin lines the seeds.",
-        f"Learning curves of {', '.join(study.labels)}; {next(iter(curves))} at the end on average: {reached}.",
-        lambda: figures.learning_curves(curves, runs, palette),
+        f"Learning curves of {', '.join(study.labels)}; {panels[0].title} at the end on average: {reached}.",
+        lambda: figures.learning_curves(panels, palette),
     )
 
 
 def paired_differences(analysis: Analysis) -> Iterator[Picture]:
     """Yields the differences to the baseline, if there are any."""
-    panels = []
+    panels, study = list[figures.Panel](), analysis.study
     for name, questions in analysis.questions.items():
         answers = [analysis.answers[question] for question in questions if analysis.answers[question].evidence.pairs]
         if answers:
             shown = [_of_answer(f"{answer.question.first} − {answer.question.second}", answer) for answer in answers]
-            panels.append(figures.Panel(metric(name).label, _scale(metric(name)), shown))
+            panels.append(_panel(study.metric(name), shown))
     if panels:
         yield Picture(
             "paired_differences",
@@ -78,7 +85,7 @@ def claims(analysis: Analysis) -> Iterator[Picture]:
                 rows.append(estimate)  # else another claim says the same
     if not by_metric:
         return
-    panels = [figures.Panel(metric(name).label, _scale(metric(name)), rows) for name, rows in by_metric.items()]
+    panels = [_panel(analysis.study.metric(name), rows) for name, rows in by_metric.items()]
     verdicts = "; ".join(f"{judged.claim.id} {judged.verdict}" for judged in analysis.judgements)
     yield Picture(
         "claims",
@@ -132,21 +139,21 @@ def _published(published: Mapping[str, float], found: Finding) -> float:
     second = published.get(str(found.part.question.second))
     if first is None or second is None:
         return math.nan
-    return first / second if metric(found.part.question.metric).is_cost else first - second
+    return first / second if found.answer is not None and found.answer.metric.is_cost else first - second
 
 
 def effects(analysis: Analysis) -> Iterator[Picture]:
     """Yields the effects of factorials, if there are any."""
     panels = [
         figures.Panel(
-            metric(found.metric).label + ("" if found.factorial.is_only else f", {found.factorial.full}"),
-            _scale(metric(found.metric)),
+            kind.label + ("" if found.factorial.is_only else f", {found.factorial.full}"),
+            _scale(kind),
             [
-                _estimate(" × ".join(each.factors), each.evidence.mean, each.evidence.interval, metric(found.metric))
+                _estimate(" × ".join(each.factors), each.evidence.mean, each.evidence.interval, kind)
                 for each in found.effects
             ],
         )
-        for found in analysis.factorials
+        for found, kind in ((each, analysis.study.metric(each.metric)) for each in analysis.factorials)
         if found.effects
     ]
     if panels:
@@ -179,13 +186,14 @@ def times(analysis: Analysis) -> Iterator[Picture]:
 def accuracy_against_time(analysis: Analysis) -> Iterator[Picture]:
     """Yields what accuracy costs, if the times of runs can be compared."""
     study = analysis.study
-    if "total_seconds" not in study.metrics or not metric(analysis.metric).higher_is_better:
+    if "total_seconds" not in study.metrics or not study.metric(analysis.metric).higher_is_better:
         return
     runs = study.timed_alike[["variant", "total_seconds", analysis.metric]].dropna()
     if runs.empty:
         return
     runs = runs.rename(columns={"total_seconds": "cost", analysis.metric: "value"})
-    label = metric(analysis.metric).label
+    kind = study.metric(analysis.metric)
+    label = kind.label + f", {kind.unit}" * bool(kind.own_unit)
     front = pareto_front(runs.groupby("variant", sort=False).mean().reset_index())
     palette = figures.styles(study.labels)
     yield Picture(
@@ -193,7 +201,7 @@ def accuracy_against_time(analysis: Analysis) -> Iterator[Picture]:
         "Accuracy against time: a small point a run, a large one a variant's mean; dotted, the means that no "
         f"other beats in both.{_left_out(study)}",
         f"{label} against total time; no other is both faster and better than {', '.join(front['variant'])}.",
-        lambda: figures.accuracy_against_time(runs, front, label, palette),
+        lambda: figures.accuracy_against_time(runs, front, label, _scale(kind), palette),
     )
 
 
@@ -216,6 +224,10 @@ def _estimate(name: str, mean: float, interval: stats.Interval, kind: Metric) ->
     bounds = (interval.low, interval.high) if math.isfinite(interval.low) else (math.nan, math.nan)
     mean, low, high = (math.exp(value) if kind.is_cost else value for value in (mean, *bounds))
     return figures.Estimate(name, mean, low, high)
+
+
+def _panel(kind: Metric, shown: Sequence[figures.Estimate]) -> figures.Panel:
+    return figures.Panel(kind.label, _scale(kind), shown)
 
 
 def _scale(kind: Metric) -> str:

@@ -157,7 +157,7 @@ def _study(definition: Definition, runs: StudyRuns, models: Mapping[str, PlainMa
     place = {label: number for number, label in enumerate(variants)}
     ordered = sorted(complete, key=lambda run: (place[variant_of[run].label], complete[run].seed, run))
     epochs = {run: of_run for run, (_, of_run) in runs.complete.items()}
-    frame = _run_frame({run: complete[run] for run in ordered}, epochs, variant_of, _statistics(definition))
+    frame = _run_frame({run: complete[run] for run in ordered}, epochs, variant_of, definition)
     for run in frame.loc[frame.duplicated(["variant", "seed"]), "run"]:
         runs.broken[run] = "another run has its variant and seed; their settings differ in what changes no result"
     frame = frame.drop_duplicates(["variant", "seed"], ignore_index=True)
@@ -212,7 +212,7 @@ def _run_frame(
     records: Mapping[str, RunRecord],
     epochs: Mapping[str, Epochs],
     variant_of: Mapping[str, Variant],
-    statistics: Sequence[str],
+    definition: Definition,
 ) -> pd.DataFrame:
     """Returns a row a run: what it is, its metrics, and the clock that its times were taken by."""
     frame = pd.DataFrame(
@@ -221,7 +221,7 @@ def _run_frame(
                 "run": run,
                 "variant": variant_of[run].label,
                 "seed": record.seed,
-                **_metrics(record, epochs[run], statistics),
+                **_metrics(record, epochs[run], definition),
             }
             for run, record in records.items()
         ]
@@ -231,11 +231,11 @@ def _run_frame(
     return frame.drop(columns=[name for name in map(str, frame) if "." in name and frame[name].isna().all()])
 
 
-def _metrics(record: RunRecord, epochs: Epochs, statistics: Sequence[str]) -> Plain:
+def _metrics(record: RunRecord, epochs: Epochs, definition: Definition) -> Plain:
     """Returns the metrics of a run, and what has to agree for times to be comparable."""
-    size = record.model.after
+    size, statistics = record.model.after, _statistics(definition)
     return {
-        **dict(_results(record.results, epochs, statistics)),
+        **dict(_results(record.results, epochs, statistics, definition.metrics)),
         # Times are compared on logarithms, so one that is not above 0 does not count.
         **{name: record.times[name] if record.times[name] > 0 else math.nan for name in (*TIMES, "total_seconds")},
         "parameters": math.nan if size.parameters is None else size.parameters,
@@ -244,14 +244,18 @@ def _metrics(record: RunRecord, epochs: Epochs, statistics: Sequence[str]) -> Pl
     }
 
 
-def _results(results: Mapping[str, Result], epochs: Epochs, statistics: Sequence[str]) -> Iterator[tuple[str, float]]:
+def _results(
+    results: Mapping[str, Result], epochs: Epochs, statistics: Sequence[str], declared: PlainMapping
+) -> Iterator[tuple[str, float]]:
     """Yields each result, and its statistics over epochs, by the name of the metric that each is."""
     columns = dict(zip(epochs.columns, epochs.values.T.tolist(), strict=True))
     for name, result in results.items():
         values = {name: float(result.final)}
         if name in columns:
-            chosen = _EXTREMES if metric(name).of_class else statistics  # classes and pairs of them are very many
-            values |= {f"{name}.{each}": over_epochs(f"{name}.{each}", columns) for each in chosen}
+            chosen = (
+                _EXTREMES if metric(name, declared).of_class else statistics
+            )  # classes and pairs of them are very many
+            values |= {f"{name}.{each}": over_epochs(f"{name}.{each}", columns, declared) for each in chosen}
         for each, value in values.items():
             yield each, value if math.isfinite(value) else math.nan
 

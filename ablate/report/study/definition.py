@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ablate.config.options import load, options
-from ablate.config.plain import read
-from ablate.config.schema import BETTER, PAIRINGS, TESTS, TableConfig
+from ablate.config.plain import plain, read
+from ablate.config.schema import PAIRINGS, TESTS, MetricConfig, TableConfig
 from ablate.files import PlainMapping
 from ablate.messages import nearest
+from ablate.records.epochs import field_name
 
 # What a study declares of how it is judged, before there are results.
 JUDGED_BY = ("metric", "margin", "test", "pairing")
@@ -35,7 +36,7 @@ class Definition:
         published_epochs: After how many epochs they were taken, if known.
         published: Published figures by variant and metric.
         claims: Claims as they are written; `ablate.report.analysis.claims` reads them.
-        better: Whether higher or lower is, of metrics that are not ablate's.
+        metrics: What each is, of metrics that are not ablate's: better, unit and label.
         tables: What the tables for a paper show, by name.
         sweep: What its default sweep sets: overrides by key, as Hydra's sweeper takes them.
         option: The name of the option, if it is a file that was found.
@@ -56,7 +57,7 @@ class Definition:
     published_epochs: int | None = None
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     claims: Sequence[object] = ()
-    better: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, PlainMapping] = field(default_factory=dict)
     tables: Mapping[str, TableConfig] = field(default_factory=dict)
     sweep: Mapping[str, str] = field(default_factory=dict)
     option: str | None = None
@@ -97,11 +98,10 @@ def find(
         absent = {key: recorded[key] for key in kept if recorded.get(key) and not content["study"].get(key)}
         by_hand = {re.split("[.=]", key.lstrip("+"))[1] for key in typed if key.lstrip("+").startswith("study.")}
         chosen = {
-            key: recorded[key]
-            for key in (*kept, "better", "tables")
-            if file is None and key in by_hand and recorded.get(key)
+            key: recorded[key] for key in (*kept, "tables") if file is None and key in by_hand and recorded.get(key)
         }
-        content = {**content, "study": {**content["study"], **absent, **chosen}}
+        metrics = {**(recorded.get("metrics") or {}), **(content["study"].get("metrics") or {})}
+        content = {**content, "study": {**content["study"], **absent, **chosen, "metrics": metrics}}
     definition = define(name, content, option)
     definition = replace(definition, declared={key: recorded[key] for key in JUDGED_BY if key in recorded})
     return definition if file is not None else _made_of(definition, recorded)
@@ -151,10 +151,7 @@ def define(name: str, content: PlainMapping, option: str | None) -> Definition:
     claims = study.get("claims") or []
     if not isinstance(claims, Sequence) or isinstance(claims, str):
         raise ValueError(f"study {name}: claims must be a list")
-    better = read("study.better", dict[str, str], study.get("better") or {})
-    for name_of_metric, direction in better.items():
-        if direction not in BETTER:
-            raise ValueError(f"study.better.{name_of_metric}={direction}: {nearest(direction, BETTER)}")
+    metrics = read("study.metrics", dict[str, MetricConfig], study.get("metrics") or {})
     params = ((content.get("hydra") or {}).get("sweeper") or {}).get("params") or {}
     return Definition(
         name=name,
@@ -166,7 +163,7 @@ def define(name: str, content: PlainMapping, option: str | None) -> Definition:
             for variant, figures in (published.get("variants") or {}).items()
         },
         claims=list(claims),
-        better=better,
+        metrics={field_name(each): plain(said) for each, said in metrics.items()},
         tables=read("study.tables", dict[str, TableConfig], study.get("tables") or {}),
         sweep={str(key): str(value) for key, value in params.items()},
         option=option,

@@ -2,10 +2,11 @@
 
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 
+from ablate.files import PlainMapping
 from ablate.messages import nearest
 from ablate.records.epochs import field_name, higher_is_better, last_of, split_statistic
 
@@ -54,6 +55,8 @@ class Metric:
         of_class: The class whose images it is of, if it is of one.
         taken_for: The class that they are taken for, of a confusion.
         statistic: Over the run's epochs, such as final or last5.
+        title: What is measured, without the statistic; the label if that is empty.
+        own_unit: Of a number, where one was declared.
     """
 
     name: str
@@ -65,6 +68,8 @@ class Metric:
     of_class: str = ""
     taken_for: str = ""
     statistic: str = "final"
+    title: str = ""
+    own_unit: str = ""
 
     @property
     def column(self) -> str:
@@ -89,11 +94,11 @@ class Metric:
     @property
     def unit(self) -> str:
         """The unit that its values are shown in; empty without one."""
-        return _SHOWN[self.kind][2].strip()
+        return self.own_unit or _SHOWN[self.kind][2].strip()
 
     def show(self, value: float | None) -> str:
         """Returns a value with its unit."""
-        return "–" if value is None or math.isnan(value) else f"{self.number(value)}{_SHOWN[self.kind][2]}"
+        return "–" if value is None or math.isnan(value) else f"{self.number(value)} {self.unit}".rstrip()
 
     def number(self, value: float, digits: int | None = None, sign: str = "") -> str:
         """Returns a value in its unit, with so many digits after the point if that is said."""
@@ -121,7 +126,11 @@ class Metric:
             return f"{_signed(100 * difference, 2)} pp"
         if self.is_cost:
             return f"× {math.exp(difference):.3f}"
-        return _signed(difference, 4) if self.kind == "loss" else minus(f"{difference:+z.4g}")
+        return (
+            _signed(difference, 4)
+            if self.kind == "loss"
+            else f"{minus(f'{difference:+z.4g}')} {self.own_unit}".rstrip()
+        )
 
     def show_interval(self, low: float, high: float) -> str:
         """Returns the bounds of a difference, or of the ratio of times."""
@@ -133,7 +142,7 @@ class Metric:
             return f"{_signed(100 * low, 2)} to {_signed(100 * high, 2)} pp"
         if self.is_cost:
             return f"× {math.exp(low):.3f} to {math.exp(high):.3f}"
-        return f"{self.show_difference(low)} to {self.show_difference(high)}"
+        return f"{self.show_difference(low).removesuffix(f' {self.own_unit}')} to {self.show_difference(high)}"
 
 
 def minus(text: str) -> str:
@@ -145,12 +154,29 @@ def _signed(value: float, digits: int) -> str:
     return minus(f"{value:+z.{digits}f}")  # what rounds to 0 is +0.00, never −0.00
 
 
-@cache
-def metric(name: str) -> Metric:
-    """Returns what a name says: the one place where the names of the columns of epochs.csv are read.
+def metric(name: str, declared: Mapping[str, PlainMapping] | None = None) -> Metric:
+    """Returns what a metric is: what a study declares of it, by name, and else what its name says.
 
     The name of a metric that ablate does not know is its label.
     """
+    known = _by_name(name)
+    said = (declared or {}).get(known.column)
+    if said is None:
+        return known
+    title, unit = said["label"] or known.title or known.column.replace("_", " "), said["unit"]
+    return replace(
+        known,
+        label=", ".join([title, *filter(None, [_said(known.statistic)])]) if said["label"] else known.label,
+        kind={"": known.kind, "%": "share"}.get(unit, "number"),
+        higher_is_better=higher_is_better(known.column, declared) if said["better"] else known.higher_is_better,
+        title=title,
+        own_unit=unit if unit != "%" else "",
+    )
+
+
+@cache
+def _by_name(name: str) -> Metric:
+    """Returns what a name says: the one place where the names of the columns of epochs.csv are read."""
     column, _, statistic = name.partition(".")
     if column in _TIMES:
         return Metric(name, _TIMES[column], "seconds", higher_is_better=False)
@@ -159,17 +185,17 @@ def metric(name: str) -> Metric:
         return Metric(name, label, _COSTS[column], higher_is_better=False, statistic=statistic or "final")
     match = _OF_SPLIT.fullmatch(column)
     if match is None:
-        return Metric(name, name.replace("_", " "), "number", higher_is_better(column))
+        return Metric(name, name.replace("_", " "), "number", higher_is_better(column), statistic=statistic or "final")
     split, measured = match.groups()
     parts = _OF_CLASS.fullmatch(measured) or _OF_PAIR.fullmatch(measured)
     quantity, of_class, taken_for = (*parts.groups(), "", "")[:3] if parts else (measured, "", "")
     is_share = parts is not None or measured == "accuracy" or measured.endswith("_accuracy")
     known = is_share or measured == "loss"
     over = _said(statistic) or "after the last epoch"
-    label = f"{'training' if split == 'train' else split} {measured.replace('_', ' ')}, {over}"
+    title = f"{'training' if split == 'train' else split} {measured.replace('_', ' ')}"
     return Metric(
         name,
-        label if known else name.replace("_", " "),
+        f"{title}, {over}" if known else name.replace("_", " "),
         "share" if is_share else "loss" if measured == "loss" else "number",
         higher_is_better=None if taken_for else higher_is_better(parts[1] if parts else measured),
         split=split,
@@ -177,6 +203,7 @@ def metric(name: str) -> Metric:
         of_class=of_class,
         taken_for=taken_for,
         statistic=statistic or "final",
+        title=title if known else "",
     )
 
 

@@ -10,6 +10,7 @@ from ablate.files import PlainMapping
 from ablate.records.record import RunRecord
 from ablate.report.study.definition import Definition
 from ablate.report.study.knockouts import Knockout
+from ablate.report.study.metrics import Metric, metric
 from ablate.report.study.predictions import Prediction
 from ablate.report.study.timings import Timing
 from ablate.report.study.variants import Variant
@@ -64,6 +65,10 @@ class Study:
         """The runs whose own clocks can be held against each other: the most that share one, none a cohort's share."""
         alone = self.runs[[run not in self.records or not self.records[run].cohort for run in self.runs["run"]]]
         return alone[alone["clock"] == alone["clock"].value_counts().index[0]] if len(alone) else alone
+
+    def metric(self, name: str) -> Metric:
+        """Returns what a metric of the runs is: what the study declares of it, and what its name says."""
+        return metric(name, self.definition.metrics)
 
     @property
     def metrics(self) -> list[str]:

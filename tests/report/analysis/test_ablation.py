@@ -49,8 +49,8 @@ def of(tmp_path: Path, values: dict[str, dict[str, list[float]]], better: str = 
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "runs.csv", index=False)
     main, baseline = next(iter(values)), next(iter(labels))
-    known = {} if better == "?" else dict.fromkeys(values, better)
-    said = {"name": "s", "metric": main, "baseline": baseline, "better": known}
+    known = {} if better == "?" else {name: {"better": better} for name in values}
+    said = {"name": "s", "metric": main, "baseline": baseline, "metrics": known}
     wanted = Wanted("variant", "seed", {name: name for name in values}, baseline=baseline)
     runs, full, _ = infer(csv_table.read(tmp_path / "runs.csv", wanted), wanted)
     study = collect_others("runs", "csv", runs, full, define("s", {"study": said}, None))
@@ -194,7 +194,7 @@ def test_what_a_study_chooses(tables: Callable[..., list[AblationTable]]) -> Non
         ({"tables": {"a": {"rows": []}}}, "study.tables.a.rows=[]: must be a list of variants"),
         ({"tables": {"a/b": {}}}, "study.tables.a/b: names files, so use letters"),
         ({"tables": {"a": None}}, "study.tables.a=None: must be a mapping"),
-        ({"better": {"fid": "low"}}, "study.better.fid=low: did you mean lower?"),
+        ({"metrics": {"fid": {"better": "low"}}}, "study.metrics.fid.better=low: there is no such choice"),
     ],
 )
 def test_what_is_not_there_is_named(said: dict[str, Any], message: str, make_run: Make, study: Path) -> None:

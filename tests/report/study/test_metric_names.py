@@ -47,3 +47,23 @@ def test_examples() -> None:
     assert metric("test_accuracy").show_difference(-0.00004) == "+0.00 pp"
     assert metric("test_accuracy").show_interval(-0.02, 0.01) == "−2.00 to +1.00 pp"
     assert metric("test_loss").show(math.nan) == "–"
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "label", "shown", "difference", "higher"),
+    [
+        ("test_miou", {"better": "higher", "unit": "%", "label": "mIoU"}, "mIoU", "61.20 %", "+1.50 pp", True),
+        ("err", {"better": "lower", "unit": "mm", "label": ""}, "err", "0.612 mm", "+0.015 mm", False),
+        ("test_accuracy.last5", {"better": None, "unit": "", "label": "top 1"}, "top 1, mean of the last 5 epochs",
+         "61.20 %", "+1.50 pp", True),
+        ("score.best", {"better": "lower", "unit": "", "label": "S"}, "S, at its best epoch", "0.612", "+0.015", False),
+    ],
+)  # fmt: skip
+def test_what_a_study_declares_of_a_metric(
+    name: str, said: dict[str, str], label: str, shown: str, difference: str, higher: bool
+) -> None:
+    kind = metric(name, {name.partition(".")[0]: said})
+    assert (kind.label, kind.show(0.612), kind.show_difference(0.015)) == (label, shown, difference)
+    assert kind.higher_is_better is higher
+    number = difference.partition(" ")[0]
+    assert kind.show_interval(-0.015, 0.015) == f"{number.replace('+', '−')} to {difference}"

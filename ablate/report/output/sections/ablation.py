@@ -28,7 +28,7 @@ def ablation(analysis: Analysis) -> Iterator[Block]:
         if unknown:
             yield Text(
                 f"Nothing is marked as the best in {words.listed(unknown)}, of which ablate does not know what is "
-                f"better: study.better={{{unknown[0]}: higher}}, or lower, in the study's option says it."
+                f"better: study.metrics={{{unknown[0]}: {{better: higher}}}}, or lower, in the study's option says it."
             )
 
 

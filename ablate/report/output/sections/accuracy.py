@@ -11,7 +11,8 @@ from ablate.report.output import pictures
 from ablate.report.output.document import Block, Cell, Table, Text, bounds, text
 from ablate.report.output.sections.cells import measured
 from ablate.report.output.words import count
-from ablate.report.study.metrics import Metric, metric
+from ablate.report.study.metrics import Metric
+from ablate.report.study.study import Study
 
 
 def variants(analysis: Analysis) -> Table:
@@ -42,22 +43,22 @@ def accuracy(analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> Iterator
                 f"{str(name).replace('_', ' ').capitalize()} over seeds: mean, the 95 % interval of the mean, "
                 "standard deviation (SD), minimum and maximum."
             )
-            yield summary(str(name), caption, rows, ["epoch"])
+            yield summary(analysis.study, str(name), caption, rows, ["epoch"])
         yield Text(
             "The best epoch is chosen on the test data themselves, which flatters it: compare variants by their "
             "final epoch."
         )
     yield from _noise(analysis)
     for name in (name for name in tables if name.startswith("metric_")):
-        label = metric(name.removeprefix("metric_")).label
-        yield summary(name, f"{label[:1].upper()}{label[1:]} over seeds.", tables[name])
+        label = analysis.study.metric(name.removeprefix("metric_")).label
+        yield summary(analysis.study, name, f"{label[:1].upper()}{label[1:]} over seeds.", tables[name])
     yield from _published(analysis, tables["published"])
     yield from pictures.learning_curves(analysis)
 
 
 def _noise(analysis: Analysis) -> Iterator[Block]:
     """Yields where the noise of the study's metric comes from, and what another statistic over epochs does to it."""
-    study, kind = analysis.study, metric(analysis.metric)
+    study, kind = analysis.study, analysis.study.metric(analysis.metric)
 
     def spread(head: str, value: float) -> Cell:
         return Cell(head, kind.show_difference(value).lstrip("+"), value)
@@ -81,7 +82,7 @@ def _noise(analysis: Analysis) -> Iterator[Block]:
         rows = [
             [
                 text("comparison", f"{row['first']} against {row['second']}"),
-                text("metric", metric(row["metric"]).label),
+                text("metric", study.metric(row["metric"]).label),
                 Cell("difference", kind.show_difference(row["mean"]), row["mean"]),
                 spread("SD of differences", row["sd"]),
                 Cell("seeds needed", "–" if pd.isna(row["needed"]) else f"{row['needed']:.0f}", row["needed"]),
@@ -109,7 +110,7 @@ def _published(analysis: Analysis, frame: pd.DataFrame) -> Iterator[Block]:
         return
     rows = []
     for row in frame.to_dict("records"):
-        kind = metric(row["metric"])
+        kind = analysis.study.metric(row["metric"])
         inside = "one run says nothing" if row["inside"] is None else "yes" if row["inside"] else "no"
         rows.append(
             [
@@ -128,14 +129,14 @@ def _range(head: str, kind: Metric, row: Mapping[Hashable, float]) -> Cell:
     return bounds("–" if math.isnan(row["low"]) else f"{kind.show(row['low'])} to {kind.show(row['high'])}", head)
 
 
-def summary(name: str, caption: str, frame: pd.DataFrame, extra: Sequence[str] = ()) -> Table:
+def summary(study: Study, name: str, caption: str, frame: pd.DataFrame, extra: Sequence[str] = ()) -> Table:
     """Returns a frame of `ablate.report.analysis.summary` as a table, with extra columns after the variant's."""
     values = {"sd": "SD", "min": "minimum", "max": "maximum"}
     if frame["published"].notna().any():
         values["published"] = "published"
     rows = []
     for row in frame.to_dict("records"):
-        kind = metric(row["metric"])
+        kind = study.metric(row["metric"])
         rows.append(
             [
                 *(text(column, row[column]) for column in ("variant", *extra)),
@@ -151,7 +152,7 @@ def summary(name: str, caption: str, frame: pd.DataFrame, extra: Sequence[str] =
 def confusion(analysis: Analysis) -> Iterator[Block]:
     """Yields the confusion matrix of each variant, the mean over its seeds, where it was measured."""
     study = analysis.study
-    kinds = [kind for kind in map(metric, study.metrics) if kind.is_of_test and kind.taken_for]
+    kinds = [kind for kind in map(study.metric, study.metrics) if kind.is_of_test and kind.taken_for]
     pairs = {(kind.of_class, kind.taken_for): kind for kind in kinds}
     classes = list(dict.fromkeys(right for right, _ in pairs))
     if not classes:

@@ -8,7 +8,6 @@ from ablate.report.analysis.verdicts import Finding, Judgement, Verdict
 from ablate.report.output import pictures, words
 from ablate.report.output.document import Block, Cell, Commands, Table, Text, bounds, text
 from ablate.report.output.sections.cells import difference, p_value, pairs, without_normality
-from ablate.report.study.metrics import metric
 
 _FEWEST_SEEDS = 3
 _MARKS = {Verdict.SUPPORTED: "good", Verdict.REFUTED: "bad", Verdict.EQUAL: "equal"}
@@ -24,15 +23,16 @@ def claims(analysis: Analysis) -> Iterator[Block]:
     if not analysis.judgements:
         return
     adjusted = "p is of a claim's weakest part, adjusted for the claims about its metric."
-    yield Table("claims", f"Each claim and its verdict; {adjusted}", [_claim(judged) for judged in analysis.judgements])
+    rows = [_claim(analysis, judged) for judged in analysis.judgements]
+    yield Table("claims", f"Each claim and its verdict; {adjusted}", rows)
     yield from pictures.claims(analysis)
     rows = [_evidence(judged.claim.id, finding) for judged in analysis.judgements for finding in judged.findings]
     yield Table("evidence", "The evidence, part by part.", rows)
     yield from _to_run(analysis)
 
 
-def _claim(judged: Judgement) -> list[Cell]:
-    claim, kind = judged.claim, metric(judged.claim.metric)
+def _claim(analysis: Analysis, judged: Judgement) -> list[Cell]:
+    claim, kind = judged.claim, analysis.study.metric(judged.claim.metric)
     published = ", ".join(f"{side} {kind.show(value)}" for side, value in claim.published.items())
     return [
         text("claim", claim.statement),

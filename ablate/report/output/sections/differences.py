@@ -8,7 +8,7 @@ from ablate.report.analysis.comparisons import Answer, Question, also_different
 from ablate.report.output import pictures, words
 from ablate.report.output.document import Block, Cell, Table, Text, bounds, text
 from ablate.report.output.sections.cells import difference, p_value, pairs, without_normality
-from ablate.report.study.metrics import metric, minus
+from ablate.report.study.metrics import minus
 
 
 def differences(analysis: Analysis) -> Iterator[Block]:
@@ -24,7 +24,7 @@ def differences(analysis: Analysis) -> Iterator[Block]:
     for name, questions in analysis.questions.items():
         answers = [analysis.answers[question] for question in questions]
         sizes = [answer.family for answer in answers if not math.isnan(answer.p)]
-        caption = f"Difference to the baseline in {metric(name).label}; the intervals are not adjusted"
+        caption = f"Difference to the baseline in {analysis.study.metric(name).label}; the intervals are not adjusted"
         caption += f", the adjusted p is for {words.count(sizes[0], 'test')} of it in this report." if sizes else "."
         yield Table(f"differences_{name}", caption, [_row(answer) for answer in answers])
         yield from (Text(f"{_versus(answer.question)}: {answer.left_out}.") for answer in answers if answer.left_out)
@@ -61,8 +61,8 @@ def _pairing(analysis: Analysis) -> Iterator[Block]:
     if rows:
         yield Table(
             "pairing",
-            f"What pairing by seed did for {metric(analysis.metric).label}: so many unpaired seeds are worth one pair. "
-            "Both intervals are for one look.",
+            f"What pairing by seed did for {analysis.study.metric(analysis.metric).label}: so many unpaired seeds are "
+            "worth one pair. Both intervals are for one look.",
             rows,
         )
 
@@ -70,7 +70,8 @@ def _pairing(analysis: Analysis) -> Iterator[Block]:
 def _by_class(analysis: Analysis) -> Table:
     rows: dict[str, list[Cell]] = {}
     for question in analysis.by_class:
-        kind, evidence = metric(question.metric), analysis.answers[question].evidence
+        answer = analysis.answers[question]
+        kind, evidence = answer.metric, answer.evidence
         shown = f"{kind.show_difference(evidence.mean)} ({words.interval(evidence.interval, kind)})"
         row = rows.setdefault(question.metric, [text("class", kind.of_class)])
         row.append(Cell(f"{question.first} − {question.second}", shown, evidence.mean))

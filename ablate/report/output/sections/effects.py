@@ -8,7 +8,7 @@ from ablate.report.analysis.completeness import command_of_edits
 from ablate.report.output import pictures, words
 from ablate.report.output.document import Block, Cell, Commands, Table, Text, bounds, text
 from ablate.report.output.sections.cells import difference, p_value
-from ablate.report.study.metrics import metric
+from ablate.report.study.metrics import Metric
 
 
 def effects(analysis: Analysis) -> Iterator[Block]:
@@ -20,12 +20,14 @@ def effects(analysis: Analysis) -> Iterator[Block]:
     yield from pictures.effects(analysis)
     for each in analysis.factorials:
         if each.effects:
-            yield _effects_table(each)
+            yield _effects_table(each, analysis.study.metric(each.metric))
     if design is None and analysis.contributions:
         yield _contributions(analysis)
     for each in analysis.factorials:
         if each.left_out and not each.factorial.missing:
-            yield Text(f"No effects of {each.factorial.name} on {metric(each.metric).label}: {each.left_out}.")
+            yield Text(
+                f"No effects of {each.factorial.name} on {analysis.study.metric(each.metric).label}: {each.left_out}."
+            )
     if design not in (None, "factorial"):
         return
     incomplete = {each.factorial.full: each.factorial for each in analysis.factorials if each.factorial.missing}
@@ -40,8 +42,7 @@ def effects(analysis: Analysis) -> Iterator[Block]:
         yield from [Commands(known)] if known else []
 
 
-def _effects_table(each: FactorialEffects) -> Table:
-    kind = metric(each.metric)
+def _effects_table(each: FactorialEffects, kind: Metric) -> Table:
     over = words.count(len(each.pairs), "round" if each.timing else "seed")
     rows = [
         [
@@ -63,7 +64,7 @@ def _effects_table(each: FactorialEffects) -> Table:
 
 
 def _contributions(analysis: Analysis) -> Table:
-    main = metric(analysis.metric)
+    main = analysis.study.metric(analysis.metric)
     complete = [each for each in analysis.factorials if each.shares and each.metric == main.name and not each.timing]
     shares = {share.factors[0]: share.evidence for each in complete[:1] for share in each.shares}
 

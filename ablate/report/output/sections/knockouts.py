@@ -11,7 +11,6 @@ from ablate.report.analysis.effects import Contribution
 from ablate.report.output.document import Block, Cell, Table, text
 from ablate.report.output.sections.cells import difference
 from ablate.report.study.knockouts import Knockout
-from ablate.report.study.metrics import metric
 
 
 def knockouts(analysis: Analysis) -> Iterator[Block]:
@@ -33,7 +32,7 @@ def knockouts(analysis: Analysis) -> Iterator[Block]:
 
 
 def _row(analysis: Analysis, knockout: Knockout, label: str, part: Contribution | None) -> list[Cell]:
-    study, kind = analysis.study, metric("test_accuracy")
+    study, kind = analysis.study, analysis.study.metric("test_accuracy")
     test, step = analysis.looks.test, resolution(study, kind)
     runs = [run for run in study.of(label)["run"] if run in knockout.accuracies]
     if not runs:

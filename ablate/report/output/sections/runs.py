@@ -22,7 +22,7 @@ def times(analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> Iterator[Bl
     """Yields the times of a run and its parts."""
     if tables["time"].empty:
         return
-    yield summary("time", "Seconds of a run on its own clock, over seeds.", tables["time"], ["part"])
+    yield summary(analysis.study, "time", "Seconds of a run on its own clock, over seeds.", tables["time"], ["part"])
     yield Text(
         "Runs shared their machine with whatever else ran on it, so small differences between variants may be the "
         "machine's."

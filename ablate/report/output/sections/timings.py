@@ -10,7 +10,6 @@ from ablate.report.analysis.comparisons import Question, baseline_of, timed
 from ablate.report.output import words
 from ablate.report.output.document import Block, Cell, Table, Text, text
 from ablate.report.output.sections.cells import difference
-from ablate.report.study.metrics import metric
 from ablate.report.study.timings import Timing
 
 
@@ -35,7 +34,7 @@ def _rounds(timing: Timing) -> int:
 
 def _epochs(analysis: Analysis, timing: Timing) -> Table:
     parts = {"train_seconds": "training", "eval_seconds": "test", "total_seconds": "with data"}
-    kind, rows = metric("total_seconds"), []
+    kind, rows = analysis.study.metric("total_seconds"), []
     for label, seconds in timing.seconds.items():
         medians = {head: float(np.median(seconds[part])) for part, head in parts.items()}
         row = [text("variant", label), *(Cell(head, f"{median:.3f} s", median) for head, median in medians.items())]
