@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    import pandas as pd
+
     from ablate.report.output.notebook import Shown
     from ablate.report.study.collect import Runs
     from ablate.tasks.recording import Recording
@@ -14,7 +18,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Run", "ablation_tables", "load_runs", "record", "task"]
+__all__ = ["Run", "ablation_tables", "compare", "load_runs", "record", "sweep", "task"]
 
 
 def load_runs(path: str | Path) -> Runs:
@@ -61,6 +65,70 @@ def ablation_tables(path: str | Path) -> list[Shown]:
     from ablate.report.output.notebook import ablation_tables  # imports pandas, which training does without
 
     return ablation_tables(Path(path))
+
+
+def compare(
+    frame: pd.DataFrame, metric: str | Sequence[str] = (), baseline: str | None = None, *, variant: str = "variant",
+    seed: str = "seed",
+) -> pd.DataFrame:  # fmt: skip
+    """Returns how the variants in a frame compare with the baseline: the numbers that a report has.
+
+    Args:
+        frame: A row for each run, as in `load_runs(…).runs` or a table of one's own.
+        metric: The column to compare, or several; if left out, those whose names say which way is better.
+        baseline: The variant that the others are compared with; if left out, `plain` or the like, or else the first.
+        variant: The column with the variant's name.
+        seed: The column with what pairs runs, a seed or a fold; `none` if nothing does.
+
+    Returns:
+        A row for each metric and variant: the mean difference, its 95 % interval, and p-values before and after Holm's
+        method over the variants, as in comparisons.csv.
+
+    Raises:
+        ValueError: A column is not there or holds no numbers, or two rows are of one variant and seed.
+
+    Example:
+        >>> runs, _ = load_runs("outputs/demo")
+        >>> found = compare(runs, "test_accuracy")
+        >>> found[["first", "second", "pairs"]].values.tolist()
+        [['dropout', 'plain', 2], ['bn_dropout', 'plain', 1]]
+    """
+    from ablate.report.output.notebook import compare  # imports pandas, which training does without
+
+    return compare(frame, metric, baseline, variant, seed)
+
+
+def sweep(
+    what: str | Callable[..., object], *overrides: str, variants: Mapping[str, Mapping[str, Any]] | None = None,
+    seeds: Iterable[int] = range(3), config_dir: str | Path | None = None, **options: Any,
+) -> Runs:  # fmt: skip
+    """Sweeps over a study, or over a function of one's own, and returns the runs; those that are complete stay.
+
+    Args:
+        what: The name of a study's option, which the command `ablate -m study=…` trains, or a function that takes a run
+            (see `record`) and a variant's settings.
+        overrides: Of a study's command, such as `"model=plain,dropout"` and `"seed=0,1"`.
+        variants: Of a function: the settings of each variant.
+        seeds: Of a function.
+        config_dir: Of a study: a folder of config groups beside ablate's own.
+        options: Of a function: `study` (its name if left out), `metric`, `baseline` and `out`, as for `record`.
+
+    Raises:
+        ValueError: There is no such study, or there are no variants.
+        RunFailed: The study's command has failed; an error of a function is raised as it is, its run recorded.
+
+    Example:
+        >>> def train(run, gain):
+        ...     run.log(epoch=1, val_accuracy=0.5 + gain)
+        >>> runs = sweep(train, variants={"plain": {"gain": 0.0}, "wide": {"gain": 0.25}}, seeds=range(2)).runs
+        >>> compare(runs, "val_accuracy")["mean"].tolist()
+        [0.25]
+    """
+    from ablate.sweeps.from_python import sweep_function, sweep_study  # imports pandas
+
+    if isinstance(what, str):
+        return sweep_study(what, overrides, config_dir)
+    return sweep_function(what, variants or {}, seeds, **options)
 
 
 def record(

@@ -10,7 +10,7 @@ import pytest
 RUNS = Path(__file__).parent / "fixtures" / "runs_of_format_1" / "before"
 # What each module's examples are of, so that none gets lost.
 EXAMPLES = {
-    "ablate": ["ablation_tables", "load_runs", "record"],
+    "ablate": ["ablation_tables", "compare", "load_runs", "record", "sweep"],
     "ablate.models.surgery": ["edit_model"],
     "ablate.report": [""],
     "ablate.report.analysis.effects": ["effects", "shares"],

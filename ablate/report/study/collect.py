@@ -300,6 +300,10 @@ class Runs(NamedTuple):
     runs: pd.DataFrame
     epochs: pd.DataFrame
 
+    def _repr_html_(self) -> str:
+        """Returns the frame of the runs, which is what a notebook shows."""
+        return self.runs.to_html(max_rows=20)
+
 
 def load_runs(path: Path) -> Runs:
     """Returns the complete runs of all studies at or below a folder; `ablate.load_runs` says more."""
