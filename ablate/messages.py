@@ -1,11 +1,14 @@
 """Text for a terminal: what to type instead, what to install, times, columns; nothing that steers one, no secrets."""
 
 import difflib
+import json
+import math
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from importlib import metadata
-from typing import TextIO
+from typing import Any, TextIO
 
 _NAME = "hydra-ablate"
 # What a terminal obeys or cannot show: control characters but for tab and line feed, marks that turn the direction of
@@ -26,6 +29,24 @@ def printable(text: str) -> str:
 def say(*lines: object, file: TextIO | None = None) -> None:
     """Prints lines as `printable`, without secrets: what is said of runs may hold anybody's text."""
     print(*(printable(redact(str(line))) for line in lines), sep="\n", file=file or sys.stdout, flush=True)
+
+
+def to_plain(value: object) -> Any:
+    """Returns a value as JSON holds it: dataclasses as objects, what is no finite number as null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: to_plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    if hasattr(value, "item"):  # a number of numpy's
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def say_json(content: object) -> None:
+    """Prints JSON, for programs; it says its format."""
+    say(json.dumps({"format": 1, **to_plain(content)}, indent=1, ensure_ascii=False, allow_nan=False))
 
 
 def nearest(word: str, names: Iterable[str], most: int = 3) -> str:

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from test_architecture import FLOORS
 
-from ablate.__main__ import run_command
+import ablate
+from ablate.__main__ import COMMANDS, run_command
 from ablate.config import schema as schema_module
 from ablate.data.cifar10_sources import Arrays
 from ablate.training import stopwatch
@@ -125,6 +126,15 @@ def test_links_lead_somewhere(page: Path) -> None:
         if anchor and file.suffix == ".md":
             headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
             assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, target
+
+
+def test_what_agents_are_sent_to_exists() -> None:
+    text = (ROOT / "docs" / "llms.txt").read_text(encoding="utf-8")
+    pages = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(pages) > 10 and all((ROOT / "docs" / page).is_file() for page in pages)
+    named = set(re.findall(r"`ablate (\w+) ", text)) | {"verify"}
+    assert named <= {*COMMANDS} and {"tree", "plan", "status", "report"} <= named
+    assert set(re.findall(r"`ablate\.(\w+)`", text)) <= {*ablate.__all__}
 
 
 def test_the_schemas_page_has_every_key() -> None:

@@ -129,6 +129,7 @@ def test_the_tutorial_to_the_letter(letter: Callable[[str], list[str]], tmp_path
         ("tasks.md", ["12 complete runs of 2 variants"]),
         ("reliability.md", ["identical"]),
         ("report.md", ["Something is refuted or missing.", "6 complete runs of 2 variants", "dropout"]),
+        ("agents.md", ["{'complete': 4}"]),
         ("store.md", ["6 complete runs of 3 variants"]),
     ],
 )

@@ -6,15 +6,15 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ablate.messages import aligned, duration, say
+from ablate.messages import aligned, duration, say, say_json
 from ablate.records.epochs import TIMES
 from ablate.records.interruption import is_there
-from ablate.records.record import Start, Status
+from ablate.records.record import Start, Status, now
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import is_address, mirror
 from ablate.records.study_directory import StudyDirectory
@@ -44,12 +44,21 @@ class RunStatus:
         return None if self.seconds is None or self.status != "running" else self.seconds * (self.epochs - self.done)
 
 
-def look(study: Path, now: float | None = None) -> list[RunStatus]:
-    """Returns the state of every run in a study's folder, sorted by folder, as of `now` in seconds since 1970."""
+@dataclass(frozen=True)
+class Statuses:
+    """What `ablate status --json` prints."""
+
+    at: str  # when, in ISO 8601 and UTC
+    counts: Mapping[str, int]  # of runs, by status
+    runs: Sequence[RunStatus]
+
+
+def look(study: Path, at: float | None = None) -> list[RunStatus]:
+    """Returns the state of every run in a study's folder, sorted by folder, as of `at` in seconds since 1970."""
     runs = StudyDirectory(study).runs()
     if not runs:
         raise ValueError(f"{study}: there are no runs in it; give the folder of a study, such as outputs/lenet_cifar10")
-    return [_look(run, study, time.time() if now is None else now) for run in runs]
+    return [_look(run, study, time.time() if at is None else at) for run in runs]
 
 
 def _look(directory: RunDirectory, study: Path, now: float) -> RunStatus:
@@ -100,12 +109,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("study", help="the study's folder or its address in a store: outputs/lenet_cifar10")
     parser.add_argument("--watch", type=float, nargs="?", const=5.0, metavar="SECONDS",
                         help="show it again every so many seconds (default: 5), until all runs have ended")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print it as JSON, for programs")
     options = parser.parse_args(arguments)
     while True:
         runs = look(mirror(options.study) if is_address(options.study) else Path(options.study))
-        if options.watch is not None and sys.stdout.isatty():
+        if options.watch is not None and sys.stdout.isatty() and not options.json:
             sys.stdout.write(_CLEAR)
-        say(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n\n{table(runs)}")
+        if options.json:
+            say_json(Statuses(now(), Counter(run.status for run in runs), runs))
+        else:
+            say(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n\n{table(runs)}")
         if options.watch is None or all(run.status not in ("running", "stuck") for run in runs):
             return 0
         time.sleep(options.watch)

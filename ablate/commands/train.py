@@ -130,4 +130,5 @@ def _stop_workers() -> None:
 
 def plan(arguments: Sequence[str]) -> int:
     """Says what a sweep would do and how long it would take; starts nothing."""
-    return main(["--multirun", *arguments, "hydra/launcher=plan"])
+    session.as_json = "--json" in arguments
+    return main(["--multirun", *(text for text in arguments if text != "--json"), "hydra/launcher=plan"])

@@ -1,7 +1,7 @@
 """`ablate tree model=dropout`: the layers that edits can name, and what a variant's edits change."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from ablate.config.compose import compose
 from ablate.config.plain import plain
 from ablate.config.targets import check_targets, within
-from ablate.messages import aligned, say
+from ablate.messages import aligned, say, say_json
+from ablate.records.record import Size
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,6 +27,20 @@ class Row:
     shape: tuple[int, ...]  # of its output for one image; empty if it was not called or returns no tensor
     parameters: int  # their number, those of its parts included
     flops: int  # of one image's forward pass, where torch counts them
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A model as it is made and with its edits: what `ablate tree --json` prints."""
+
+    model: str
+    images: tuple[int, ...]  # the shape of one
+    classes: int
+    before: Size
+    after: Size
+    edits: Mapping[str, str]  # in words, by name
+    base_layers: Sequence[Row]  # that edits can name
+    layers: Sequence[Row]  # with the edits
 
 
 def outline(model: "nn.Module", sample: "Tensor") -> list[Row]:
@@ -99,8 +114,8 @@ def difference(before: Sequence[Row], after: Sequence[Row]) -> str:
     return aligned(table)
 
 
-def tree(overrides: Sequence[str], folder: Path | None = None) -> str:
-    """Returns the layers of the model that overrides describe, with what differs from its base."""
+def tree(overrides: Sequence[str], folder: Path | None = None) -> Tree:
+    """Returns the layers of the model that overrides describe, before and after its edits."""
     cfg = compose(overrides, folder)
 
     import torch
@@ -115,16 +130,22 @@ def tree(overrides: Sequence[str], folder: Path | None = None) -> str:
     bare = build(base, {}, cfg.seed, shape, classes)
     variant = build(base, cfg.model.edits, cfg.seed, shape, classes, weights=cfg.model.weights)
     sample = torch.zeros(2, *shape)
-    before, after = outline(bare.model, sample), outline(variant.model, sample)
-    lines = [f"{cfg.model.name}, for images of {'x'.join(map(str, shape))} and {classes} classes"]
+    edits = {name: edit.describe(name) for name, edit in cfg.model.edits.items()}
     made = variant.record
-    for name, size in (("base", made.before), *([("with edits", made.after)] if cfg.model.edits else [])):
+    before, after = outline(bare.model, sample), outline(variant.model, sample)
+    return Tree(cfg.model.name, tuple(shape), classes, made.before, made.after, edits, before, after)
+
+
+def show(found: Tree) -> str:
+    """Returns a tree for people, with what differs from its base."""
+    lines = [f"{found.model}, for images of {'x'.join(map(str, found.images))} and {found.classes} classes"]
+    for name, size in (("base", found.before), *([("with edits", found.after)] if found.edits else [])):
         trained = f" ({size.trainable:,} trained)" if size.trainable != size.parameters else ""
         lines.append(
             f"  {name}: {size.layers} layers, {size.parameters:,} parameters{trained}, {size.flops:,} FLOPs an image"
         )
-    lines += [f"  {edit.describe(name)}" for name, edit in cfg.model.edits.items()]
-    return "\n".join([*lines, "", difference(before, after)])
+    lines += [f"  {edit}" for edit in found.edits.values()]
+    return "\n".join([*lines, "", difference(found.base_layers, found.layers)])
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -132,6 +153,11 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="ablate tree", description=(__doc__ or "").partition(": ")[2])
     parser.add_argument("overrides", nargs="*", help="as of a run: model=dropout model.edits.drop3.layer.p=0.2")
     parser.add_argument("--config-dir", type=Path, help="a folder with config groups of your own")
+    parser.add_argument("--json", action="store_true", help="print it as JSON, for programs")
     options = parser.parse_args(arguments)
-    say(tree(options.overrides, options.config_dir))
+    found = tree(options.overrides, options.config_dir)
+    if options.json:
+        say_json(found)
+    else:
+        say(show(found))
     return 0

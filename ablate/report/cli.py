@@ -4,11 +4,12 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ablate.config.options import load
-from ablate.messages import aligned, say
+from ablate.files import Plain
+from ablate.messages import aligned, say, say_json
 from ablate.records.store import is_address, mirror
 from ablate.records.study_directory import StudyDirectory, studies_below
 from ablate.report.analysis.analyse import Analysis, analyse
@@ -17,6 +18,7 @@ from ablate.report.output.document import Bullets, Document, Text
 from ablate.report.output.write import write_report
 from ablate.report.study.collect import collect, collect_others, find_studies
 from ablate.report.study.definition import define
+from ablate.report.study.study import Cell
 from ablate.sources.csv_table import SUFFIXES
 from ablate.sources.found_runs import find_runs
 from ablate.sources.inference import command, infer
@@ -47,27 +49,63 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--config-dir", type=Path, action="append", default=[], help="a folder of config groups beside ablate's own"
     )
+    made.add_argument("--json", action="store_true", help="print results and checks as JSON, for programs")
     add_options(made.add_argument_group("for runs of other projects"))
     return made
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """Why a study does not pass (a claim, a run, what cannot be read), and what would settle it, if anything would."""
+
+    kind: str  # refuted, broken, or the status of a run: missing, failed, diverged, interrupted, running
+    name: str  # of the claim, or of the run
+    why: str
+    way_out: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A study's report: where it is, what results.json holds, whether it passes, and what else would settle a claim."""
+
+    report: str
+    passed: bool
+    complaints: Sequence[Complaint]
+    open_claims: Sequence[Complaint]  # inconclusive or untested, which --check lets pass
+    results: Plain
+
+
+@dataclass(frozen=True)
+class Reports:
+    """What `ablate report --json` prints."""
+
+    reports: Sequence[Checked]
 
 
 def main(arguments: Sequence[str]) -> int:
     """Writes reports; returns 1 if a claim is refuted or a run is missing, and that was asked for."""
     options = parser().parse_args(arguments)
+    done = []
     complaints = []
-    for analysis, out in _analyses(options):
-        document = write_report(analysis, out)
-        _print(document)
-        say(f"\nThe report is in {out}: open index.html, or read report.md.")
-        complaints += _complaints(analysis)
+    for analysis, out, inferred in _analyses(options):
+        document, results = write_report(analysis, out)
+        found = _complaints(analysis)
+        done.append(Checked(str(out), not found, found, _open_claims(analysis), results))
+        if not options.json:
+            say(*inferred, document.title, "")
+            _print(document)
+            say(f"\nThe report is in {out}: open index.html, or read report.md.")
+        complaints += [f"{analysis.study.definition.name}: {one.kind}: {one.name}: {one.why}" for one in found]
+    if options.json:
+        say_json(Reports(done))
     if not (options.check and complaints):
         return 0
-    say("\n".join(complaints), file=sys.stderr)
+    say("\n".join(text.removesuffix(": ") for text in complaints), file=sys.stderr)
     return 1
 
 
-def _analyses(options: argparse.Namespace) -> list[tuple[Analysis, Path]]:
-    """Returns each study's analysis, and where its report goes; all of them before the first is written."""
+def _analyses(options: argparse.Namespace) -> list[tuple[Analysis, Path, Sequence[str]]]:
+    """Returns each study's analysis, where its report goes, and what to say first; all before the first is written."""
     remote = is_address(options.path)
     folder = mirror(options.path) if remote else Path(options.path)
     if not studies_below(folder) and (
@@ -83,12 +121,12 @@ def _analyses(options: argparse.Namespace) -> list[tuple[Analysis, Path]]:
     studies = [collect(each, options.config_dir, options.study, options.baseline) for each in folders]
     places = [Path("outputs") / each.name if remote else each for each in folders]
     return [
-        (analyse(study), options.out or StudyDirectory(place).report)
+        (analyse(study), options.out or StudyDirectory(place).report, ())
         for study, place in zip(studies, places, strict=True)
     ]
 
 
-def _of_others(path: str, options: argparse.Namespace) -> tuple[Analysis, Path]:
+def _of_others(path: str, options: argparse.Namespace) -> tuple[Analysis, Path, Sequence[str]]:
     """Returns the analysis of another project's runs, of which it says what was inferred, and where its report goes."""
     asked = wanted(options)
     defined = None
@@ -104,12 +142,11 @@ def _of_others(path: str, options: argparse.Namespace) -> tuple[Analysis, Path]:
     study = collect_others(name, found.tool, runs, full, defined)
     analysis = analyse(study, full.metrics)
     full = replace(full, baseline=study.definition.baseline)
-    say(aligned([*said, *(("ignored", text) for text in found.ignored)]))
-    say(f"\nThe same in full: {command(found.path, full)}\n")
+    inferred = aligned([*said, *(("ignored", text) for text in found.ignored)])
     out = options.out or (found.folder.parent if found.tool == "csv" else Path("outputs")) / f"{name}-report"
     if options.out is None and out.is_dir() and any(out.iterdir()) and not (out / "results.json").is_file():
         raise ValueError(f"{out}: is there already, and is no report; say where to write with --out")
-    return analysis, out
+    return analysis, out, (inferred, f"\nThe same in full: {command(found.path, full)}\n")
 
 
 def _name(folder: Path) -> str:
@@ -120,7 +157,6 @@ def _name(folder: Path) -> str:
 
 
 def _print(document: Document) -> None:
-    say(f"{document.title}\n")
     for block in document.lead:
         if isinstance(block, Text):
             say(block.words)
@@ -128,15 +164,35 @@ def _print(document: Document) -> None:
             say("\n".join(f"- {item.word}{': ' * bool(item.word)}{item.text}" for item in block.items))
 
 
-def _complaints(analysis: Analysis) -> list[str]:
-    name = analysis.study.definition.name
+def _complaints(analysis: Analysis) -> list[Complaint]:
     refuted = [judged for judged in analysis.judgements if judged.verdict is Verdict.REFUTED]
+    again = "repeat the sweep's command, which trains what is not complete"
     return [
-        *(f"{name}: refuted: {judged.claim.id}: {judged.claim.statement}" for judged in refuted),
+        *(Complaint("refuted", judged.claim.id, judged.claim.statement, "") for judged in refuted),
         *(
-            f"{name}: {cell.status}: {cell.variant} seed {cell.seed}"
+            Complaint(cell.status, f"{cell.variant} seed {cell.seed}", _cause(cell), again)
             for cell in analysis.cells
             if cell.status not in ("complete", "stale")
         ),
-        *(f"{name}: broken: {run}: {why}" for run, why in analysis.study.broken.items()),
+        *(Complaint("broken", run, why, "mend or remove it") for run, why in analysis.study.broken.items()),
     ]
+
+
+def _cause(cell: Cell) -> str:
+    return cell.why.removeprefix(cell.status).lstrip(": ")
+
+
+def _open_claims(analysis: Analysis) -> list[Complaint]:
+    """Returns the claims that nothing settles yet, each with what would."""
+    found = []
+    for judged in analysis.judgements:
+        if judged.verdict.is_settled:
+            continue
+        missing = [one.missing for one in judged.findings if one.missing]
+        needed = judged.seeds_needed
+        way_out = "; ".join(missing)
+        if needed is not None and not missing:
+            most = "more than 10,000" if needed[1] is None else str(needed[1])
+            way_out = f"{needed[0]} to {most} seeds in all would settle it"
+        found.append(Complaint(str(judged.verdict), judged.claim.id, judged.claim.statement, way_out))
+    return found

@@ -8,7 +8,7 @@ from typing import Any
 
 from ablate.config.options import config_dir, options
 from ablate.files import PlainMapping
-from ablate.messages import nearest
+from ablate.messages import nearest, say
 from ablate.records.record import RunFailed
 from ablate.records.run_directory import RunDirectory
 from ablate.report.study.collect import Runs, load_runs
@@ -26,7 +26,7 @@ def sweep_study(study: str, overrides: Iterable[str], folder: str | Path | None)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
         assert running.stdout is not None
         for line in running.stdout:  # a notebook shows what Python prints, and not what a process does
-            print(line, end="")
+            say(line.rstrip("\n"))
     if running.returncode:
         raise RunFailed(f"the sweep of {study} ended with exit code {running.returncode}; repeated, it resumes")
     return load_runs(Path("outputs") / str(known[study]["study"].get("name", study)))

@@ -15,7 +15,7 @@ from pathlib import Path
 from ablate.config.identity import fingerprint
 from ablate.config.plain import plain
 from ablate.files import PlainMapping
-from ablate.messages import aligned, say
+from ablate.messages import aligned, say, say_json
 from ablate.records.epochs import TIMES
 from ablate.records.study_directory import PLAN, StudyDirectory, studies_in
 from ablate.runs.job import Job
@@ -37,6 +37,17 @@ class Cell:
     cohort: int | None  # the number of the cohort that it would be trained in, from 1; None if alone or not at all
     core_seconds: float | None  # that its epochs would take, times its cores; None if nothing is known
     basis: str  # the earlier runs that this is taken from, in words
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What `ablate plan --json` prints."""
+
+    cells: Sequence[Cell]
+    cohorts: int
+    core_seconds: float | None  # of all that is to train; None if nothing is known of some of it
+    cores: int  # here
+    power: str  # the smallest difference that the planned seeds could find, in words
 
 
 def cells(jobs: Sequence[Job], cohorts: Sequence[Sequence[Job]], earlier: Path) -> list[Cell]:
@@ -154,14 +165,19 @@ def power(jobs: Sequence[Job], study: StudyDirectory) -> str:
     )
 
 
-def show(jobs: Sequence[Job], cohorts: Sequence[Sequence[Job]], study: str) -> None:
+def show(jobs: Sequence[Job], cohorts: Sequence[Sequence[Job]], study: str, as_json: bool = False) -> None:
     """Prints a sweep's plan, and keeps it in the study's folder, for the report to hold against what came of it."""
     folder = Path(study)
     found = cells(jobs, cohorts, folder.absolute().parent)
     todo = [cell for cell in found if cell.done < cell.epochs]
     training = {cell.cohort for cell in todo if cell.cohort is not None}
-    say(summary(found, len(training), os.cpu_count() or 1))
-    say(power(jobs, StudyDirectory(folder)))
+    cores, found_power = os.cpu_count() or 1, power(jobs, StudyDirectory(folder))
+    if as_json:
+        seconds = [cell.core_seconds for cell in todo if cell.core_seconds is not None]
+        of_all = sum(seconds) if len(seconds) == len(todo) else None
+        say_json(Planned(found, len(training), of_all, cores, found_power))
+    else:
+        say(summary(found, len(training), cores), found_power)
     if any(cell.core_seconds is not None for cell in todo):
         made = datetime.now(UTC).isoformat(timespec="seconds")
         StudyDirectory(folder).write(PLAN, made, {"made": made, "cells": [asdict(cell) for cell in todo]})

@@ -21,6 +21,7 @@ class Session:
     trains: bool = False  # ablate's own models, and no task of the user's own
     jobs: Sequence[Job] = ()  # of the sweep, as far as they are known
     folder: str | None = None  # the sweep's, if there is one
+    as_json: bool = False  # whether a plan is for programs
     # Whether a run that another process works on is left for the end of the sweep. Only jobs that run in turn in this
     # process, and whose results the sweeper does not need, can be.
     defers: bool = False

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from ablate.commands.tree import difference, outline, tree
+from ablate.commands.tree import difference, outline, show, tree
 from ablate.config.edits import Edit
 from ablate.models.lenet import lenet5
 from ablate.models.surgery import edit_model
@@ -42,7 +42,7 @@ def test_the_difference_marks_what_is_new_other_and_gone() -> None:
 
 @pytest.mark.parametrize("model", ["resnet18", "resnet34", "mobilenet_v3_small", "efficientnet_b0", "vit"])
 def test_torchvisions_families_take_the_datas_classes(model: str) -> None:
-    text = tree([f"model={model}", "data=digits"])
+    text = show(tree([f"model={model}", "data=digits"]))
     assert text.startswith(f"{model}, for images of 3x32x32 and 10 classes\n  base: ")
 
 

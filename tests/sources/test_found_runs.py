@@ -195,6 +195,16 @@ def test_logs_of_keras(here: Path, report: Report) -> None:
     assert again["comparisons"][0]["mean"] == 0.25
 
 
+def test_a_folder_is_imported_as_it_is_reported(here: Path, report: Report, capsys: pytest.CaptureFixture[str]) -> None:
+    keras(here / "runs")
+    first = report("runs", "--metric", "val_accuracy")
+    command = ["import", "files", "runs", "--study", "old", "--metric", "val_accuracy", "--out", "imported"]
+    assert run_command(command) == 0 and "6 runs are in imported/old" in capsys.readouterr().out
+    assert run_command([*command, "--experiment", "x"]) == 2 and "is for mlflow" in capsys.readouterr().err
+    second = report("imported/old", out="imported/old/report")
+    assert [row["mean"] for row in second["comparisons"]] == [row["mean"] for row in first["comparisons"]] == [0.25]
+
+
 def test_plain_scripts(here: Path, report: Report) -> None:
     """JSON lines, of which a killed process has left half a line; JSON with the figures of a run; a table of runs."""
     for variant, gain in (("a", 0.0), ("b", 0.25)):

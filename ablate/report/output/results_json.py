@@ -1,11 +1,12 @@
 """The report as data: results.json, whose form is docs/results.schema.json."""
 
 import json
-import math
+from collections.abc import Mapping
 
 import pandas as pd
 
 from ablate.files import Plain
+from ablate.messages import to_plain
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.verdicts import Judgement
 from ablate.report.output.words import finding
@@ -14,8 +15,8 @@ from ablate.stats import Evidence
 FORMAT = 1
 
 
-def results(analysis: Analysis, tables: dict[str, pd.DataFrame]) -> str:
-    """Returns results.json: NaN and what is missing as null, keys in a fixed order."""
+def results(analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> Plain:
+    """Returns what results.json holds: NaN and what is missing as null, keys in a fixed order."""
     study, definition = analysis.study, analysis.study.definition
     content = {
         "format": FORMAT,
@@ -59,7 +60,8 @@ def results(analysis: Analysis, tables: dict[str, pd.DataFrame]) -> str:
         "broken": study.broken,
         "mismatches": analysis.mismatches,
     }
-    return json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    made: Plain = to_plain(content)
+    return made
 
 
 def _plain_evidence(evidence: Evidence) -> Plain:
@@ -97,13 +99,3 @@ def _claim(judged: Judgement) -> Plain:
 
 def _rows(table: pd.DataFrame) -> list[Plain]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if hasattr(value, "item"):  # a number of numpy's
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

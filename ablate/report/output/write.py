@@ -1,11 +1,12 @@
 """The files of a report."""
 
+import json
 import re
 from pathlib import Path
 
 import pandas as pd
 
-from ablate.files import atomic_write, refuse_links
+from ablate.files import Plain, atomic_write, refuse_links
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.output import figures
 from ablate.report.output.csv_files import frames
@@ -32,7 +33,7 @@ def _csv(frame: pd.DataFrame) -> str:
     return frame.map(as_text).rename(columns=as_text).to_csv(index=False, lineterminator="\n")
 
 
-def write_report(analysis: Analysis, out: Path) -> Document:
+def write_report(analysis: Analysis, out: Path) -> tuple[Document, Plain]:
     """Writes a report: index.html, report.md, results.json, tables as CSV and LaTeX, figures as SVG and PNG.
 
     Args:
@@ -40,7 +41,7 @@ def write_report(analysis: Analysis, out: Path) -> Document:
         out: The folder, made if it is not there.
 
     Returns:
-        What was written, as a document.
+        What was written, as a document, and the content of results.json.
 
     Raises:
         ValueError: The folder is a link.
@@ -64,11 +65,12 @@ def write_report(analysis: Analysis, out: Path) -> Document:
     texts = {file_name(table.name, "tex"): latex(table) for table in found}
     assert len(texts) == len(found), "two tables share one file"
     files |= texts
-    files["results.json"] = results(analysis, tables)
+    made = results(analysis, tables)
+    files["results.json"] = json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     files["report.md"] = markdown(document)
     files["index.html"] = html(document, svgs)
     out.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         with atomic_write(out / name, "wb" if isinstance(content, bytes) else "w") as file:
             file.write(content)
-    return document
+    return document, made

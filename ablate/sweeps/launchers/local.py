@@ -95,5 +95,5 @@ class PlanLauncher(CohortLauncher):
 
         assert self.config is not None
         jobs = self._jobs(job_overrides, initial_job_idx)
-        show(jobs, self._plan(jobs)[0], self.config.hydra.sweep.dir)
+        show(jobs, self._plan(jobs)[0], self.config.hydra.sweep.dir, session.as_json)
         raise SystemExit(0)
