@@ -24,6 +24,7 @@ EXAMPLES = {
     ],
     "ablate.stats.pairing": ["pairing", "welch", "welch_equivalence"],
     "ablate.stats.evidence": ["weigh", "weigh_unpaired"],
+    "ablate.stats.random_effects": ["random_effects"],
     "ablate.stats.planning": ["seeds_needed", "seeds_range", "smallest_difference"],
 }  # fmt: skip
 

@@ -16,7 +16,7 @@ from ablate.records.epochs import field_name, higher_is_better, metric_rank, spl
 from ablate.sources.logged_run import UNPAIRED, LoggedRun, Wanted, is_seed
 
 JOB = "hydra.job.name"  # a field of every job of Hydra
-_DATA = re.compile(r"(?i)(?:.*[._])?(?:data|dataset|datasets|datamodule)(?:[._]?name)?")
+DATA_SET = re.compile(r"(?i)(?:.*[._])?(?:data|dataset|datasets|datamodule)(?:[._]?name)?")
 _BASELINES = ("plain", "baseline", "base", "vanilla", "default", "control", "none", "original")
 _PLANNED = ("max_epochs", "epochs", "num_epochs", "n_epochs", "num_train_epochs", "max_steps")
 _EARLY = re.compile(r"(?i)early_?stop")
@@ -203,7 +203,7 @@ def _by_accident(runs: Sequence[LoggedRun], names: Sequence[str]) -> list[str]:
 
 
 def _refuse_data_sets(runs: Sequence[LoggedRun], chosen: Iterable[str]) -> None:
-    for name in filter(_DATA.fullmatch, chosen):
+    for name in filter(DATA_SET.fullmatch, chosen):
         often = Counter(_text(run, name) for run in runs)
         told = _listed(f"{name}={value} ({number})" for value, number in often.items())
         raise ValueError(

@@ -34,3 +34,4 @@ from ablate.stats.paired import (
 )
 from ablate.stats.pairing import Pairing, pairing, welch, welch_equivalence
 from ablate.stats.planning import POWER, seeds_needed, seeds_range, smallest_difference
+from ablate.stats.random_effects import Pooled, random_effects

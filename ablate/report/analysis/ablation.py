@@ -13,13 +13,11 @@ from ablate.config.schema import TableConfig
 from ablate.files import FOLDER_NAME
 from ablate.messages import nearest
 from ablate.report.analysis.comparisons import Answer, Question, answers, baseline_of, families, find, lost
+from ablate.report.analysis.data_sets import Labels, by_data
 from ablate.report.analysis.effects import components
 from ablate.report.analysis.verdicts import FEWEST
 from ablate.report.study.metrics import Metric, check_metric
 from ablate.report.study.study import Study
-from ablate.report.study.variants import relabelled
-
-Labels = Mapping[str, str]  # of the variants of a row, by data set
 
 
 @dataclass(frozen=True)
@@ -262,27 +260,3 @@ def _beside(study: Study, name: str, labels: Labels, times: Mapping[str, Answer]
         return float(np.exp(np.mean(ratios))) if ratios else np.nan
     runs = study.of(next(iter(labels.values())))
     return float(runs[name].iloc[0]) if name in runs else np.nan
-
-
-def by_data(study: Study, across: str) -> tuple[dict[str, Labels], list[str]]:
-    """Returns the variants that differ in the data set alone as rows by name, and the data sets.
-
-    Args:
-        study: The runs.
-        across: The key that says the data set. Keys beside it that have one value for each data set go with it.
-    """
-    settings = {label: study.variants[label].configuration for label in study.labels}
-    data = {label: of.get(across, "") for label, of in settings.items()}
-    sets, section = list(dict.fromkeys(data.values())), across.rpartition(".")[0]
-    if len(sets) < 2:
-        return {label: {"": label} for label in settings}, [""]
-    beside = dict.fromkeys(key for of in settings.values() for key in of if key.rpartition(".")[0] == section)
-    going = {key for key in beside if len({(data[label], settings[label].get(key)) for label in data}) == len(sets)}
-    same: dict[tuple[str, frozenset[tuple[str, str]]], dict[str, str]] = {}
-    for label, of in settings.items():
-        kept = frozenset((key, value) for key, value in of.items() if key not in going)
-        same.setdefault((study.variants[label].model, kept), {})[data[label]] = label
-    rows = {relabelled(next(iter(labels.values())), {section, *going}): labels for labels in same.values()}
-    if len(rows) < len(same):
-        rows = {next(iter(each.values())): each for each in same.values()}
-    return dict(rows), sets

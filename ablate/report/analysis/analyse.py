@@ -12,6 +12,7 @@ from ablate.report.analysis import claims, comparability, comparisons, effects
 from ablate.report.analysis.ablation import AblationTable, ablation_tables
 from ablate.report.analysis.comparisons import Answer, Question
 from ablate.report.analysis.completeness import completeness
+from ablate.report.analysis.data_sets import OverDataSets, over_data_sets
 from ablate.report.analysis.effects import Effect
 from ablate.report.analysis.looks import Looks, looks
 from ablate.report.analysis.verdicts import Judgement, judge
@@ -63,6 +64,7 @@ class Analysis:
         factorials: The effects of each factorial on the study's metric and on the training time.
         contributions: Of each part of the full model.
         by_class: The comparisons with the baseline on the images of each class, where that was measured.
+        over_data: The comparisons with the baseline over several data sets, where the runs are of such.
         tables: For a paper.
         cells: The runs that the study should have, each with its status.
         mismatches: What does not agree between runs, first what touches a comparison.
@@ -78,6 +80,7 @@ class Analysis:
     factorials: Sequence[FactorialEffects]
     contributions: Sequence[effects.Contribution]
     by_class: Sequence[Question]
+    over_data: Sequence[OverDataSets]
     tables: Sequence[AblationTable]
     cells: Sequence[Cell]
     mismatches: Sequence[str]
@@ -126,6 +129,7 @@ def analyse(study: Study, metrics: Iterable[str] = ()) -> Analysis:
         ],
         contributions=parts,
         by_class=by_class,
+        over_data=over_data_sets(study, compared, answers, found.test),
         tables=ablation_tables(study, _shown(study, main, questions), answers, found.test, all(map(_is_there, cells))),
         cells=cells,
         mismatches=sorted(

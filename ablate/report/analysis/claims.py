@@ -8,7 +8,8 @@ A claim is a mapping with
     expect     one expectation or a list of them, all of which have to hold:
                an ordering `plain > bn_dropout > dropout`, a bound `plain > 0.6`, or an equality within a margin
                `dropout = plain within 0.01` (of a time, within that share of it); a number is one unless a variant has
-               it as its name. An ordering of three says something of each two of them
+               it as its name. An ordering of three says something of each two of them. Of several data sets,
+               `everywhere: a > b` is of each of them, and `on_average: a > b` of their random-effects mean
     margin     the smallest difference that matters; the study's own, of its metric, if left out. An ordering is settled
                as equal where the difference is found to be smaller
     published  figures of the source, by variant
@@ -19,14 +20,16 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ablate.messages import nearest
 from ablate.report.analysis.comparisons import Question
+from ablate.report.analysis.data_sets import Labels, by_data, over
 from ablate.report.study.metrics import check_metric, metric
 from ablate.report.study.study import Study
 from ablate.report.study.variants import parse_label
 
+_OVER = ("everywhere", "on_average")
 _KEYS = ("id", "statement", "metric", "expect", "margin", "published", "source")
 
 
@@ -38,11 +41,13 @@ class Part:
         text: As in the claim.
         question: The test that settles it.
         sign: 1 if the first is expected higher, -1 if lower, 0 if equal within the margin.
+        missing: Why it cannot be tested, whatever runs there are.
     """
 
     text: str
     question: Question
     sign: int
+    missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,14 +95,17 @@ def _read(where: str, raw: object, study: Study, models: Sequence[str]) -> Claim
     expect = raw["expect"] if isinstance(raw["expect"], list) else [raw["expect"]]
     known = (*study.variants, *models)
     margin = _claim_margin(raw.get("margin"), f"{where}: margin", name, study)
-    parts = [part for text in expect for part in _parts(f"{where}: expect", str(text), name, known, margin)]
+    rows, _ = by_data(study)
+    parts = [
+        part for text in expect for part in _over_data(f"{where}: expect", str(text), name, known, margin, study, rows)
+    ]
     _check_units(where, [str(text) for text in (*expect, raw.get("margin") or "")], parts, study, name)
     published = raw.get("published") or {}
     if not isinstance(published, Mapping):
         raise ValueError(f"{where}: published must be a mapping from variants to numbers")
     sides = [side for part in parts for side in (part.question.first, part.question.second) if isinstance(side, str)]
     for side in [*sides, *map(str, published)]:
-        if side not in study.variants and parse_label(side)[0] not in models:
+        if side not in (*study.variants, *rows) and parse_label(side)[0] not in models:
             raise ValueError(f"{where}: there is no variant {side!r}; {nearest(side, known)}")
     for side, value in published.items():
         if not isinstance(side, str):  # 0.10 and true are other values to YAML
@@ -153,6 +161,44 @@ def _check_units(where: str, texts: Iterable[str], parts: Iterable[Part], study:
             f"{where}: {name} has values from {values.min():g} to {values.max():g}, which are no shares: write the "
             "number in their unit, without %"
         )
+
+
+def _over_data(
+    where: str, text: str, name: str, known: Sequence[str], margin: float | None, study: Study,
+    rows: Mapping[str, Labels],
+) -> Iterable[Part]:  # fmt: skip
+    """Yields the comparisons of an expectation: those of each data set, or of their mean, if it says so."""
+    how, colon, ordering = text.partition(": ")
+    sets = list(dict.fromkeys(of for labels in rows.values() for of in labels))
+    if not colon or how not in _OVER:
+        for part in _parts(where, text, name, known, margin):
+            sides = [side for side in (part.question.first, part.question.second) if side not in study.labels]
+            several = [side for side in sides if len(rows.get(str(side), {})) > 1]
+            yield (
+                part
+                if not several
+                else replace(
+                    part,
+                    missing=f"{several[0]} has runs on {len(sets)} data sets: say `everywhere: …` or `on_average: …`",
+                )
+            )
+        return
+    for part in _parts(where, ordering, name, [*rows, *known], margin):
+        first, second = part.question.first, part.question.second
+        if not isinstance(second, str):
+            raise ValueError(f"{where}: {text!r}: over data sets, two variants are compared")
+        if len(sets) < 2:
+            yield replace(part, text=f"{how}: {part.text}", missing="the runs are of one data set, and not several")
+        elif how == "on_average":
+            question = over(part.question, rows)
+            missing = "" if question is not None else f"{first} and {second} have no data set in common"
+            yield replace(part, text=f"{how}: {part.text}", question=question or part.question, missing=missing)
+        else:
+            for of in sets:
+                one, other = rows.get(first, {}).get(of), rows.get(second, {}).get(of)
+                missing = "" if one and other else f"there are no runs of {second if one else first} on {of}"
+                question = replace(part.question, first=one or first, second=other or second)
+                yield replace(part, text=f"{part.text} on {of}", question=question, missing=missing)
 
 
 def _parts(where: str, text: str, name: str, known: Sequence[str], margin: float | None) -> Iterable[Part]:

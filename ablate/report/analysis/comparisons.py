@@ -17,7 +17,8 @@ from ablate.report.study.variants import Variant
 class Question:
     """What a test is about: the first variant against the second, or against a bound.
 
-    With a margin, also whether the two are equal within it (of a time: within that share), or only that.
+    With a margin, also whether the two are equal within it (of a time: within that share), or only that. Over several
+    data sets, the two are names of rows, and `over` has the variants of each data set.
     """
 
     metric: str
@@ -25,6 +26,7 @@ class Question:
     second: str | float
     margin: float | None = None
     is_equality: bool = False
+    over: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Answer:
     @property
     def pairs(self) -> str:
         """What the values are paired by."""
-        return "round" if self.timing else "seed"
+        return "round" if self.timing else "data set" if self.question.over else "seed"
 
     @property
     def p(self) -> float:
@@ -116,7 +118,8 @@ def answers(study: Study, questions: Iterable[Question], test: stats.Test = stat
     found: dict[Question, Answer] = {}
     for question in questions:
         if question not in found and swapped(question) not in found:
-            found[question] = timed(study, question) or _by_runs(study, question, test)
+            by_one = _over_data_sets if question.over else _by_runs
+            found[question] = timed(study, question) or by_one(study, question, test)
     return found
 
 
@@ -171,7 +174,8 @@ def find(answers: Mapping[Question, Answer], question: Question) -> Answer:
 def swapped(question: Question) -> Question:
     """Returns a question with its variants swapped; one against a bound as it is."""
     if isinstance(question.second, str):
-        return replace(question, first=question.second, second=question.first)
+        turned = tuple((other, one) for one, other in question.over)
+        return replace(question, first=question.second, second=question.first, over=turned)
     return question
 
 
@@ -220,6 +224,42 @@ def _by_runs(study: Study, question: Question, test: stats.Test) -> Answer:
         lost=lost(study, sides, question.metric),
         is_exact=is_exact,
     )
+
+
+def _over_data_sets(study: Study, question: Question, test: stats.Test) -> Answer:
+    """Returns what the data sets say together, each of which counts once."""
+    asked = [replace(question, first=one, second=other, over=()) for one, other in question.over]
+    each = [timed(study, one) or _by_runs(study, one, test) for one in asked]
+    pooled, why_not = averaged(study, each)
+    means = np.array([answer.evidence.mean for answer in each])
+    answer = _answer(question, study.metric(question.metric), means, np.zeros_like(means), stats.Test.FIXED)
+    evidence = stats.weigh([])
+    if pooled is not None:
+        margin = answer.margin
+        within = (np.nan, np.nan)
+        if margin is not None and pooled.number > 1:
+            above, below = pooled.p_against(-margin), 1 - pooled.p_against(margin)
+            within = max(above, below), min(1.0, 2 * min(1 - above, 1 - below))
+        evidence = stats.Evidence(pooled.number, pooled.mean, pooled.interval, pooled.p, *within)
+    return replace(
+        answer, evidence=evidence, p_adjusted=evidence.p, left_out=why_not,
+        runs=tuple(pair for of in each for pair in of.runs),
+        lost=tuple(sorted({seed for of in each for seed in of.lost})),
+    )  # fmt: skip
+
+
+def averaged(study: Study, each: Sequence[Answer]) -> tuple[stats.Pooled | None, str]:
+    """Returns the random-effects mean of the differences on several data sets; or None, and why there is none."""
+    if any(answer.test is stats.Test.ANYTIME for answer in each):
+        return None, "seeds were added after results were seen, and the mean over data sets is for one look"
+    if study.definition.pairing == "unpaired":
+        return None, "the mean over data sets is one of paired differences, and the runs are not paired"
+    spread = [answer.differences.std(ddof=1) if len(answer.differences) > 1 else 0.0 for answer in each]
+    if len(each) < 2 or not all(value > 0 for value in spread):
+        why = "a mean over data sets takes two or more of them, and on each two seeds or more whose differences differ"
+        return None, why
+    variances = [value**2 / len(answer.differences) for value, answer in zip(spread, each, strict=True)]
+    return stats.random_effects([answer.evidence.mean for answer in each], variances), ""
 
 
 def lost(study: Study, sides: Iterable[str], name: str) -> tuple[int, ...]:

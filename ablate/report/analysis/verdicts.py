@@ -77,7 +77,7 @@ class Judgement:
     def pairs(self) -> int:
         """The fewest pairs that a part rests on which is a matter of chance; 0 where none is."""
         tested = [each.answer for each in self.findings if each.answer is not None and not each.answer.is_exact]
-        return min((answer.evidence.pairs for answer in tested), default=0)
+        return min((answer.evidence.pairs for answer in tested if not answer.question.over), default=0)
 
     @property
     def seeds_needed(self) -> tuple[int, int | None] | None:
@@ -165,7 +165,7 @@ def _find(
     family: int,
 ) -> Finding:
     if without := _without_runs(part, study):
-        return Finding(part, Verdict.UNTESTED, None, f"there are no runs of {' and '.join(without)}")
+        return Finding(part, Verdict.UNTESTED, None, without)
     answer, question = find(found, part.question), part.question
     key = question if question in found else swapped(question)
     mean = answer.evidence.mean
@@ -176,7 +176,8 @@ def _find(
         return Finding(part, Verdict.SUPPORTED if holds else Verdict.REFUTED, answer)
     p = _p_in_favour(part, answer)
     if answer.evidence.pairs < FEWEST:
-        missing = f"{answer.evidence.pairs} pairs decide nothing, it takes {FEWEST}"
+        what = "data sets" if question.over else "pairs"
+        missing = f"{answer.evidence.pairs} {what} decide nothing, it takes {FEWEST}"
         return Finding(part, Verdict.INCONCLUSIVE, answer, missing, p)
     if is_supported or p * family < stats.ALPHA:
         return Finding(part, Verdict.SUPPORTED, answer, "", p, min(1.0, p * family))
@@ -184,6 +185,8 @@ def _find(
         return Finding(part, Verdict.REFUTED, answer, "", _against(answer), either[key])
     if part.sign != 0 and inside[key] < stats.ALPHA:
         return Finding(part, Verdict.EQUAL, answer, "", answer.evidence.p_inside, inside[key])
+    if question.over:
+        return Finding(part, Verdict.INCONCLUSIVE, answer, "", p, min(1.0, p * family))
     is_anytime = answer.test is stats.Test.ANYTIME
     needed = stats.seeds_range(
         answer.differences, stats.ALPHA / family, answer.margin, is_anytime, question.is_equality
@@ -194,9 +197,11 @@ def _find(
     return Finding(part, Verdict.INCONCLUSIVE, answer, "", p, min(1.0, p * family), needed)
 
 
-def _without_runs(part: Part, study: Study) -> list[str]:
+def _without_runs(part: Part, study: Study) -> str:
+    """Returns why there is nothing to compare; empty if there is."""
     sides = (part.question.first, part.question.second)
-    return [side for side in sides if isinstance(side, str) and side not in study.labels]
+    without = [side for side in sides if isinstance(side, str) and side not in study.labels and not part.question.over]
+    return part.missing or f"there are no runs of {' and '.join(without)}" * bool(without)
 
 
 def _why_untested(answer: Answer) -> str | None:

@@ -28,6 +28,7 @@ def frames(analysis: Analysis) -> dict[str, pd.DataFrame]:
         "comparisons": pd.DataFrame([_comparison(answer) for answer in _answers(analysis)]),
         "claims": _claims(analysis),
         "effects": _effects(analysis),
+        "data_sets": _over_data(analysis),
         "cells": pd.DataFrame([vars(cell) for cell in analysis.cells]),
     }
     shown = {name for table in ("accuracy", "time") if not tables[table].empty for name in tables[table]["metric"]}
@@ -53,6 +54,28 @@ def _ablation(table: AblationTable) -> pd.DataFrame:
             for (metric, data), value in row.values.items()
         ]
     )  # fmt: skip
+
+
+def _over_data(analysis: Analysis) -> pd.DataFrame:
+    """Returns a row for each comparison over data sets; of times, differences are of natural logarithms."""
+    rows = []
+    for each in analysis.over_data:
+        found, (rank, of_baseline) = each.pooled, each.rank
+        rows.append(
+            {
+                "metric": each.question.metric, "first": each.question.first, "second": each.question.second,
+                "data_sets": len(each.answers), "data": ", ".join(each.answers),
+                "mean": math.nan if found is None else found.mean,
+                "low": math.nan if found is None else found.interval.low,
+                "high": math.nan if found is None else found.interval.high,
+                "p": math.nan if found is None else found.p,
+                "new_low": math.nan if found is None else found.prediction.low,
+                "new_high": math.nan if found is None else found.prediction.high,
+                "sd_between": math.nan if found is None else found.deviation,
+                "rank_first": rank, "rank_second": of_baseline, "why_not": each.why_not,
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def _answers(analysis: Analysis) -> Iterable[Answer]:

@@ -11,6 +11,7 @@ from ablate.report.output.sections import runs
 from ablate.report.output.sections.ablation import ablation
 from ablate.report.output.sections.accuracy import accuracy, confusion, variants
 from ablate.report.output.sections.claims import claims, mark
+from ablate.report.output.sections.data_sets import data_sets
 from ablate.report.output.sections.differences import differences
 from ablate.report.output.sections.effects import effects
 from ablate.report.output.sections.knockouts import knockouts
@@ -60,6 +61,7 @@ def build(analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> Document:
         Section("Variants", [variants(analysis)]),
         Section("Results", [*accuracy(analysis, tables), *confusion(analysis)]),
         Section("Paired differences", list(differences(analysis))),
+        Section("Over data sets", list(data_sets(analysis))),
         *[of_effects] * (not designed),
         Section("Knockouts", list(knockouts(analysis))),
         Section("Time", [*timings(analysis), *runs.times(analysis, tables)]),

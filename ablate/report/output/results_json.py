@@ -55,6 +55,7 @@ def results(analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> Plain:
             for each in analysis.factorials
             for share in each.shares
         ],
+        "data_sets": _rows(tables["data_sets"]),
         "published": _rows(tables["published"]),
         "cells": _rows(tables["cells"]),
         "broken": study.broken,

@@ -71,7 +71,11 @@ def _to_run(analysis: Analysis) -> Iterator[Block]:
     """Yields what to type for claims that no runs test."""
     study = analysis.study
     findings = [finding for judged in analysis.judgements for finding in judged.findings]
-    untested = [finding for finding in findings if finding.verdict is Verdict.UNTESTED]
+    untested = [
+        finding
+        for finding in findings
+        if finding.verdict is Verdict.UNTESTED and not finding.part.missing and not finding.part.question.over
+    ]
     if not untested or not is_ours(study):
         return
     typed: list[str] = []
