@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 from platformdirs import user_cache_path
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -165,11 +165,11 @@ def _rgb(image: Image.Image) -> Tensor:
     return pixels
 
 
-def _bits(file: Any) -> int | None:
+def _bits(file: Image.Image) -> int | None:
     """Returns how many bits the pixels of an image of more than 8 have from black to white, if that is known."""
     if file.format in ("PNG", "PPM") and file.mode != "F":  # PPM: Pillow brings its values to 16 bits
         return 16
-    if file.format == "TIFF" and file.mode.startswith("I;16"):
+    if isinstance(file, TiffImageFile) and file.mode.startswith("I;16"):
         bits, black_is_0 = file.tag_v2.get(258, (1,)), file.tag_v2.get(262) == 1
         return int(bits[0] if isinstance(bits, tuple) else bits) if black_is_0 else None
     return None

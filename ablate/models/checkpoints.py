@@ -4,7 +4,6 @@ import importlib.util
 import pickle
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -34,7 +33,7 @@ def load_weights(model: nn.Module, path: str, but: Collection[str]) -> None:
     model.load_state_dict({name: value for name, value in given.items() if not within(name, but)}, strict=False)
 
 
-def _read(path: str) -> dict[str, Any]:
+def _read(path: str) -> dict[str, torch.Tensor]:
     """Returns the weights of a file by name: a state dict, or one within a checkpoint, the average if it has one."""
     if path.endswith(".safetensors"):
         if importlib.util.find_spec("safetensors") is None:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -181,7 +180,7 @@ def load_data(config: DataConfig, seed: int) -> ImageData:
     return _loaded[key]
 
 
-def _file_states(values: Iterable[Any]) -> Iterator[tuple[int, ...]]:
+def _file_states(values: Iterable[object]) -> Iterator[tuple[int, ...]]:
     """Yields what changes with the content of the files that the values name, or whose folders they name."""
     for value in values:
         path = Path(value).expanduser() if isinstance(value, str) and value else None

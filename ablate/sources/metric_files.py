@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from ablate.config.plain import flatten
 from ablate.files import Plain, PlainMapping
@@ -125,10 +124,10 @@ def _steps(path: Path) -> tuple[list[Step], str]:
         at = row.get(column, at) if column is not None else None
         values = {name: value for name, value in row.items() if name.lower() not in EPOCHS}
         steps.append(Step(at, values, f"{path}, row {number}"))
-    return steps, _unfinished(content) if path.name == _STATE else ""
+    return steps, _unfinished(content) if path.name == _STATE and isinstance(content, dict) else ""
 
 
-def _json(text: str) -> Any:
+def _json(text: str) -> object:
     """Returns what JSON, or JSON lines, hold; a last line that a killed process has cut off is none."""
     try:
         return json.loads(text)
@@ -138,7 +137,7 @@ def _json(text: str) -> Any:
         return [json.loads(line) for line in whole if line.strip()]
 
 
-def _rows(content: Any) -> Iterator[dict[str, float]]:
+def _rows(content: object) -> Iterator[dict[str, float]]:
     """Yields the numbers in each row that JSON holds: in a list, in lists by metric as Keras's history has, or one."""
     if isinstance(content, dict):
         content = content.get("log_history", content)

@@ -3,10 +3,14 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ablate.messages import nearest
 from ablate.sources.logged_run import LoggedRun
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
 
 _STATUS = {"FINISHED": "complete", "RUNNING": "running", "SCHEDULED": "running", "KILLED": "interrupted"}
 
@@ -26,7 +30,7 @@ def read(address: str, experiment: str | None, metrics: Sequence[str]) -> list[L
             raise ValueError(
                 f"--experiment {experiment or ''}: {address} has no such; {nearest(experiment or '', names)}"
             )
-        runs: list[Any] = []
+        runs: list[Run] = []
         page = None
         while page is None or page:
             found = client.search_runs([known[experiment]], page_token=page)
@@ -36,7 +40,7 @@ def read(address: str, experiment: str | None, metrics: Sequence[str]) -> list[L
         raise ValueError(f"{address}: MLflow cannot be read there: {str(error).splitlines()[0]}") from error
 
 
-def _run(client: Any, run: Any, metrics: Sequence[str]) -> LoggedRun:
+def _run(client: "MlflowClient", run: "Run", metrics: Sequence[str]) -> LoggedRun:
     steps: defaultdict[int, dict[str, float]] = defaultdict(dict)
     for name in run.data.metrics:
         if not metrics or name in metrics:

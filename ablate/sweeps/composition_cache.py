@@ -8,8 +8,8 @@ With it, 100 jobs of two variants are composed, checked and planned in 37 s, and
 import copy
 import re
 from collections.abc import Sequence
-from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from ablate.config.hydra_node import check_job
@@ -18,16 +18,16 @@ from ablate.files import Plain
 _SEED = re.compile(r"seed=(\d+)")
 
 
-def remember(loader: Any, keep: bool = True) -> None:
+def remember(loader: ConfigLoader, keep: bool = True) -> None:
     """Has Hydra's config loader check the jobs of a sweep as it composes them, and keep them for a second time."""
     if not isinstance(loader.load_sweep_config, _Remembering):
-        loader.load_sweep_config = _Remembering(loader, keep)
+        loader.load_sweep_config = _Remembering(loader, keep)  # type: ignore[method-assign]
 
 
 class _Remembering:
     """Takes the place of the loader's `load_sweep_config`, and returns what that would."""
 
-    def __init__(self, loader: Any, keep: bool) -> None:
+    def __init__(self, loader: ConfigLoader, keep: bool) -> None:
         self._loader, self._keep = loader, keep
         self._composed: dict[tuple[object, ...], DictConfig] = {}
 

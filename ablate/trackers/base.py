@@ -5,7 +5,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from ablate.config.plain import can_alter
 from ablate.config.targets import instantiate
@@ -48,6 +48,9 @@ class Tracker(ABC):
         return False
 
 
+Answer = TypeVar("Answer")
+
+
 class Trackers:
     """The trackers of a run. If one raises, that is logged, and the run continues without it."""
 
@@ -73,9 +76,9 @@ class Trackers:
         """Sends the record of the run at its end."""
         self._tell(lambda _, tracker: tracker.end(record))
 
-    def _tell(self, call: Callable[[str, Tracker], Any]) -> dict[str, Any]:
+    def _tell(self, call: Callable[[str, Tracker], Answer]) -> dict[str, Answer]:
         """Calls each tracker, and returns what they answer; continues without one that raises."""
-        answers = {}
+        answers: dict[str, Answer] = {}
         for name, tracker in list(self._open.items()):
             try:
                 answers[name] = call(name, tracker)
@@ -114,7 +117,7 @@ def totals(record: RunRecord) -> dict[str, float]:
     return {"parameters": float(size.parameters or 0), "flops": float(size.flops or 0), **record.times, **results}
 
 
-def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, object]]:
+def _leaves(node: PlainMapping, prefix: str) -> Iterator[tuple[str, object]]:
     for key, value in node.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{key}.")

@@ -3,10 +3,13 @@
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ablate.records.record import RunRecord, Status
 from ablate.trackers.base import Tracker, parameters, tags, totals
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
 
 _STATUS = {Status.COMPLETE: "FINISHED", Status.INTERRUPTED: "KILLED"}
 _BATCH = 100  # the most parameters that the server takes in one call
@@ -60,12 +63,12 @@ class MLflow(Tracker):
         client.set_terminated(run.info.run_id)
         return True
 
-    def _connect(self) -> Any:
+    def _connect(self) -> "MlflowClient":
         from mlflow.tracking import MlflowClient
 
         return MlflowClient(tracking_uri=self._uri)
 
-    def _experiment(self, client: Any, study: str) -> str:
+    def _experiment(self, client: "MlflowClient", study: str) -> str:
         from mlflow.exceptions import MlflowException
 
         experiment = client.get_experiment_by_name(study)
@@ -74,4 +77,5 @@ class MLflow(Tracker):
                 return str(client.create_experiment(study))
             except MlflowException:  # another process was faster
                 experiment = client.get_experiment_by_name(study)
+        assert experiment is not None
         return str(experiment.experiment_id)

@@ -6,10 +6,13 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ablate.messages import install_hint
 from ablate.sweeps.launchers.cluster import POLL, ClusterLauncher, Work
+
+if TYPE_CHECKING:
+    from submitit import Job
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +91,7 @@ class _Tasks:
     """The submitted tasks, as the queue shows them."""
 
     def __init__(self) -> None:
-        self.jobs: list[Any] = []  # of submitit
+        self.jobs: list[Job[None]] = []
         self._missed: Counter[str] = Counter()  # successive queries that did not show the task
         self._hopeless: Counter[str] = Counter()  # queries that showed it waiting in vain
         self._said: set[str] = set()
@@ -114,10 +117,10 @@ class _Tasks:
             log.info(what)
             self._said.add(what)
 
-    def error(self, job: Any) -> BaseException | None:
+    def error(self, job: "Job[None]") -> BaseException | None:
         """Returns what went wrong with a task that has ended."""
         if job.paths.result_pickle.exists():
-            return job.exception()  # type: ignore[no-any-return]
+            return job.exception()
         if self._hopeless[job.job_id] >= _PATIENCE:
             return RuntimeError(
                 "it would wait for ever: its partition has no node with what it asks for, or not for so long; "
