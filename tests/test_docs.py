@@ -27,7 +27,8 @@ MISTAKE = "python -m ablate model=dropout model.edits.drop3.at=relu9"
 def commands() -> Iterator[str]:
     """Yields the commands of all pages that start or time runs, from the blocks that are not for bash."""
     for page in PAGES:
-        for block in re.findall(r"^```\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+        blocks = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+        for block in (block for language, block in blocks if not language):
             for line in block.splitlines():
                 command = line.removeprefix("$ ").partition("   #")[0].strip()
                 if re.match(r"python -m ablate |ablate (timing|tree|plan)\b", command) and not any(

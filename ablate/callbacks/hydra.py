@@ -9,11 +9,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ablate.files import Plain
 from ablate.messages import say
@@ -30,11 +29,11 @@ class Report(Callback):
             the report is in `report` below the multirun's folder.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: object) -> None:
         self._options = options
         self._job: JobRecord | None = None
 
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+    def on_multirun_start(self, config: DictConfig, **_: object) -> None:
         """Refuses what cannot be reported before a job starts, and sees to it that a failed one is reported too."""
         from ablate.report.cli import parser  # imports pandas, which a job does without
 
@@ -42,15 +41,17 @@ class Report(Callback):
         parser().parse_args(command)
         atexit.register(_report, command)  # Hydra calls nothing at the end of a multirun that has failed
 
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+    def on_multirun_end(self, config: DictConfig, **_: object) -> None:
         """Writes the report."""
         atexit.unregister(_report)
         _report(self._command(config))
 
-    def on_job_start(self, config: DictConfig, *, task_function: Any = None, **_: Any) -> None:
+    def on_job_start(self, config: DictConfig, **about: object) -> None:
         """Records what was asked for and what it comes from."""
         hydra = config.hydra
-        unwrapped = inspect.unwrap(task_function)
+        function = about["task_function"]
+        assert callable(function)
+        unwrapped = inspect.unwrap(function)
         script = getattr(inspect.getmodule(unwrapped), "__file__", None) or sys.argv[0]
         own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         content = OmegaConf.to_container(own)
@@ -66,7 +67,7 @@ class Report(Callback):
         )
         self._job.write(Path(hydra.runtime.output_dir))
 
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: object) -> None:
         """Records how it ended, what it returned, and where its metrics are."""
         from ablate.sources.metric_files import find
 
@@ -85,7 +86,7 @@ class Report(Callback):
         folder = config.hydra.sweep.dir
         command = [str(folder)]
         for name, given in {"out": f"{folder}/report", **self._options}.items():
-            for value in given if isinstance(given, list | tuple) or OmegaConf.is_list(given) else [given]:
+            for value in given if isinstance(given, list | tuple | ListConfig) else [given]:
                 command += [f"--{name}"] if value is True else [f"--{name}", str(value)]
         return command
 

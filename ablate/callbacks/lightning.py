@@ -52,5 +52,5 @@ class _Log(Logger):
         if values:
             self._run.log(values, epoch=metrics.get("epoch", step))
 
-    def log_hyperparams(self, *_: Any, **__: Any) -> None:
+    def log_hyperparams(self, *_: object, **__: object) -> None:
         """Settings are the run's own."""

@@ -22,7 +22,9 @@ class Record(TrainerCallback):
         self._variant, self._seed, self._options = variant, seed, options
         self.run: Recording | None = None
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
         """Begins the run."""
         if state.is_world_process_zero:
             self.run = Recording(self._variant, args.seed if self._seed is None else self._seed, **self._options)
@@ -31,14 +33,14 @@ class Record(TrainerCallback):
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
-        logs: dict[str, float] | None = None, **_: Any,
+        logs: dict[str, float] | None = None, **_: object,
     ) -> None:  # fmt: skip
         """Notes what is logged."""
         if self.run is not None:
             values = {name: value for name, value in (logs or {}).items() if name != "epoch"}
             self.run.log(values, epoch=state.epoch)
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """Ends the run."""
         if self.run is not None:
             atexit.unregister(self._fail)

@@ -10,7 +10,6 @@ from contextlib import suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -72,9 +71,10 @@ def _without_passwords(file: Path) -> None:
                 new.write(redact(text))
 
 
-def _run_deferred(job: Job, logs: Any) -> None:
+def _run_deferred(job: Job, logs: object) -> None:
     from ablate.runs.run import run
 
+    assert isinstance(logs, dict)
     logging.config.dictConfig(logs)
     with terminable():
         run(job, session.progress)

@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
@@ -61,8 +61,9 @@ class Preflight(Callback):
         session.defers = in_turn and str(config.hydra.sweeper._target_).endswith(".BasicSweeper")
         session.progress.start_sweep(len(session.jobs))
 
-    def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
-        if kwargs["job_return"].status.name == "COMPLETED":
+    def on_run_end(self, config: DictConfig, **about: object) -> None:
+        job = about["job_return"]
+        if isinstance(job, JobReturn) and job.status is JobStatus.COMPLETED:
             say_what_next(config.hydra.sweep.dir)
 
 

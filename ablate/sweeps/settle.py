@@ -188,7 +188,7 @@ class _Sweep:
         ]
 
 
-def _check_study(study: Any) -> None:
+def _check_study(study: DictConfig) -> None:
     if not study.get("claims"):
         raise ValueError(
             "hydra/sweeper=settle: the study has no claims, which say what is to be settled; write study.claims, or "
