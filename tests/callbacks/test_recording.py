@@ -68,7 +68,8 @@ def test_steps_between_epochs_and_metrics_without_one() -> None:
     with record("a", 1) as run:
         for value in (0.25, 0.5):
             run.log(acc=value)
-    assert column(run, "acc") == [0.25, 0.5] and read(run).study == Path(sys.modules["__main__"].__file__ or "").stem
+    script = Path(getattr(sys.modules["__main__"], "__file__", None) or "recorded")
+    assert column(run, "acc") == [0.25, 0.5] and read(run).study == script.stem
 
 
 def test_how_a_run_may_end() -> None:
