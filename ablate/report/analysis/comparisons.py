@@ -143,7 +143,10 @@ def to_baselines(study: Study, metrics: Iterable[str]) -> list[Question]:
 
 
 def baseline_of(study: Study, label: str) -> str | None:
-    """Returns the variant to compare another with: the baseline with the same settings, or else the baseline."""
+    """Returns the variant to compare another with: the baseline with the same settings, or else the baseline.
+
+    None if there is none on the same data set: what differs in these says nothing of the variants.
+    """
     variants = study.variants
     baseline = variants.get(study.definition.baseline)
     if baseline is None:
@@ -157,7 +160,9 @@ def baseline_of(study: Study, label: str) -> str | None:
         and other.label in study.labels
         and other.label != label  # with other settings, the baseline's model is compared with the baseline
     ]
-    return same[0] if same else baseline.label if baseline.label in study.labels else None
+    if not same and baseline.label in study.labels and baseline.data == variants[label].data:
+        return baseline.label
+    return same[0] if same else None
 
 
 def also_different(first: Variant, second: Variant) -> list[str]:

@@ -9,11 +9,10 @@ from scipy.stats import rankdata
 from ablate import stats
 from ablate.report.analysis.comparisons import Answer, Question, answers, averaged, find
 from ablate.report.study.study import Study
-from ablate.report.study.variants import relabelled
-from ablate.sources.inference import DATA_SET
+from ablate.report.study.variants import data_key, relabelled
 
 Labels = Mapping[str, str]  # of the variants of a row, by data set
-NAME, _TASK = "data.name", "settings."
+NAME = "data.name"
 
 
 @dataclass(frozen=True)
@@ -98,9 +97,8 @@ def by_data(study: Study, across: str = NAME) -> tuple[dict[str, Labels], list[s
             beside it that have one value for each data set go with it.
     """
     settings = {label: study.variants[label].configuration for label in study.labels}
-    if across == NAME and not any(NAME in of for of in settings.values()):
-        own = (key for of in settings.values() for key in of if key.startswith(_TASK) and DATA_SET.fullmatch(key))
-        across = next(own, across)
+    if across == NAME:
+        across = data_key(study.variants.values())
     data = {label: of.get(across, "") for label, of in settings.items()}
     sets, section = list(dict.fromkeys(data.values())), across.rpartition(".")[0]
     if len(sets) < 2:

@@ -24,7 +24,7 @@ from ablate.report.study.predictions import read_prediction
 from ablate.report.study.run_record import Epochs
 from ablate.report.study.study import Cell, Study
 from ablate.report.study.timings import read_timings
-from ablate.report.study.variants import Variant, group
+from ablate.report.study.variants import Variant, data_key, group, relabelled
 from ablate.sources.inference import likely_baseline
 from ablate.sources.into_records import into_records
 from ablate.sources.logged_run import LoggedRun, Wanted
@@ -65,13 +65,18 @@ def collect(folder: Path, folders: Sequence[Path] = (), file: Path | None = None
     models = options("model", groups)
     study = _study(definition if baseline is None else replace(definition, baseline=baseline), runs, models)
     if study.definition.baseline not in study.labels:
-        if baseline is not None:
+        says_data = ("data", data_key(study.variants.values()))
+        first_of: dict[str, str] = {}  # the first label of each variant, whatever its data set
+        for label in study.labels:
+            first_of.setdefault(relabelled(label, says_data), label)
+        own = [first_of[name] for name in first_of if name == study.definition.baseline]
+        if baseline is not None and not own:
             raise ValueError(f"--baseline {baseline}: there is no such variant; {nearest(baseline, study.labels)}")
-        own = [label for label in study.labels if _is_own(study.records[study.of(label)["run"].iloc[0]])]
+        own += [label for label in study.labels if _is_own(study.records[study.of(label)["run"].iloc[0]])]
         if newest.task is not None and not recorded.get("baseline"):  # nobody has said which
-            own = own or [likely_baseline(study.labels)]
+            own.append(first_of[likely_baseline([*first_of])])
         if own:
-            study = _study(replace(definition, baseline=own[0]), runs, models)
+            study = _study(replace(study.definition, baseline=own[0]), runs, models)
     first = study.runs.drop_duplicates("variant")
     configs = {label: study.records[run].config for run, label in zip(first["run"], first["variant"], strict=True)}
     return replace(

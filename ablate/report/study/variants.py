@@ -12,6 +12,7 @@ from ablate.config.identity import fingerprint
 from ablate.config.plain import flatten, select
 from ablate.files import PlainMapping
 from ablate.report.study.overrides import key_and_value, split
+from ablate.sources.inference import DATA_SET
 
 Settings = Mapping[str, str]
 
@@ -35,11 +36,23 @@ class Variant:
     )  # what it has: edits, and components in words, by name
     beside: Settings = field(default_factory=dict)  # the settings that no component makes
 
+    @property
+    def data(self) -> str:
+        """The data set; empty where nothing says it."""
+        return self.configuration.get(data_key([self]), "")
+
     def describe(self) -> str:
         """Returns the edits in words, and the settings."""
         parts = [part.describe(name) if isinstance(part, Edit) else part for name, part in self.parts.items()]
         parts += [_describe_setting(key, value) for key, value in self.settings.items()]
         return "; ".join(parts) or "no edits"
+
+
+def data_key(variants: Iterable[Variant]) -> str:
+    """Returns the key that says the data set of variants: ablate's own or, of others' runs, a setting called so."""
+    keys = dict.fromkeys(key for variant in variants for key in variant.configuration)
+    own = (key for key in keys if key.startswith(_TASK) and DATA_SET.fullmatch(key))
+    return "data.name" if "data.name" in keys else next(own, "data.name")
 
 
 def group(

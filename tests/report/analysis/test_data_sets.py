@@ -57,6 +57,7 @@ def test_a_sweep_over_data_sets(make_run: Make, study: Path) -> None:
     assert (each.question.first, each.question.second) == ("bn", "plain") and list(each.answers) == [*sorted(SETS)]
     answers = list(each.answers.values())
     assert all(answer.evidence.pairs == 4 for answer in answers), "within each data set"
+    assert len(found.questions["test_accuracy"]) == 3, "no variant is compared with itself on another data set"
     errors = [answer.differences.var(ddof=1) / 4 for answer in answers]
     expected = random_effects([answer.differences.mean() for answer in answers], errors)
     assert each.pooled == expected and each.rank == (1.0, 2.0)
