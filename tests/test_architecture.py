@@ -131,6 +131,8 @@ def test_files_are_rooms() -> None:
         ("ablate.report.cli", "torch"),
         ("ablate.report.cli", "hydra"),
         ("ablate.runs.run", "pandas"),
+        ("ablate.callbacks", "pandas"),
+        ("ablate.tasks.recording", "torch"),
     ],
 )
 def test_import_is_light(module: str, unwanted: str) -> None:

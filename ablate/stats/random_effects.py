@@ -19,7 +19,7 @@ _NONE = Interval(np.nan, np.nan)
 
 @dataclass(frozen=True)
 class Pooled:
-    """A mean over data sets.
+    """A mean over data sets; of none, nothing is known.
 
     Attributes:
         number: Of data sets.
@@ -31,13 +31,13 @@ class Pooled:
         prediction: In which the mean difference on a new data set lies with a probability of 95 %; from three.
     """
 
-    number: int
-    mean: float
-    error: float
-    deviation: float
-    interval: Interval
-    p: float
-    prediction: Interval
+    number: int = 0
+    mean: float = np.nan
+    error: float = np.nan
+    deviation: float = np.nan
+    interval: Interval = _NONE
+    p: float = np.nan
+    prediction: Interval = _NONE
 
     def p_against(self, bound: float) -> float:
         """Returns the one-sided p-value that speaks for a mean above a bound."""

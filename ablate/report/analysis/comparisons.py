@@ -239,7 +239,7 @@ def _over_data_sets(study: Study, question: Question, test: stats.Test) -> Answe
     means = np.array([answer.evidence.mean for answer in each])
     answer = _answer(question, study.metric(question.metric), means, np.zeros_like(means), stats.Test.FIXED)
     evidence = stats.weigh([])
-    if pooled is not None:
+    if pooled.number:
         margin = answer.margin
         within = (np.nan, np.nan)
         if margin is not None and pooled.number > 1:
@@ -253,16 +253,17 @@ def _over_data_sets(study: Study, question: Question, test: stats.Test) -> Answe
     )  # fmt: skip
 
 
-def averaged(study: Study, each: Sequence[Answer]) -> tuple[stats.Pooled | None, str]:
-    """Returns the random-effects mean of the differences on several data sets; or None, and why there is none."""
+def averaged(study: Study, each: Sequence[Answer]) -> tuple[stats.Pooled, str]:
+    """Returns the random-effects mean of the differences on several data sets; or that of none, and why."""
+    nothing = stats.Pooled()
     if any(answer.test is stats.Test.ANYTIME for answer in each):
-        return None, "seeds were added after results were seen, and the mean over data sets is for one look"
+        return nothing, "seeds were added after results were seen, and the mean over data sets is for one look"
     if study.definition.pairing == "unpaired":
-        return None, "the mean over data sets is one of paired differences, and the runs are not paired"
+        return nothing, "the mean over data sets is one of paired differences, and the runs are not paired"
     spread = [answer.differences.std(ddof=1) if len(answer.differences) > 1 else 0.0 for answer in each]
     if len(each) < 2 or not all(value > 0 for value in spread):
         why = "a mean over data sets takes two or more of them, and on each two seeds or more whose differences differ"
-        return None, why
+        return nothing, why
     variances = [value**2 / len(answer.differences) for value, answer in zip(spread, each, strict=True)]
     return stats.random_effects([answer.evidence.mean for answer in each], variances), ""
 

@@ -22,14 +22,14 @@ class OverDataSets:
     Attributes:
         question: What is compared.
         answers: On each data set, by its name.
-        pooled: The mean over them; None with the reason in `why_not`.
+        pooled: The mean over them; of none, with the reason in `why_not`.
         rank: The variant's mean rank among all that have runs on every data set, and the baseline's; NaN where it is
             not known which way is better.
     """
 
     question: Question
     answers: Mapping[str, Answer]
-    pooled: stats.Pooled | None
+    pooled: stats.Pooled
     why_not: str
     rank: tuple[float, float]
 

@@ -58,24 +58,19 @@ def _ablation(table: AblationTable) -> pd.DataFrame:
 
 def _over_data(analysis: Analysis) -> pd.DataFrame:
     """Returns a row for each comparison over data sets; of times, differences are of natural logarithms."""
-    rows = []
-    for each in analysis.over_data:
-        found, (rank, of_baseline) = each.pooled, each.rank
-        rows.append(
+    return pd.DataFrame(
+        [
             {
                 "metric": each.question.metric, "first": each.question.first, "second": each.question.second,
-                "data_sets": len(each.answers), "data": ", ".join(each.answers),
-                "mean": math.nan if found is None else found.mean,
-                "low": math.nan if found is None else found.interval.low,
-                "high": math.nan if found is None else found.interval.high,
-                "p": math.nan if found is None else found.p,
-                "new_low": math.nan if found is None else found.prediction.low,
-                "new_high": math.nan if found is None else found.prediction.high,
-                "sd_between": math.nan if found is None else found.deviation,
-                "rank_first": rank, "rank_second": of_baseline, "why_not": each.why_not,
+                "data_sets": len(each.answers), "data": ", ".join(each.answers), "mean": each.pooled.mean,
+                "low": each.pooled.interval.low, "high": each.pooled.interval.high, "p": each.pooled.p,
+                "new_low": each.pooled.prediction.low, "new_high": each.pooled.prediction.high,
+                "sd_between": each.pooled.deviation, "rank_first": each.rank[0], "rank_second": each.rank[1],
+                "why_not": each.why_not,
             }
-        )  # fmt: skip
-    return pd.DataFrame(rows)
+            for each in analysis.over_data
+        ]
+    )  # fmt: skip
 
 
 def _answers(analysis: Analysis) -> Iterable[Answer]:

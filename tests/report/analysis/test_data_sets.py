@@ -76,7 +76,7 @@ def test_a_mean_is_not_what_holds_everywhere(make_run: Make, study: Path) -> Non
     found = analyse(collect(study))
     assert verdicts(found) == {"all": "refuted", "mean": "inconclusive"}
     (each,) = [one for one in found.over_data if one.question.metric == "test_accuracy"]
-    assert each.pooled is not None and each.pooled.prediction.low < 0 < each.pooled.prediction.high
+    assert each.pooled.prediction.low < 0 < each.pooled.prediction.high
     assert each.rank == (pytest.approx(4 / 3), pytest.approx(5 / 3))
 
 
@@ -94,7 +94,7 @@ def test_where_there_is_no_mean(make_run: Make, study: Path) -> None:
     assert bare.verdict == "untested", "nothing is averaged unless it is said"
     assert bare.findings[0].missing == "bn has runs on 3 data sets: say `everywhere: …` or `on_average: …`"
     assert verdicts(found) == {"mean": "untested", "all": "supported"}
-    assert "for one look" in found.judgements[0].findings[0].missing and found.over_data[0].pooled is None
+    assert "for one look" in found.judgements[0].findings[0].missing and not found.over_data[0].pooled.number
     assert run_command(["report", str(study)]) == 0
     page = (study / "report" / "report.md").read_text(encoding="utf-8")
     assert "Where there is no mean: seeds were added after results were seen" in page and "untested:" not in page

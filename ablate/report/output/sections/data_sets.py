@@ -15,24 +15,20 @@ def data_sets(analysis: Analysis) -> Iterator[Block]:
         rows = []
         for each in (one for one in analysis.over_data if one.question.metric == name):
             of = [answer.evidence.mean for answer in each.answers.values()]
-            row = [
-                text("comparison", f"{each.question.first} against {each.question.second}"),
-                Cell("data sets", str(len(of)), len(of)),
-            ]
-            if (found := each.pooled) is None:
-                heads = ("mean", "95 % interval", "95 % of new data sets", "SD between them", "p")
-                row += [Cell(head, "–") for head in heads]
-            else:
-                row += [
+            found, higher = each.pooled, sum(mean > 0 for mean in of)
+            rows.append(
+                [
+                    text("comparison", f"{each.question.first} against {each.question.second}"),
+                    Cell("data sets", str(len(of)), len(of)),
                     Cell("mean", kind.show_difference(found.mean), found.mean),
                     bounds(words.interval(found.interval, kind)),
                     bounds(words.interval(found.prediction, kind), "95 % of new data sets"),
                     Cell("SD between them", kind.show_difference(found.deviation).lstrip("+"), found.deviation),
                     p_value("p", found.p),
+                    Cell("higher on", f"{higher} of {len(of)}", higher),
+                    Cell("mean rank", " against ".join("–" if rank != rank else f"{rank:.2f}" for rank in each.rank)),
                 ]
-            ranks = " against ".join("–" if rank != rank else f"{rank:.2f}" for rank in each.rank)
-            higher = sum(mean > 0 for mean in of)
-            rows.append([*row, Cell("higher on", f"{higher} of {len(of)}", higher), Cell("mean rank", ranks)])
+            )
         caption = (
             f"Difference to the baseline in {kind.label} over data sets: the random-effects mean, in which each is "
             "weighed by its seeds' spread and by how much the data sets differ, with its interval, and that of the "
