@@ -12,7 +12,7 @@ SHORT := 'seed=range(6)' train.epochs=10
 PILOT = $(BIN)/python -m ablate study.name=pilot train.epochs=1 hardware.threads=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo study studies report test test-faults test-edits test-slurm test-ray test-store test-latex slurm chromium latex docs lint format bench clean
+.PHONY: help demo study studies report test test-faults test-edits test-slurm test-ray test-store test-latex slurm chromium axe latex docs lint format bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ slurm: ## Install Slurm (Debian; as root or with sudo)
 
 chromium: ## Install the browser that the tests of the page drive (Debian; as root or with sudo)
 	@command -v chromium > /dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium; }
+
+axe: ## Fetch the checker of accessibility that a test runs on the page (axe-core, by npm)
+	@test -f build/axe/package/axe.min.js || { mkdir -p build/axe && cd build/axe && npm pack --silent axe-core@4 > /dev/null && tar xzf axe-core-*.tgz; }
 
 latex: ## Install the pdflatex that the tests of tables compile them with (Debian; as root or with sudo)
 	@command -v pdflatex > /dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends texlive-latex-base texlive-latex-recommended; }

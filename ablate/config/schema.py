@@ -21,6 +21,8 @@ BETTER = ("higher", "lower")
 CELLS = ("sd", "interval", "median", "mean")  # of a table: mean ± SD, mean [95 % interval], median [range], mean
 MARKS = ("best", "second", "near", "significance")
 BESIDE = ("parameters", "flops", "time")
+WIDTHS = ("single", "double")
+FORMATS = ("png", "pdf")  # of figures, beside SVG
 
 
 @dataclass
@@ -174,7 +176,8 @@ class TableConfig:
     columns: list[str] | None = key("metrics; the study's, and further ones of test images, if not set", None)
     across: str = key("the key whose values are columns beside each other, such as settings.dataset", "data.name")
     components: list[str] | None = key("those with a column of ✓ and –; all that the rows differ in if not set", None)
-    names: dict[str, str] = key("what a variant, component, metric or data set is called", make=dict)
+    names: dict[str, str] = key("what a row is called, by its variant", make=dict)
+    headings: dict[str, str] = key("what a column is called, by its component, metric or data set", make=dict)
     cells: str = key("what is shown of the runs over seeds", "sd", choices=CELLS)
     against: str = key("the row that differences are to: baseline, full (the one with the most components), none, or a "
                        "variant", "baseline")  # fmt: skip
@@ -182,6 +185,17 @@ class TableConfig:
     beside: list[str] = key("further columns; time is a ratio", make=list, choices=BESIDE)
     caption: str = key("in place of the one that is made", "")
     label: str = key("for LaTeX's references, in place of the one that is made", "")
+
+
+@dataclass
+class FiguresConfig:
+    """Figures for a paper: their sizes and files."""
+
+    single: float = key("inches of a column", 3.35, above=0)
+    double: float = key("inches of both columns", 6.9, above=0)
+    width: dict[str, str] = key("single or double, by a figure's name; by its panels if not set", make=dict)
+    font_size: float = key("points", 8.0, above=0)
+    formats: list[str] = key("beside SVG", make=lambda: list(FORMATS), choices=FORMATS)
 
 
 @dataclass
@@ -201,6 +215,7 @@ class StudyConfig:
     claims: list[Any] = key("what the report judges; see ablate/report/analysis/claims.py", make=list)
     metrics: dict[str, MetricConfig] = key("what each metric is, of those that ablate does not know", make=dict)
     tables: dict[str, TableConfig] = key("tables for a paper, by name; one, `ablation`, if not set", make=dict)
+    figures: FiguresConfig = key("how figures are drawn", make=FiguresConfig)
     published: PublishedConfig = field(default_factory=PublishedConfig)
 
 

@@ -37,12 +37,12 @@ def written(study: Path) -> str:
     analysis = analyse(collect(study))
     tables = frames(analysis)
     document = build(analysis, tables)
-    pictures: dict[str, dict[str, str]] = {}
+    pictures: dict[str, str] = {}
     for block in document.blocks:
         if isinstance(block, Table):
             latex(block)
         elif isinstance(block, Picture):
-            pictures[block.name] = {"light": "", "dark": ""}
+            pictures[block.name] = "<svg/>"
     html(document, pictures)
     results(analysis, tables)
     return markdown(document)

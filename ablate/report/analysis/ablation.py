@@ -26,7 +26,8 @@ class Value:
 
     Attributes:
         label: The variant.
-        numbers: Shape (seeds,).
+        runs: By seed.
+        numbers: Shape (seeds,), theirs.
         middle: Their mean, or the median if that is shown.
         lost: How many runs gave no number.
         answer: The comparison with what differences are to, if there is one.
@@ -36,6 +37,7 @@ class Value:
     """
 
     label: str
+    runs: Sequence[str]
     numbers: NDArray[np.float64]
     middle: float
     lost: int
@@ -82,9 +84,13 @@ class AblationTable:
         """Those of all rows."""
         return [value for row in self.rows for value in row.values.values()]
 
-    def called(self, name: str, usual: str = "") -> str:
-        """Returns what a name is to be called; what it usually is if nothing is said."""
-        return self.chosen.names.get(name, usual or name)
+    def called(self, row: str) -> str:
+        """Returns what a row is to be called."""
+        return self.chosen.names.get(row, row)
+
+    def heading(self, name: str, usual: str = "") -> str:
+        """Returns what a column is to be called; what it usually is if nothing is said."""
+        return self.chosen.headings.get(name, usual or name)
 
 
 def ablation_tables(
@@ -125,7 +131,8 @@ class _Maker:
         where = f"study.tables.{self.name}.columns"
         kinds = [study.metric(check_metric(each, study.metrics, where)) for each in chosen.columns or metrics]
         self._check("components", chosen.components or (), parts[0])
-        self._check("names", chosen.names, [*groups, *parts[0], *(kind.name for kind in kinds), *data])
+        self._check("names", chosen.names, groups)
+        self._check("headings", chosen.headings, [*parts[0], *(kind.name for kind in kinds), *data])
         self._check("against", [chosen.against], ["baseline", "full", "none", *named])
         most = max(range(len(parts)), key=lambda number: sum(parts[number].values()))
         base = [row for row, labels in named.items() if study.definition.baseline in (row, *labels.values())]
@@ -134,7 +141,8 @@ class _Maker:
         for labels in (named[row] for row in groups if to):
             for of, label in labels.items():
                 same = baseline_of(study, label) if chosen.against == "baseline" else None
-                other = same or named[to[0]].get(of)
+                is_of_set = any(labels.get(of) == same for labels in named.values())
+                other = same if is_of_set else named[to[0]].get(of)
                 against |= {label: other} if other not in (None, label) else {}
         columns = {
             (kind.name, of): self._column(kind, {row: named[row][of] for row in groups if of in named[row]}, against)
@@ -192,13 +200,15 @@ class _Maker:
         compared = self._compared(kind.name, against)
         values = {}
         for row, label in labels.items():
-            numbers = self.study.values(label, kind.name).to_numpy(dtype=float)
+            of_seeds = self.study.values(label, kind.name)
+            numbers, runs = of_seeds.to_numpy(dtype=float), tuple(self.study.of(label)["run"].loc[of_seeds.index])
             middle = np.nan
             if len(numbers):
                 middle = np.median(numbers) if self.chosen.cells == "median" else numbers.mean()
             answer = compared.get(label)
             p = answer.p_adjusted if answer is not None and _decides(answer) else np.nan
-            values[row] = Value(label, numbers, float(middle), len(lost(self.study, [label], kind.name)), answer, p)
+            without = len(lost(self.study, [label], kind.name))
+            values[row] = Value(label, runs, numbers, float(middle), without, answer, p)
         return _marked(self.study, kind, values, self.test)
 
 

@@ -72,6 +72,11 @@ class Answer:
     resolution: float = 0.0
 
     @property
+    def all_runs(self) -> list[str]:
+        """The runs, pair by pair."""
+        return [run for pair in self.runs for run in pair]
+
+    @property
     def pairs(self) -> str:
         """What the values are paired by."""
         return "round" if self.timing else "data set" if self.question.over else "seed"

@@ -5,19 +5,17 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from ablate import stats
-from ablate.report.analysis.ablation import AblationTable
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.comparisons import Answer
 from ablate.report.analysis.summary import accuracy_table, published_table, runs_table, summary_table, time_table
+from ablate.report.output.document import Table
 from ablate.report.output.words import finding
 
 
 def frames(analysis: Analysis) -> dict[str, pd.DataFrame]:
     """Returns the frames by name: runs, epochs, accuracy, time, published, comparisons, claims, effects, and cells.
 
-    Of a metric that is compared and stands in neither of accuracy and time, there is `metric_<name>`; of a table for a
-    paper `table_<name>`.
+    Of a metric that is compared and stands in neither of accuracy and time, there is `metric_<name>`.
     """
     study = analysis.study
     tables = {
@@ -35,25 +33,20 @@ def frames(analysis: Analysis) -> dict[str, pd.DataFrame]:
     for name in analysis.questions:
         if name not in shown:
             tables[f"metric_{name}"] = summary_table(study, [name])
-    return tables | {f"table_{table.name}": _ablation(table) for table in analysis.tables}
+    return tables
 
 
-def _ablation(table: AblationTable) -> pd.DataFrame:
-    """Returns a row for each value of a table: where it stands, of what, and its comparisons."""
-    return pd.DataFrame(
-        [
-            {
-                "row": row.name, "group": row.group, "metric": metric, "data": data, "variant": value.label,
-                "seeds": len(value.numbers), "lost": value.lost, "middle": value.middle, "sd": value.sd,
-                "low": stats.mean_interval(value.numbers).low, "high": stats.mean_interval(value.numbers).high,
-                "difference": math.nan if value.answer is None else value.answer.evidence.mean,
-                "p_adjusted": value.p, "place": value.place or None, "near_best": value.is_near,
-                **row.beside, **{f"component {part}": is_in for part, is_in in row.components.items()},
-            }
-            for row in table.rows
-            for (metric, data), value in row.values.items()
-        ]
-    )  # fmt: skip
+def printed(table: Table) -> pd.DataFrame:
+    """Returns a table as it is printed; what marks its cells stands in columns of its own."""
+    groups = [title for title, rows in table.in_parts for _ in rows]
+    columns = [("group", groups)] if any(groups) else []
+    for cells in zip(*table.rows, strict=True):
+        marks = [" ".join(filter(None, [cell.mark, cell.notes])) for cell in cells]
+        columns += [(cells[0].head, [cell.text for cell in cells])]
+        columns += [(f"{cells[0].head} marks", marks)] if any(marks) else []
+    return pd.DataFrame(dict(enumerate(values for _, values in columns))).set_axis(
+        [head for head, _ in columns], axis=1
+    )
 
 
 def _over_data(analysis: Analysis) -> pd.DataFrame:
@@ -108,7 +101,7 @@ def _comparison(answer: Answer) -> dict[str, object]:
         "pairs_are": f"{answer.pairs}s",
         "timing": answer.timing,
         "seeds": " ".join(map(str, answer.seeds)),
-        "runs": " ".join(run for pair in answer.runs for run in pair),
+        "runs": " ".join(answer.all_runs),
     }
 
 

@@ -1,10 +1,12 @@
 """A report's content, whatever it is rendered to."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from matplotlib.figure import Figure
+
+from ablate.files import Plain
 
 
 @dataclass(frozen=True)
@@ -16,11 +18,35 @@ class Text:
 
 @dataclass(frozen=True)
 class Item:
-    """A point of a list, with a word before it and a class to mark that with."""
+    """A point of a list."""
 
     text: str
-    word: str = ""
-    mark: str = ""
+    word: str = ""  # before it
+    mark: str = ""  # a class to mark that with
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A difference and its interval, as they are drawn on a line from 0 to 100."""
+
+    name: str
+    shown: str
+    bounds: str
+    at: float
+    low: float
+    high: float
+    zero: float  # no difference
+    runs: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Card(Item):
+    """A point that the page shows as a card."""
+
+    statement: str = ""
+    drawn: Sequence[Drawn] = ()
+    note: str = ""
+    target: str = ""  # what on the page it leads to
 
 
 @dataclass(frozen=True)
@@ -39,23 +65,15 @@ class Commands:
 
 @dataclass(frozen=True)
 class Cell:
-    """A table's cell.
+    """A table's cell."""
 
-    Attributes:
-        head: Of its column, which another column may have too.
-        text: What it says.
-        value: A number to sort by, where it has one.
-        mark: A class to mark it with; `best` is bold and `second` underlined in all formats.
-        content: What stands in its column; bounds are those of an interval, a sign is ✓ or –.
-        notes: Signs that a note below the table explains, such as `*`.
-    """
-
-    head: str
+    head: str  # of its column, which another column may have too
     text: str
-    value: float | None = None
-    mark: str = ""
-    content: Literal["number", "words", "bounds", "sign"] = "number"
-    notes: str = ""
+    value: float | None = None  # to sort by, where it has one
+    mark: str = ""  # a class to mark it with; `best` is bold and `second` underlined in all formats
+    content: Literal["number", "words", "bounds", "sign"] = "number"  # of its column: bounds of an interval, ✓ or –
+    notes: str = ""  # signs that a note below the table explains, such as `*`
+    runs: Sequence[str] = ()  # that it rests on
 
 
 def text(head: str, shown: str, mark: str = "") -> Cell:
@@ -70,23 +88,15 @@ def bounds(shown: str, head: str = "95 % interval") -> Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table, by the name of its files; it has a row or more, and each row says what its columns are.
-
-    Attributes:
-        name: Of its files.
-        caption: What it shows.
-        rows: Of cells.
-        note: What stands below it.
-        parts: The titles of its parts and how many rows each has; empty where it has none.
-        label: For LaTeX's references; made of the name if empty.
-    """
+    """A table, by the name of its files; it has a row or more, and each row says what its columns are."""
 
     name: str
     caption: str
     rows: Sequence[Sequence[Cell]]
-    note: str = ""
-    parts: Sequence[tuple[str, int]] = ()
-    label: str = ""
+    note: str = ""  # below it
+    parts: Sequence[tuple[str, int]] = ()  # the titles of its parts, and how many rows each has
+    label: str = ""  # of a table for a paper, for LaTeX's references
+    runs: Sequence[str] = ()  # the run that each row is about, to which numbers lead
 
     @property
     def in_parts(self) -> Iterator[tuple[str, Sequence[Sequence[Cell]]]]:
@@ -99,12 +109,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure, by the name of its files, with a caption, what it shows in words, and the function that draws it."""
+    """A figure, by the name of its files."""
 
     name: str
     caption: str
-    alt: str
+    alt: str  # what it shows, in words
     draw: Callable[[], Figure]
+    curves: Mapping[str, Plain] | None = None  # what the page draws in its place, for a reader to ask for values
 
 
 Block = Text | Bullets | Commands | Table | Picture
@@ -116,6 +127,12 @@ class Section:
 
     title: str
     blocks: Sequence[Block]
+    is_first: bool = False  # whether it is read before all else, and not folded
+
+    @property
+    def anchor(self) -> str:
+        """What links to it name."""
+        return "section-" + self.title.lower().replace(" ", "-")
 
 
 @dataclass(frozen=True)

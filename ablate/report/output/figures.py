@@ -1,37 +1,41 @@
-"""Figures. Each function draws the numbers that it is given and computes none."""
+"""Figures at paper size. Each draws the numbers that it is given and computes none."""
 
 import math
+import re
 import textwrap
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO, StringIO
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib import rc_context
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.style import context
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
+from ablate.config.schema import FiguresConfig
 from ablate.messages import printable
 
-# The colours of M. Okabe and K. Ito, told apart with any colour vision; black and yellow left out.
+# The colours of M. Okabe and K. Ito, told apart with any colour vision; black and yellow left out. In grey, lines and
+# markers are.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-_LINES, _MARKERS = ("-", "--", "-.", ":"), "osDv^<>Ph"  # of the first six variants, of the next, and so on
+_LINES, _MARKERS = ("-", "--", "-.", ":"), "osDv^<>Ph"
 _PARTS = ("#4d4d4d", "#999999", "#cccccc")  # of a time: no variant's colours
 _LINE, _MOST_LINES = 26, 3  # characters and lines of a label
 _MOST_SEED_LINES = 60  # beyond which lines of single runs are a blur
 _MOST_LABELS = 24  # beyond which a legend is longer than its figure
-_FOREGROUND, _ON_DARK = "#1a1a1a", "#e6e6e6"
-_VERDICTS = {"supported": "#009E73", "refuted": "#D55E00", "inconclusive": "#E69F00", "untested": "#8c8c8c",
-             "equal": "#0072B2"}  # fmt: skip
-_SEED_ALPHA = 0.3
+_FOREGROUND = "#1a1a1a"
+_VERDICTS = {"supported": ("#009E73", "o"), "refuted": ("#D55E00", "X"), "inconclusive": ("#E69F00", "s"),
+             "untested": ("#8c8c8c", "s"), "equal": ("#0072B2", "P"), "": (_FOREGROUND, "o")}  # fmt: skip
+_ON_PAGE = 1.9  # pixels for a point of paper
+_SHEET = Path(__file__).with_name("ablate.mplstyle")
 
 
 @dataclass(frozen=True)
@@ -44,47 +48,21 @@ class Estimate:
     high: float
     published: float = math.nan
     verdict: str = ""
+    group: str = ""  # the heading that it stands under
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Estimates on one scale: `share` (differences of shares), `ratio`, or `number`."""
+    """A part of a figure with axes of its own, as many lines of text high."""
 
     title: str
-    scale: str
-    estimates: Sequence[Estimate]
-
-
-@dataclass(frozen=True)
-class Narrowing:
-    """How an interval narrowed: columns seeds, mean, low and high, on one scale, with the margin if there is one."""
-
-    title: str
-    scale: str
-    frame: pd.DataFrame
-    margin: float | None
-
-
-@dataclass(frozen=True)
-class Curves:
-    """A metric over the epochs.
-
-    Attributes:
-        title: What it is.
-        scale: `share`, or the unit or the quantity that stands at the axis.
-        means: Columns variant, epoch, mean, min, max.
-        runs: Columns run, variant, epoch, value.
-    """
-
-    title: str
-    scale: str
-    means: pd.DataFrame
-    runs: pd.DataFrame
+    draw: Callable[[Axes], None]
+    lines: float = 13
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a variant is drawn: its colour, and where others have that too, a line and a marker of its own."""
+    """How a variant is drawn."""
 
     colour: str
     line: str
@@ -98,11 +76,8 @@ def colours(variants: Sequence[str]) -> dict[str, str]:
 
 def styles(variants: Sequence[str]) -> dict[str, Style]:
     """Returns how each variant is drawn, the same in every figure."""
-    turns = [number // len(_COLOURS) for number in range(len(variants))]
-    return {
-        variant: Style(colour, _LINES[turn % len(_LINES)], _MARKERS[turn % len(_MARKERS)])
-        for (variant, colour), turn in zip(colours(variants).items(), turns, strict=True)
-    }
+    drawn = zip(cycle(_COLOURS), cycle(_LINES), cycle(_MARKERS), strict=False)
+    return {variant: Style(*each) for variant, each in zip(variants, drawn, strict=False)}
 
 
 def fitted(texts: Sequence[str]) -> list[str]:
@@ -121,176 +96,203 @@ def fitted(texts: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def theme() -> Iterator[None]:
-    """Draws within it for a light page; the background stays transparent."""
-    keys = ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color")
-    style: dict[Any, Any] = dict.fromkeys(keys, _FOREGROUND)
-    with (
-        rc_context(
-            {
-                **style,
-                "grid.color": _FOREGROUND,
-                "grid.alpha": 0.15,
-                "axes.spines.top": False,
-                "axes.spines.right": False,
-                "axes.titlesize": "medium",
-                "axes.titlelocation": "left",
-                "figure.facecolor": "none",
-                "axes.facecolor": "none",
-                "savefig.facecolor": "none",
-                "svg.hashsalt": "ablate",
-                "svg.fonttype": "none",
-                "text.parse_math": False,  # a $ in a label is a $
-            }
-        ),
-        warnings.catch_warnings(),
-    ):
+def sheet(paper: FiguresConfig) -> Iterator[None]:
+    """Draws within it as a paper asks for."""
+    with context([_SHEET, {"font.size": paper.font_size}]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from font")  # SVG has the text itself
         yield
 
 
-def learning_curves(curves: Sequence[Curves], palette: Mapping[str, Style]) -> Figure:
-    """Draws a panel for each metric: a line for each variant's mean and run, a band from its lowest to highest seed."""
-    figure = Figure(figsize=(4.2 * len(curves), 3.6), layout="constrained")
-    panels = figure.subplots(1, len(curves), squeeze=False)[0]
-    for axes, panel in zip(panels, curves, strict=True):
-        for variant, rows in panel.means.groupby("variant", sort=False):
-            style = palette[str(variant)]
-            marker = style.marker if len(rows) < 3 or style.marker != _MARKERS[0] else None
-            axes.plot(
-                rows["epoch"], rows["mean"], color=style.colour, linestyle=style.line, marker=marker,
-                markevery=max(1, len(rows) // 8), label=str(variant),
-            )  # fmt: skip
-            axes.fill_between(rows["epoch"], rows["min"], rows["max"], color=style.colour, alpha=0.2, linewidth=0)
-        single = panel.runs
-        if single["run"].nunique() <= _MOST_SEED_LINES:
-            for _, rows in single.groupby("run", sort=False):
-                colour = palette[str(rows["variant"].iloc[0])].colour
-                axes.plot(rows["epoch"], rows["value"], color=colour, alpha=_SEED_ALPHA, linewidth=0.6)
-        axes.set_title(panel.title)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-        axes.grid()
-        if panel.scale == "share":
-            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        else:
-            axes.set_ylabel(panel.scale)
-    _legend(figure, panels[0])
-    return figure
-
-
-def intervals(panels: Sequence[Panel]) -> Figure:
-    """Draws panels two by two: a row for each estimate with its interval."""
-    columns = min(len(panels), 2)
-    rows = math.ceil(len(panels) / columns)
-    height = max(_height(panel) for panel in panels)
-    figure = Figure(figsize=(5.2 * columns + 0.6, (height + 1.1) * rows), layout="constrained")
-    all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, panel in zip(all_axes, panels, strict=False):
-        _estimates(axes, panel, [axes.xaxis.label.get_color()] * len(panel.estimates))
-    for axes in all_axes[len(panels) :]:
-        axes.set_axis_off()
-    return figure
-
-
-def claims(panels: Sequence[Panel]) -> Figure:
-    """Draws panels below each other: estimates in the colour of their verdict, the published ones as diamonds."""
-    heights = [_height(panel) + 0.55 for panel in panels]
-    figure = Figure(figsize=(7.5, sum(heights) + 0.8), layout="constrained")
-    drawn: dict[str, Artist] = {}
-    all_axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for axes, panel in zip(all_axes, panels, strict=True):
-        point_colours = [_VERDICTS[estimate.verdict] for estimate in panel.estimates]
-        _estimates(axes, panel, point_colours)
-        for number, (estimate, colour) in enumerate(zip(panel.estimates, point_colours, strict=True)):
-            drawn.setdefault(estimate.verdict, axes.plot([], [], "o-", color=colour)[0])
-            if not math.isnan(estimate.published):
-                style = {"fillstyle": "none", "color": axes.xaxis.label.get_color(), "zorder": 3}
-                (diamond,) = axes.plot(estimate.published, number, "D", **style)
-                drawn.setdefault("published", diamond)
-    figure.legend(
-        list(drawn.values()), list(drawn), loc="outside lower center", ncols=len(drawn), frameon=False, fontsize="small"
-    )
-    return figure
-
-
-def narrowing(panels: Sequence[Narrowing]) -> Figure:
-    """Draws panels three by three: the mean over more and more seeds, and its interval."""
-    columns = min(len(panels), 3)
-    rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(3.4 * columns + 0.4, 2.6 * rows), layout="constrained")
-    all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, panel in zip(all_axes, panels, strict=False):
-        frame, colour = panel.frame, _COLOURS[0]
-        bounded = frame[frame["low"].gt(-math.inf) & frame["high"].lt(math.inf)]
-        axes.fill_between(bounded["seeds"], bounded["low"], bounded["high"], color=colour, alpha=0.2, linewidth=0)
-        axes.plot(frame["seeds"], frame["mean"], color=colour, marker="o", markersize=2.5)
-        foreground = axes.xaxis.label.get_color()
-        middle = 1.0 if panel.scale == "ratio" else 0.0
-        axes.axhline(middle, color=foreground, linewidth=0.8)
-        if panel.margin is not None:
-            above = 1 + panel.margin if panel.scale == "ratio" else panel.margin
-            for bound in (above, 1 / above if panel.scale == "ratio" else -above):
-                axes.axhline(bound, color=foreground, linewidth=0.8, linestyle="--")
-        axes.set_title("\n".join(fitted([panel.title])), fontsize="small")
-        axes.set_xlabel("seeds")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _format_differences(axes.yaxis, panel.scale)
-        axes.grid()
-    for axes in all_axes[len(panels) :]:
-        axes.set_axis_off()
-    return figure
-
-
-def accuracy_against_time(
-    runs: pd.DataFrame, front: pd.DataFrame, label: str, scale: str, palette: Mapping[str, Style]
-) -> Figure:
-    """Draws a point for each run, a larger one for each variant's mean, and the line of those that no other beats.
+def grid(panels: Sequence[Panel], paper: FiguresConfig, name: str, most: int = 2, usual: str = "") -> Figure:
+    """Draws panels beside each other, at most so many, and below; one legend has the labels of all.
 
     Args:
+        panels: What is drawn, one or more.
+        paper: How wide the columns of the paper are, and its letters.
+        name: Of the figure, whose width may be chosen by it.
+        most: Panels beside each other.
+        usual: Its width if that is not chosen, single or double; by its panels if empty.
+    """
+    columns = min(len(panels), most)
+    width = getattr(paper, paper.width.get(name, usual or ("single" if columns == 1 else "double")))
+    rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
+    titles = [[textwrap.wrap(printable(each.title), int(width * 100 / columns / paper.font_size)) for each in row]
+              for row in rows]  # fmt: skip
+    heights = [
+        max(each.lines + len(title) for each, title in zip(row, of_row, strict=True)) + 2.5
+        for row, of_row in zip(rows, titles, strict=True)
+    ]
+    line = 1.35 * paper.font_size / 72
+    figure = Figure(figsize=(width, sum(heights) * line), layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights).ravel()
+    handles: dict[str, Any] = {}
+    for each, panel, title in zip(axes, panels, [title for row in titles for title in row], strict=False):
+        each.set_title("\n".join(title))
+        panel.draw(each)
+        handles |= dict(zip(*each.get_legend_handles_labels()[::-1], strict=True))
+    for each in axes[len(panels) :]:
+        each.set_axis_off()
+    if 0 < len(handles) <= _MOST_LABELS:
+        labels = fitted(list(handles))
+        longest = max(len(part) for label in labels for part in label.split("\n"))
+        beside = max(1, min(len(labels), int(width * 110 / paper.font_size / (longest + 6))))
+        lines = math.ceil(len(labels) / beside) * max(label.count("\n") + 1 for label in labels)
+        figure.set_figheight(figure.get_figheight() + line * (lines + 1))
+        figure.legend(list(handles.values()), labels, loc="outside lower center", ncols=beside)
+    return figure
+
+
+def curves(title: str, means: pd.DataFrame, runs: pd.DataFrame, palette: Mapping[str, Style], unit: str) -> Panel:
+    """Returns a panel of learning curves: a variant's mean, a band from its lowest to highest seed, and its runs.
+
+    Args:
+        title: The metric.
+        means: Columns variant, epoch, mean, min, max.
+        runs: Columns run, variant, epoch, value.
+        palette: By variant.
+        unit: Of the values; % stands for shares.
+    """
+
+    def draw(axes: Axes) -> None:
+        for variant, rows in means.groupby("variant", sort=False):
+            of = palette[str(variant)]
+            (line,) = axes.plot(rows["epoch"], rows["mean"], of.line, color=of.colour, label=str(variant))
+            line.set_marker(of.marker if len(rows) < 3 else "")
+            axes.fill_between(rows["epoch"], rows["min"], rows["max"], color=of.colour, alpha=0.15, linewidth=0)
+        if runs["run"].nunique() <= _MOST_SEED_LINES:
+            for _, rows in runs.groupby("run", sort=False):
+                colour = palette[str(rows["variant"].iloc[0])].colour
+                axes.plot(rows["epoch"], rows["value"], color=colour, alpha=0.3, linewidth=0.4)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        if unit == "%":
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        else:
+            axes.set_ylabel(unit)
+
+    return Panel(title, draw)
+
+
+def forest(title: str, estimates: Sequence[Estimate], scale: str, unit: str = "") -> Panel:
+    """Returns a panel with a row for each estimate and its interval, under the headings of their groups.
+
+    Args:
+        title: What is estimated.
+        estimates: Those of one group beside each other.
+        scale: share (differences of shares), ratio, or number.
+        unit: Of a number.
+    """
+    names = fitted([estimate.name for estimate in estimates])
+    places, headings, at = [], {}, 0.0
+    for estimate, name in zip(estimates, names, strict=True):
+        if estimate.group and estimate.group not in headings:
+            shown = textwrap.wrap(printable(estimate.group), 70)
+            headings[estimate.group] = (at + len(shown) / 2, "\n".join(shown))
+            at += len(shown) + 0.3
+        height = name.count("\n") + 1.5
+        places.append(at + height / 2)
+        at += height
+
+    def draw(axes: Axes) -> None:
+        for estimate, place in zip(estimates, places, strict=True):
+            colour, marker = _VERDICTS[estimate.verdict]
+            label = estimate.verdict or "_"
+            axes.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=1.6, solid_capstyle="butt")
+            axes.plot(estimate.mean, place, marker, color=colour, label=label)
+            if not math.isnan(estimate.published):
+                axes.plot(
+                    estimate.published, place, "D", fillstyle="none", color=_FOREGROUND, label="published", zorder=3
+                )
+        for place, text in headings.values():
+            axes.text(0.01, place, text, transform=axes.get_yaxis_transform(), va="center", fontstyle="italic")
+        axes.axvline(1 if scale == "ratio" else 0, color=_FOREGROUND, linewidth=0.8)
+        axes.set_yticks(places, names)
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(at, 0)
+        axes.grid(visible=False, axis="y")
+        if scale == "ratio":
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+            axes.xaxis.set_minor_locator(NullLocator())
+        _format_differences(axes.xaxis, scale, unit)
+
+    return Panel(title, draw, at)
+
+
+def narrowing(title: str, frame: pd.DataFrame, scale: str, margin: float | None) -> Panel:
+    """Returns a panel of how an interval narrowed: the mean over more and more seeds, with the margin if there is one.
+
+    Args:
+        title: What is compared.
+        frame: Columns seeds, mean, low and high.
+        scale: As for `forest`.
+        margin: Of equality.
+    """
+
+    def draw(axes: Axes) -> None:
+        bounded = frame[frame["low"].gt(-math.inf) & frame["high"].lt(math.inf)]
+        axes.fill_between(bounded["seeds"], bounded["low"], bounded["high"], color=_COLOURS[0], alpha=0.2, linewidth=0)
+        axes.plot(frame["seeds"], frame["mean"], color=_COLOURS[0], marker="o", markersize=2.5)
+        axes.axhline(1.0 if scale == "ratio" else 0.0, color=_FOREGROUND, linewidth=0.8)
+        if margin is not None:
+            above = 1 + margin if scale == "ratio" else margin
+            for bound in (above, 1 / above if scale == "ratio" else -above):
+                axes.axhline(bound, color=_FOREGROUND, linewidth=0.8, linestyle="--")
+        axes.set_xlabel("seeds")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _format_differences(axes.yaxis, scale)
+
+    return Panel(title, draw, 10)
+
+
+def against_time(
+    title: str, runs: pd.DataFrame, front: pd.DataFrame, label: str, unit: str, palette: Mapping[str, Style]
+) -> Panel:
+    """Returns a panel with a point for each run, a larger one for each mean, and the line of those that no other beats.
+
+    Args:
+        title: The data set, if there are several.
         runs: Columns variant, cost (seconds), value.
         front: The means on the line, cheapest first: columns cost, value.
         label: Of the value.
-        scale: Its, `share` or another.
+        unit: Of it.
         palette: By variant.
     """
-    figure = Figure(figsize=(5.6, 3.8), layout="constrained")
-    axes = figure.subplots()
-    for variant, rows in runs.groupby("variant", sort=False):
-        style = palette[str(variant)]
-        scatter = partial(axes.scatter, color=style.colour, marker=style.marker)
-        scatter(rows["cost"], rows["value"], s=14, alpha=0.6, linewidth=0)
-        scatter(rows["cost"].mean(), rows["value"].mean(), s=60, label=str(variant))
-    steps = axes.step(front["cost"], front["value"], where="post", color=axes.xaxis.label.get_color(), zorder=0)[0]
-    steps.set(linestyle=":", linewidth=1, label="Pareto line of the means")
-    axes.set_xlabel("time of a run: training, evaluation and data, seconds")
-    axes.set_ylabel(label)
-    if scale == "share":
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.grid()
-    _legend(figure, axes)
-    return figure
+
+    def draw(axes: Axes) -> None:
+        for variant, rows in runs.groupby("variant", sort=False):
+            scatter = partial(axes.scatter, color=palette[str(variant)].colour, marker=palette[str(variant)].marker)
+            scatter(rows["cost"], rows["value"], s=8, alpha=0.6, linewidth=0)
+            scatter(rows["cost"].mean(), rows["value"].mean(), s=36, label=str(variant))
+        steps = axes.step(front["cost"], front["value"], where="post", color=_FOREGROUND, zorder=0)[0]
+        steps.set(linestyle=":", linewidth=1, label="Pareto line")
+        axes.set_xlabel("seconds of a run")
+        axes.set_ylabel(label if unit in ("", "%") else f"{label}, {unit}")
+        if unit == "%":
+            axes.yaxis.set_major_formatter(PercentFormatter(1))
+
+    return Panel(title, draw, 16)
 
 
-def times(parts: pd.DataFrame) -> Figure:
-    """Draws a bar for each variant, split into the parts of its time.
+def times(parts: pd.DataFrame) -> Panel:
+    """Returns a panel with a bar for each variant, split into the parts of its time.
 
     Args:
         parts: Index variant, a column of mean seconds for each part.
     """
     names = fitted(list(map(str, parts.index)))
-    figure = Figure(figsize=(6.4, sum(map(_height_of, names)) + 1.4), layout="constrained")
-    axes = figure.subplots()
-    left = pd.Series(0.0, index=parts.index)
-    for (name, seconds), colour in zip(parts.items(), _PARTS, strict=False):
-        axes.barh(range(len(parts)), seconds, left=left, color=colour, label=str(name), height=0.6)
-        left = left + seconds
-    axes.set_yticks(range(len(parts)), names, fontsize="small")
-    axes.invert_yaxis()
-    axes.set_xlabel("seconds a run, mean over seeds")
-    axes.grid(axis="x")
-    _legend(figure, axes)
-    return figure
+
+    def draw(axes: Axes) -> None:
+        left = pd.Series(0.0, index=parts.index)
+        for (name, seconds), colour in zip(parts.items(), _PARTS, strict=False):
+            axes.barh(range(len(parts)), seconds, left=left, color=colour, label=str(name), height=0.6)
+            left = left + seconds
+        axes.set_yticks(range(len(parts)), names)
+        axes.invert_yaxis()
+        axes.set_xlabel("seconds a run, mean over seeds")
+        axes.grid(visible=False, axis="y")
+
+    return Panel("", draw, sum(name.count("\n") + 1.5 for name in names))
 
 
 def svg(figure: Figure) -> str:
@@ -301,63 +303,33 @@ def svg(figure: Figure) -> str:
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
 
 
-def on_dark(svg: str) -> str:
-    """Returns a figure's SVG for a dark page, which differs in the colour of lines and text."""
-    return svg.replace(_FOREGROUND, _ON_DARK)
+def within_page(svg: str) -> str:
+    """Returns a figure's SVG for a page: its lines and text have the page's colour, its names are no others'."""
+    drawn = re.sub(r' id="[a-z0-9]+_[\d_]+"|<metadata>.*?</metadata>', "", svg[svg.find("<svg") :], flags=re.DOTALL)
+    drawn = re.sub(
+        r'width="([\d.]+)pt"', lambda size: f'style="max-width: {float(size[1]) * _ON_PAGE:.0f}px"', drawn, count=1
+    )
+    return re.sub(r' height="[\d.]+pt"', "", drawn, count=1).replace(_FOREGROUND, "currentColor")
 
 
-def png(figure: Figure) -> bytes:
-    """Returns a figure as PNG on white; the same figure gives the same bytes."""
+def other(figure: Figure, kind: str) -> bytes:
+    """Returns a figure as PNG on white, or PDF with its fonts; the same figure gives the same bytes."""
     file = BytesIO()
-    figure.savefig(file, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+    if kind == "png":
+        figure.savefig(file, format=kind, dpi=220, facecolor="white", metadata={"Software": None})
+    else:
+        figure.savefig(file, format=kind, metadata={"CreationDate": None})
     return file.getvalue()
 
 
-def _estimates(axes: Axes, panel: Panel, point_colours: Sequence[str]) -> None:
-    for number, (estimate, colour) in enumerate(zip(panel.estimates, point_colours, strict=True)):
-        axes.plot([estimate.low, estimate.high], [number, number], color=colour, linewidth=2, solid_capstyle="butt")
-        axes.plot(estimate.mean, number, "o", color=colour)
-    axes.set_title(textwrap.fill(printable(panel.title), 50))
-    axes.axvline(1 if panel.scale == "ratio" else 0, color=axes.xaxis.label.get_color(), linewidth=0.8)
-    axes.set_yticks(range(len(panel.estimates)), _names(panel), fontsize="small")
-    axes.set_ylim(len(panel.estimates) - 0.5, -0.5)
-    axes.grid(axis="x")
-    if panel.scale == "ratio":
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    _format_differences(axes.xaxis, panel.scale)
-
-
-def _format_differences(axis: Axis, scale: str) -> None:
+def _format_differences(axis: Axis, scale: str, unit: str = "") -> None:
     """Has an axis say its differences in the unit of their scale."""
     if scale == "ratio":
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
     elif scale == "share":
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}".replace("-", "−")))
-    axis.set_label_text({"ratio": "ratio", "share": "difference, percentage points"}.get(scale, "difference"))
-
-
-def _names(panel: Panel) -> list[str]:
-    return fitted([estimate.name for estimate in panel.estimates])
-
-
-def _height_of(label: str) -> float:
-    return 0.18 + 0.18 * (label.count("\n") + 1)
-
-
-def _height(panel: Panel) -> float:
-    """Returns the inches that a panel's rows take."""
-    return sum(map(_height_of, _names(panel)))
-
-
-def _legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    if len(labels) > _MOST_LABELS:
-        return
-    labels = fitted(labels)
-    longest = max(len(line) for label in labels for line in label.split("\n"))
-    columns = max(1, min(len(labels), 4, int(figure.get_figwidth() * 11 / (longest + 6))))
-    lines = math.ceil(len(labels) / columns) * max(label.count("\n") + 1 for label in labels)
-    figure.set_figheight(figure.get_figheight() + 0.17 * max(0, lines - 2))
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize="small")
+    axis.set_label_text(
+        {"ratio": "ratio", "share": "difference, percentage points"}.get(
+            scale, f"difference, {unit}" if unit else "difference"
+        )
+    )

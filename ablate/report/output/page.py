@@ -5,20 +5,22 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from ablate.report.analysis.analyse import Analysis
-from ablate.report.output import words
+from ablate.report.output import pictures, words
 from ablate.report.output.document import Block, Bullets, Document, Item, Section, Text
 from ablate.report.output.sections import runs
 from ablate.report.output.sections.ablation import ablation
 from ablate.report.output.sections.accuracy import accuracy, confusion, variants
-from ablate.report.output.sections.claims import claims, mark
+from ablate.report.output.sections.cards import cards, comparison_cards
+from ablate.report.output.sections.claims import claims
 from ablate.report.output.sections.data_sets import data_sets
 from ablate.report.output.sections.differences import differences
 from ablate.report.output.sections.effects import effects
 from ablate.report.output.sections.knockouts import knockouts
+from ablate.report.output.sections.setup import setup
 from ablate.report.output.sections.timings import timings
-from ablate.stats import Test
+from ablate.stats import ALPHA, Test
 
-_MOST_SENTENCES = 12
+_MOST_CARDS = 6
 _SHARED = "runs of one seed start from the same weights in the layers they share and see the same batches"
 _METHOD = (
     "A difference is the mean over seeds of the differences within pairs, with its 95 % interval, not adjusted: the "
@@ -55,7 +57,7 @@ def build(analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> Document:
     of_effects = Section("Effects", list(effects(analysis)))
     designed = definition.design is not None  # what its variants were made for comes first
     sections = [
-        Section("Ablation", list(ablation(analysis))),
+        Section("Ablation", [*ablation(analysis), *pictures.learning_curves(analysis)], is_first=True),
         *[of_effects] * designed,
         Section("Claims", list(claims(analysis))),
         Section("Variants", [variants(analysis)]),
@@ -67,6 +69,7 @@ def build(analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> Document:
         Section("Time", [*timings(analysis), *runs.times(analysis, tables)]),
         Section("Runs", list(runs.completeness(analysis))),
         Section("What the comparison rests on", list(runs.basis(analysis))),
+        Section("Words for the paper", list(setup(analysis))),
         Section("How it was computed", [Bullets([Item(text) for text in (_pairing(analysis), *_METHOD)])]),
     ]
     return Document(
@@ -96,19 +99,20 @@ def _lead(analysis: Analysis) -> Iterator[Block]:
         text += f" Left out, and named below: {words.count(study.left_out, 'run')}."
     yield Text(text)
     if analysis.judgements:
-        yield Bullets(
-            [
-                Item(words.judgement(judged), words.verdict(judged).capitalize(), mark(judged.verdict))
-                for judged in analysis.judgements
-            ]
-        )
+        yield Bullets(list(cards(analysis)))
     else:
         main = next(iter(analysis.questions.values()), [])
-        sentences = [words.comparison_sentence(analysis.answers[question]) for question in main[:_MOST_SENTENCES]]
-        if len(main) > _MOST_SENTENCES:
-            sentences.append(f"And {len(main) - _MOST_SENTENCES} more, under paired differences.")
-        if sentences:
-            yield Bullets([Item(text) for text in sentences])
+        answers = [analysis.answers[question] for question in main]
+        if 0 < len(main) <= _MOST_CARDS:
+            yield Bullets(list(comparison_cards(answers)))
+        elif main:
+            found = [answer.question.first for answer in answers if answer.p_adjusted < ALPHA]
+            yield Text(
+                f"Of {len(main)} comparisons with a baseline in {answers[0].metric.label}, {len(found)} "
+                f"{'shows' if len(found) == 1 else 'show'} a difference"
+                f"{(': ' + words.listed(found)) * (0 < len(found) <= _MOST_CARDS)}. All are under paired "
+                "differences."
+            )
     often = "any number of looks" if analysis.looks.test is Test.ANYTIME else "one look"
     yield Text(f"Judged for {often}: {analysis.looks.why}.")
     yield from map(Text, analysis.looks.warnings)

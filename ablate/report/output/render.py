@@ -1,6 +1,5 @@
 """A document as Markdown and HTML."""
 
-import base64
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from jinja2 import Environment, PackageLoader
 
 from ablate.messages import printable
 from ablate.report.output.document import Block, Bullets, Cell, Commands, Document, Picture, Table, Text
+from ablate.report.output.figures import within_page
 
 # What Markdown or the HTML in it would take for markup; "_" means nothing within a word.
 _MARKUP = re.compile(r"([\\`*\[\]<>|~#&$]|(?<!\w)_|_(?!\w)|^[-+=](?=[-+=\s])|(?<=^\d)[.)](?=\s))")
@@ -23,38 +23,39 @@ def markdown(document: Document) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def html(document: Document, pictures: Mapping[str, Mapping[str, str]]) -> str:
+def html(document: Document, pictures: Mapping[str, str]) -> str:
     """Returns a document as one HTML page that needs no other file.
 
     Args:
         document: The document.
-        pictures: SVG by theme (light, dark), by the picture's name.
+        pictures: SVG by the picture's name.
     """
-    environment = _environment()
+    runs = [run for block in document.blocks if isinstance(block, Table) for run in block.runs]
+    environment = _environment({run: place for place, run in enumerate(runs)})
     environment.tests |= {
         name: lambda block, kind=kind: isinstance(block, kind)
         for name, kind in {"text": Text, "bullets": Bullets, "commands": Commands, "table": Table}.items()
     }
-    sources = {
-        name: {theme: base64.b64encode(svg.encode()).decode() for theme, svg in by_theme.items()}
-        for name, by_theme in pictures.items()
-    }
-    return environment.get_template("index.html").render(document=document, pictures=sources)
+    drawn = {name: within_page(svg) for name, svg in pictures.items()}
+    return environment.get_template("index.html").render(document=document, pictures=drawn)
 
 
-def _environment() -> Environment:
-    return Environment(
+def _environment(places: Mapping[str, int]) -> Environment:
+    """Returns what renders templates, where numbers lead to the runs that have a place on the page."""
+    environment = Environment(
         loader=PackageLoader("ablate.report.output", "templates"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
+    environment.globals["leads_to"] = lambda item: [places[run] for run in dict.fromkeys(item.runs) if run in places]
+    return environment
 
 
 def html_table(table: Table) -> str:
     """Returns a table as HTML that needs no style of ours."""
-    template: Any = _environment().get_template("table.html").module
+    template: Any = _environment({}).get_template("table.html").module
     return str(template.show_table(table, sorts=False))
 
 
@@ -69,7 +70,7 @@ def markdown_block(block: Block) -> str:
             text = printable("\n".join(lines))
             fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 3)  # longer than any within
             return "\n".join([fence, text, fence])
-        case Picture(name, caption, alt, _):
+        case Picture(name, caption, alt):
             return f"![{_escaped(alt)}]({name}.svg)\n\n{_escaped(caption)}"
         case Table():
             columns = list(zip(*block.rows, strict=True))

@@ -7,10 +7,11 @@ import pandas as pd
 
 from ablate.files import Plain
 from ablate.messages import to_plain
+from ablate.report.analysis.ablation import AblationTable
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.verdicts import Judgement
 from ablate.report.output.words import finding
-from ablate.stats import Evidence
+from ablate.stats import Evidence, mean_interval
 
 FORMAT = 1
 
@@ -56,6 +57,7 @@ def results(analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> Plain:
             for share in each.shares
         ],
         "data_sets": _rows(tables["data_sets"]),
+        "tables": [_table(table) for table in analysis.tables],
         "published": _rows(tables["published"]),
         "cells": _rows(tables["cells"]),
         "broken": study.broken,
@@ -67,6 +69,25 @@ def results(analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> Plain:
 
 def _plain_evidence(evidence: Evidence) -> Plain:
     return {"mean": evidence.mean, "low": evidence.interval.low, "high": evidence.interval.high, "p": evidence.p}
+
+
+def _table(table: AblationTable) -> Plain:
+    """Returns a table for a paper as data, a row for each value of one of its rows."""
+    rows = [
+        {
+            "row": row.name, "group": row.group, "metric": metric, "data": data, "variant": value.label,
+            "runs": list(value.runs), "lost": value.lost, "middle": value.middle, "sd": value.sd,
+            "low": mean_interval(value.numbers).low, "high": mean_interval(value.numbers).high,
+            "difference": None if value.answer is None else value.answer.evidence.mean,
+            "p_adjusted": value.p, "place": value.place or None, "near_best": value.is_near,
+        }
+        for row in table.rows
+        for (metric, data), value in row.values.items()
+    ]  # fmt: skip
+    of_rows = {
+        row.name: {"components": row.components, "beside": row.beside, "averages": row.averages} for row in table.rows
+    }
+    return {"name": table.name, "against": table.against, "of_rows": of_rows, "values": rows}
 
 
 def _claim(judged: Judgement) -> Plain:

@@ -76,9 +76,9 @@ def evidence(answer: Answer) -> str:
         return f"{difference}, in every run"
     if math.isnan(answer.p):
         return f"{difference} ({_bounds(answer)}), {pairs(answer)}, no test"
-    p = f"p {_related(answer.p)}"
+    p = f"p {related(answer.p)}"
     if answer.family > 1:
-        p += f", adjusted for {answer.family} tests {_related(answer.p_adjusted)}"
+        p += f", adjusted for {answer.family} tests {related(answer.p_adjusted)}"
     return f"{difference} ({_bounds(answer)}), {pairs(answer)}, {p}"
 
 
@@ -93,7 +93,8 @@ def _bounds(answer: Answer) -> str:
     return f"95 % {kind} {interval(bounds, answer.metric)}"
 
 
-def _related(p: float) -> str:
+def related(p: float) -> str:
+    """Returns a p-value after its sign."""
     shown = p_value(p)
     return shown if shown.startswith("<") else f"= {shown}"
 
@@ -108,8 +109,8 @@ def finding(found: Finding) -> str:
         return f"{text}; {evidence(answer)}"
     text += f"; {answer.metric.show_difference(answer.evidence.mean)} ({_bounds(answer)}), {pairs(answer)}"
     if not math.isnan(found.p):
-        text += f", p {_related(found.p)}"
-        text += "" if math.isnan(found.p_adjusted) else f", adjusted {_related(found.p_adjusted)}"
+        text += f", p {related(found.p)}"
+        text += "" if math.isnan(found.p_adjusted) else f", adjusted {related(found.p_adjusted)}"
     if found.verdict is Verdict.INCONCLUSIVE:
         text += f"; {waits_for(found)}"
     return text
@@ -150,10 +151,15 @@ def judgement(judged: Judgement) -> str:
     return f"{judged.claim.statement} ({why})"
 
 
+def differs(answer: Answer) -> str:
+    """Returns whether the first variant differs from the second."""
+    verb = "differs from" if answer.p_adjusted < ALPHA else "does not differ clearly from"
+    return f"{answer.question.first} {verb} {answer.question.second} in {answer.metric.label}"
+
+
 def comparison_sentence(answer: Answer) -> str:
     """Returns in a sentence how the first variant differs from the second."""
-    verb = "differs from" if answer.p_adjusted < ALPHA else "does not differ clearly from"
-    return f"{answer.question.first} {verb} {answer.question.second} in {answer.metric.label}: {evidence(answer)}."
+    return f"{differs(answer)}: {evidence(answer)}."
 
 
 def too_few_seeds(comparisons: Sequence[Comparison], is_judged: bool) -> str:

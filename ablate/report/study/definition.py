@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ablate.config.options import load, options
 from ablate.config.plain import plain, read
-from ablate.config.schema import PAIRINGS, TESTS, MetricConfig, TableConfig
+from ablate.config.schema import PAIRINGS, TESTS, FiguresConfig, MetricConfig, TableConfig
 from ablate.files import PlainMapping
 from ablate.messages import nearest
 from ablate.records.epochs import field_name
@@ -38,6 +38,7 @@ class Definition:
         claims: Claims as they are written; `ablate.report.analysis.claims` reads them.
         metrics: What each is, of metrics that are not ablate's: better, unit and label.
         tables: What the tables for a paper show, by name.
+        figures: How figures are drawn.
         sweep: What its default sweep sets: overrides by key, as Hydra's sweeper takes them.
         option: The name of the option, if it is a file that was found.
     """
@@ -59,6 +60,7 @@ class Definition:
     claims: Sequence[object] = ()
     metrics: Mapping[str, PlainMapping] = field(default_factory=dict)
     tables: Mapping[str, TableConfig] = field(default_factory=dict)
+    figures: FiguresConfig = field(default_factory=FiguresConfig)
     sweep: Mapping[str, str] = field(default_factory=dict)
     option: str | None = None
 
@@ -98,7 +100,9 @@ def find(
         absent = {key: recorded[key] for key in kept if recorded.get(key) and not content["study"].get(key)}
         by_hand = {re.split("[.=]", key.lstrip("+"))[1] for key in typed if key.lstrip("+").startswith("study.")}
         chosen = {
-            key: recorded[key] for key in (*kept, "tables") if file is None and key in by_hand and recorded.get(key)
+            key: recorded[key]
+            for key in (*kept, "tables", "figures")
+            if file is None and key in by_hand and recorded.get(key)
         }
         metrics = {**(recorded.get("metrics") or {}), **(content["study"].get("metrics") or {})}
         content = {**content, "study": {**content["study"], **absent, **chosen, "metrics": metrics}}
@@ -165,6 +169,7 @@ def define(name: str, content: PlainMapping, option: str | None) -> Definition:
         claims=list(claims),
         metrics={field_name(each): plain(said) for each, said in metrics.items()},
         tables=read("study.tables", dict[str, TableConfig], study.get("tables") or {}),
+        figures=read("study.figures", FiguresConfig, study.get("figures") or {}),
         sweep={str(key): str(value) for key, value in params.items()},
         option=option,
     )

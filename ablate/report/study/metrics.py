@@ -92,6 +92,17 @@ class Metric:
         return self.name in ("parameters", "flops")
 
     @property
+    def short(self) -> str:
+        """What is measured, without the statistic over epochs."""
+        return self.title or self.label.partition(", ")[0]
+
+    @property
+    def over_epochs(self) -> str:
+        """The statistic over the run's epochs, in words; empty for what is of a whole run or of the variant."""
+        whole = self.kind == "seconds" or self.is_exact
+        return "" if whole else _said(self.statistic) or "after the last epoch"
+
+    @property
     def unit(self) -> str:
         """The unit that its values are shown in; empty without one."""
         return self.own_unit or _SHOWN[self.kind][2].strip()
@@ -157,7 +168,7 @@ def _signed(value: float, digits: int) -> str:
 def metric(name: str, declared: Mapping[str, PlainMapping] | None = None) -> Metric:
     """Returns what a metric is: what a study declares of it, by name, and else what its name says.
 
-    The name of a metric that ablate does not know is its label.
+    The label of a metric that ablate does not know is its name, and its statistic over epochs.
     """
     known = _by_name(name)
     said = (declared or {}).get(known.column)
@@ -180,12 +191,12 @@ def _by_name(name: str) -> Metric:
     column, _, statistic = name.partition(".")
     if column in _TIMES:
         return Metric(name, _TIMES[column], "seconds", higher_is_better=False)
+    plain = ", ".join([column.replace("_", " "), *filter(None, [_said(statistic)])])
     if column in _COSTS:
-        label = ", ".join([column.replace("_", " "), *filter(None, [_said(statistic)])])
-        return Metric(name, label, _COSTS[column], higher_is_better=False, statistic=statistic or "final")
+        return Metric(name, plain, _COSTS[column], higher_is_better=False, statistic=statistic or "final")
     match = _OF_SPLIT.fullmatch(column)
     if match is None:
-        return Metric(name, name.replace("_", " "), "number", higher_is_better(column), statistic=statistic or "final")
+        return Metric(name, plain, "number", higher_is_better(column), statistic=statistic or "final")
     split, measured = match.groups()
     parts = _OF_CLASS.fullmatch(measured) or _OF_PAIR.fullmatch(measured)
     quantity, of_class, taken_for = (*parts.groups(), "", "")[:3] if parts else (measured, "", "")
@@ -195,7 +206,7 @@ def _by_name(name: str) -> Metric:
     title = f"{'training' if split == 'train' else split} {measured.replace('_', ' ')}"
     return Metric(
         name,
-        f"{title}, {over}" if known else name.replace("_", " "),
+        f"{title}, {over}" if known else plain,
         "share" if is_share else "loss" if measured == "loss" else "number",
         higher_is_better=None if taken_for else higher_is_better(parts[1] if parts else measured),
         split=split,

@@ -183,6 +183,10 @@ def test_what_a_study_chooses(tables: Callable[..., list[AblationTable]]) -> Non
         ({"tables": {"a": {"components": ["bn2"]}}}, "study.tables.a.components: there is no 'bn2' in this table; did"),
         ({"tables": {"a": {"names": {"bnn": "x"}}}}, "study.tables.a.names: there is no 'bnn' in this table; did you"),
         (
+            {"tables": {"a": {"headings": {"bn2": "x"}}}},
+            "study.tables.a.headings: there is no 'bn2' in this table",
+        ),
+        (
             {"tables": {"a": {"against": "ful"}}},
             "study.tables.a.against: there is no 'ful' in this table; did you mean",
         ),

@@ -1,11 +1,12 @@
 """The ablation table in its formats: Markdown, HTML, LaTeX and CSV say the same, whatever things are called."""
 
+import csv
 import html
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
@@ -17,7 +18,9 @@ from ablate.report.output.render import markdown
 from ablate.report.study.metrics import metric
 
 Make = Callable[..., Path]
-NAMES = {"plain": "p_l % & # < $x$ | <i>", "bn": "*b*_[n]`~^\\", "bn1": "b|_1%", "test_accuracy": "acc$_&"}
+HARD = "p_l % & # < $x$ | <i>"
+NAMES = {"plain": HARD, "bn": "*b*_[n]`~^\\"}
+HEADINGS = {"bn": f"component {HARD}", "test_accuracy": "acc$_&"}
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 
@@ -32,30 +35,37 @@ def rows_of(page: str) -> list[list[str]]:
 
 def test_any_name_is_the_same_in_all_formats(make_run: Make, study: Path) -> None:
     finals = {"plain": (0.601, 0.624, 0.612), "bn": (0.652, 0.671, 0.667)}
-    said = {"tables": {"ablation": {"names": NAMES, "beside": ["parameters", "time"]}}}
+    said = {"tables": {"ablation": {"names": NAMES, "headings": HEADINGS, "beside": ["parameters", "time"]}}}
     for variant, each in finals.items():
         for seed, final in enumerate(each):
-            make_run(variant, seed, (0.3, 0.3, final), edits={"bn1": {}} if variant == "bn" else {}, study=said)
+            make_run(variant, seed, (0.3, 0.3, final), edits={"bn": {}} if variant == "bn" else {}, study=said)
     assert run_command(["report", str(study)]) == 0
     out = study / "report"
     page = (out / "index.html").read_text()
     shown = rows_of(page)
     assert shown == [
-        ["variant", NAMES["bn1"], f"{NAMES['test_accuracy']} (%) ↑", "Δ", "parameters", "time"],
+        ["variant", HEADINGS["bn"], f"{HEADINGS['test_accuracy']} (%) ↑", "Δ", "parameters", "time"],
         [NAMES["plain"], "–", "61.2 ± 1.2", "–", "10", "–"],
         [NAMES["bn"], "✓", "66.3 ± 1.0", "+5.1**", "10", "×1.00"],
     ]
     rendered = MarkdownIt("commonmark", {"html": True}).enable("table").render((out / "report.md").read_text())
     assert rows_of(rendered) == shown
     written = (out / "table_ablation.tex").read_text()
-    for name in NAMES.values():
+    for name in (*NAMES.values(), *HEADINGS.values()):
         assert escape(name).split()[0] in written
     assert r"\textbf{66.3 $\pm$ 1.0}" in written
     assert r"\label{tab:trial-ablation}" in written
-    frame = pd.read_csv(out / "table_ablation.csv")
-    assert list(frame["row"]) == list(finals)
-    assert list(frame["middle"]) == pytest.approx([sum(each) / 3 for each in finals.values()])
-    assert list(frame["component bn1"]) == [False, True]
+    with (out / "table_ablation.csv").open() as file:
+        heads, *printed = csv.reader(file)
+    marks = [number for number, head in enumerate(heads) if head.endswith(" marks")]
+    assert [heads[number] for number in marks] == [f"{shown[0][2]} marks", "Δ marks"]
+    bare = [[cell for number, cell in enumerate(row) if number not in marks] for row in (heads, *printed)]
+    assert bare == [[cell.rstrip("*") for cell in row] if row is shown[2] else row for row in shown]
+    assert [printed[1][number] for number in marks] == ["best", "**"]
+    (table,) = json.loads((out / "results.json").read_text())["tables"]
+    assert [(value["row"], len(value["runs"])) for value in table["values"]] == [("plain", 3), ("bn", 3)]
+    assert [value["middle"] for value in table["values"]] == pytest.approx([sum(each) / 3 for each in finals.values()])
+    assert [row["components"] for row in table["of_rows"].values()] == [{"bn": False}, {"bn": True}]
     (in_notebook,) = ablation_tables(study)
     assert rows_of(in_notebook._repr_html_()) == shown
     assert "<button" not in in_notebook._repr_html_()

@@ -29,13 +29,15 @@ def compiled(tables: dict[str, str], folder: Path) -> str:
     for name, table in tables.items():
         (folder / name).write_text(table)
     body = "\n".join(f"Words.\\input{{{name}}}\\clearpage" for name in tables)
+    cited = "\\bibliographystyle{plain}\\bibliography{references}" if (folder / "references.bib").exists() else ""
     (folder / "all.tex").write_text(
         "\\documentclass[twocolumn]{article}\\usepackage{booktabs,graphicx,amssymb}\\begin{document}\n"
-        f"{body}\n\\end{{document}}\n"
+        f"{body}{cited}\n\\end{{document}}\n"
     )
     command = [str(PDFLATEX), "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=120)
-    assert done.returncode == 0, done.stdout[-2000:]
+    for each in [command, ["bibtex", "all"], command, command] if cited else [command]:
+        done = subprocess.run(each, cwd=folder, capture_output=True, text=True, errors="replace", timeout=120)
+        assert done.returncode == 0, done.stdout[-2000:]
     log = (folder / "all.log").read_text(errors="replace")
     assert "Missing character" not in log
     assert not re.search(r"Overfull \\hbox|Float too large|undefined", log), log
@@ -83,6 +85,7 @@ def test_pdflatex_takes_every_table_of_a_report(make_run: Make, study: Path, tmp
             make_run(variant, seed, (0.3, 0.3, final), edits=edits, study=said)
     assert run_command(["report", str(study)]) == 0
     tables = {path.name: path.read_text() for path in sorted((study / "report").glob("*.tex"))}
-    assert len(tables) > 8
+    assert len(tables) > 8 and r"~\cite{holm1979}" in tables["setup.tex"]
+    shutil.copy(study / "report" / "references.bib", tmp_path)
     log = compiled(tables, tmp_path)
     assert "table_ablation.tex" in log

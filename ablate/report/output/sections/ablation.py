@@ -49,7 +49,7 @@ def _table(analysis: Analysis, table: AblationTable) -> Table:
 def _head(table: AblationTable, kind: Metric) -> str:
     arrow = {True: " ↑", False: " ↓", None: ""}[kind.higher_is_better]
     alike = sum(other.column == kind.column for other in table.metrics) > 1
-    name = table.called(kind.name, kind.label if alike else kind.label.partition(", ")[0])
+    name = table.heading(kind.name, kind.label if alike else kind.short)
     return f"{name}{f' ({kind.unit})' * bool(kind.unit)}{arrow}"
 
 
@@ -58,11 +58,11 @@ def _cells(table: AblationTable, metrics: Sequence[Metric], row: Row) -> list[Ce
     several, cells = len(table.data) > 1, [text("variant", table.called(row.name))]
     for part in table.components:
         is_in = row.components[part]
-        cells.append(Cell(table.called(part), "✓" if is_in else "–", float(is_in), content="sign"))
+        cells.append(Cell(table.heading(part), "✓" if is_in else "–", float(is_in), content="sign"))
     for kind in metrics:
         digits: int | None = None
         for data in table.data:
-            value, head = row.values.get((kind.name, data)), table.called(data) if several else _head(table, kind)
+            value, head = row.values.get((kind.name, data)), table.heading(data) if several else _head(table, kind)
             column = [each.values[kind.name, data].sd for each in table.rows if (kind.name, data) in each.values]
             digits = kind.digits(column)
             cells.append(_value(table, kind, head, value, digits))
@@ -85,7 +85,7 @@ def _value(table: AblationTable, kind: Metric, head: str, value: Value | None, d
         shown += spread or f" [{kind.number(low, digits)}, {kind.number(high, digits)}]"
     place = {1: "best", 2: "second"}.get(value.place, "")
     signs = _stars(table, value) * (len(table.data) > 1) + "†" * (value.is_near and "near" in marks)
-    return Cell(head, shown, value.middle, mark=place if place in marks else "", notes=signs)
+    return Cell(head, shown, value.middle, mark=place if place in marks else "", notes=signs, runs=value.runs)
 
 
 def _stars(table: AblationTable, value: Value) -> str:
@@ -96,7 +96,7 @@ def _difference(table: AblationTable, kind: Metric, value: Value | None, digits:
     if value is None or value.answer is None or math.isnan(mean := value.answer.evidence.mean):
         return Cell("Δ", "–")
     shown = f"×{math.exp(mean):.2f}" if kind.is_cost else kind.number(mean, digits, "+")
-    return Cell("Δ", shown, mean, notes=_stars(table, value))
+    return Cell("Δ", shown, mean, notes=_stars(table, value), runs=value.answer.all_runs)
 
 
 def _beside(name: str, value: float) -> Cell:
@@ -111,8 +111,8 @@ def _caption(analysis: Analysis, table: AblationTable) -> str:
     """Returns what the table shows: of which study, metrics by their statistics, how, and over how many seeds."""
     over: dict[str, list[str]] = {}
     for kind in table.metrics:
-        name, _, statistic = kind.label.partition(", ")
-        over.setdefault(statistic, []).append(table.called(kind.name, name))
+        of_epochs = kind.over_epochs if analysis.study.lengths() else ""  # a table of results knows of no epochs
+        over.setdefault(of_epochs, []).append(table.heading(kind.name, kind.short))
     measured = "; ".join(f"{words.listed(names)} {statistic}".strip() for statistic, names in over.items())
     seeds = {len(value.numbers) for value in table.values}
     title = analysis.study.definition.title or analysis.study.definition.name

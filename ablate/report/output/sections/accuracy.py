@@ -7,7 +7,6 @@ import pandas as pd
 
 from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.noise import noise_table, statistics_table
-from ablate.report.output import pictures
 from ablate.report.output.document import Block, Cell, Table, Text, bounds, text
 from ablate.report.output.sections.cells import measured
 from ablate.report.output.words import count
@@ -35,7 +34,7 @@ def variants(analysis: Analysis) -> Table:
 
 
 def accuracy(analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> Iterator[Block]:
-    """Yields the results over seeds, the published ones, and the learning curves."""
+    """Yields the results over seeds, the published ones, and where the noise is."""
     frame = tables["accuracy"]
     if not frame.empty:
         for name, rows in frame.groupby("metric", sort=False):
@@ -53,7 +52,6 @@ def accuracy(analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> Iterator
         label = analysis.study.metric(name.removeprefix("metric_")).label
         yield summary(analysis.study, name, f"{label[:1].upper()}{label[1:]} over seeds.", tables[name])
     yield from _published(analysis, tables["published"])
-    yield from pictures.learning_curves(analysis)
 
 
 def _noise(analysis: Analysis) -> Iterator[Block]:
@@ -136,14 +134,15 @@ def summary(study: Study, name: str, caption: str, frame: pd.DataFrame, extra: S
         values["published"] = "published"
     rows = []
     for row in frame.to_dict("records"):
-        kind = study.metric(row["metric"])
+        kind, of_variant = study.metric(row["metric"]), study.of(row["variant"])["run"]
+        runs = tuple(of_variant.loc[list(map(int, row["seeds"].split()))])
         rows.append(
             [
                 *(text(column, row[column]) for column in ("variant", *extra)),
                 Cell("runs", str(row["runs"]), row["runs"]),
-                measured("mean", kind, row["mean"]),
+                measured("mean", kind, row["mean"], runs),
                 _range("95 % interval", kind, row),
-                *(measured(head, kind, row[column]) for column, head in values.items()),
+                *(measured(head, kind, row[column], runs) for column, head in values.items()),
             ]
         )
     return Table(name, caption, rows)

@@ -1,5 +1,7 @@
 """Cells that several tables have."""
 
+from collections.abc import Sequence
+
 from ablate.report.analysis.comparisons import Answer
 from ablate.report.output import words
 from ablate.report.output.document import Cell, bounds
@@ -7,15 +9,15 @@ from ablate.report.study.metrics import Metric
 from ablate.stats import Evidence, Test
 
 
-def measured(head: str, kind: Metric, value: float) -> Cell:
+def measured(head: str, kind: Metric, value: float, runs: Sequence[str] = ()) -> Cell:
     """Returns a value of a metric."""
-    return Cell(head, kind.show(value), value)
+    return Cell(head, kind.show(value), value, runs=runs)
 
 
-def difference(head: str, kind: Metric, evidence: Evidence) -> tuple[Cell, Cell]:
+def difference(head: str, kind: Metric, evidence: Evidence, runs: Sequence[str] = ()) -> tuple[Cell, Cell]:
     """Returns a difference, or ratio of times, and its interval."""
     shown = words.interval(evidence.interval, kind) if evidence.pairs else "–"
-    return Cell(head, kind.show_difference(evidence.mean), evidence.mean), bounds(shown)
+    return Cell(head, kind.show_difference(evidence.mean), evidence.mean, runs=runs), bounds(shown)
 
 
 def pairs(answer: Answer) -> Cell:

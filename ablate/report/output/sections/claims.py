@@ -58,7 +58,7 @@ def _evidence(claim: str, finding: Finding) -> list[Cell]:
     needed = "–" if finding.verdict is not Verdict.INCONCLUSIVE else words.needed(finding)
     return [
         *start,
-        *difference("difference", answer.metric, answer.evidence),
+        *difference("difference", answer.metric, answer.evidence, answer.all_runs),
         pairs(answer),
         p_value("p", finding.p),
         p_value("adjusted p", finding.p_adjusted),

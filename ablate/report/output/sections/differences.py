@@ -74,7 +74,7 @@ def _by_class(analysis: Analysis) -> Table:
         kind, evidence = answer.metric, answer.evidence
         shown = f"{kind.show_difference(evidence.mean)} ({words.interval(evidence.interval, kind)})"
         row = rows.setdefault(question.metric, [text("class", kind.of_class)])
-        row.append(Cell(f"{question.first} − {question.second}", shown, evidence.mean))
+        row.append(Cell(f"{question.first} − {question.second}", shown, evidence.mean, runs=answer.all_runs))
     caption = (
         "Difference to the baseline on the test images of each class, with its 95 % interval, which is not widened for "
         "the number of classes: of twenty without a difference, one does not hold 0."
@@ -87,7 +87,7 @@ def _row(answer: Answer) -> list[Cell]:
     return [
         text("comparison", _versus(answer.question)),
         pairs(answer),
-        *difference("difference", answer.metric, answer.evidence),
+        *difference("difference", answer.metric, answer.evidence, answer.all_runs),
         p_value("p", answer.p),
         p_value("adjusted p", answer.p_adjusted),
         without_normality(answer),

@@ -72,7 +72,7 @@ def _contributions(analysis: Analysis) -> Table:
         if pair is None:
             return [Cell(head, "not run"), bounds("–"), Cell("adjusted p", "–")]
         answer = find(analysis.answers, Question(main.name, *pair))
-        return [*difference(head, main, answer.evidence), p_value("adjusted p", answer.p_adjusted)]
+        return [*difference(head, main, answer.evidence, answer.all_runs), p_value("adjusted p", answer.p_adjusted)]
 
     rows = []
     for part in analysis.contributions:

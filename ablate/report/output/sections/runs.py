@@ -12,8 +12,10 @@ from ablate.report.analysis.completeness import commands, default_command
 from ablate.report.output import pictures, words
 from ablate.report.output.document import Block, Bullets, Cell, Commands, Item, Table, Text, text
 from ablate.report.output.sections.accuracy import summary
+from ablate.report.output.sections.cells import measured
 
-_MOST_COLUMNS = 30
+_MOST_COLUMNS, _MOST_RUNS = 30, 1000  # of a table
+_MOST_METRICS = 4  # of a run, in a table
 _MOST_LAYERS = 5  # that are named
 _MARKS = {"complete": "good", "missing": "open", "failed": "bad", "diverged": "bad"}
 
@@ -56,6 +58,10 @@ def completeness(analysis: Analysis) -> Iterator[Block]:
     """Yields the matrix of variants and seeds, what is left out, and the command for what is missing."""
     yield _matrix(analysis)
     study = analysis.study
+    if len(study.runs) <= _MOST_RUNS:
+        yield _each_run(analysis)
+    else:
+        yield Text("runs.csv has a row for each run.")
     left_out = [f"{run}: {cell.why}" for run, cell in study.unfinished.items()]
     left_out += [f"{run}: {why}" for run, why in study.broken.items()]
     if left_out:
@@ -77,6 +83,23 @@ def completeness(analysis: Analysis) -> Iterator[Block]:
         known = [command for command in (typed or [default_command(study)]) if command is not None]
         yield Text(f"Of the study's runs, {numbers}.{' To run them:' if known else ''}")
         yield from [Commands(known)] if known else []
+
+
+def _each_run(analysis: Analysis) -> Table:
+    """Returns the table that the numbers of all others lead to."""
+    study = analysis.study
+    kinds = [study.metric(name) for name in list(analysis.questions)[:_MOST_METRICS]]
+    rows = [
+        [
+            text("variant", row["variant"]),
+            Cell("seed", str(row["seed"]), row["seed"]),
+            *(measured(kind.short, kind, row[kind.name]) for kind in kinds),
+            text("run", row["run"]),
+        ]
+        for row in study.runs.to_dict("records")
+    ]
+    caption = "Each complete run, of which the other tables' numbers are; a click on one of these marks its runs here."
+    return Table("each_run", caption, rows, runs=list(study.runs["run"]))
 
 
 def _matrix(analysis: Analysis) -> Table:
