@@ -19,3 +19,10 @@ def to_the_letter(page: str, folder: Path, env: Mapping[str, str]) -> list[str]:
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
         said.append(done.stdout)
     return said
+
+
+def python_block(page: str, words: str) -> str:
+    """Returns the block of a page for Python that has these words."""
+    blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    (found,) = [block for block in blocks if words in block]
+    return str(found)

@@ -109,7 +109,9 @@ def test_the_tutorial_to_the_letter(letter: Callable[[str], list[str]], tmp_path
             [
                 "multirun --variant model --seed seed --baseline plain --metric val/acc --metric val/loss",
                 "The report is in recorded/report",
+                "plain differs from wide",
                 "12 complete runs of 2 variants",
+                "wide  plain      6",
                 "'runs/{variant}/seed{seed}/log.csv' --variant variant --seed seed",
                 "12 runs says its seed",
             ],

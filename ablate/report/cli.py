@@ -72,6 +72,7 @@ class Checked:
     passed: bool
     complaints: Sequence[Complaint]
     open_claims: Sequence[Complaint]  # inconclusive or untested, which --check lets pass
+    inferred: str  # of runs of another project: what is what, and the command that says so
     results: Plain
 
 
@@ -90,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
     for analysis, out, inferred in _analyses(options):
         document, results = write_report(analysis, out)
         found = _complaints(analysis)
-        done.append(Checked(str(out), not found, found, _open_claims(analysis), results))
+        done.append(Checked(str(out), not found, found, _open_claims(analysis), "\n".join(inferred), results))
         if not options.json:
             say(*inferred, document.title, "")
             _print(document)

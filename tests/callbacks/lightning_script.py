@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from ablate.callbacks.lightning import Record
 
-sys.path.append(str(Path(__file__).parents[1] / "sources" / "projects"))
+sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "sources" / "projects")]
+from guides import python_block
 from lightning_project import Crash, Net
 
 
@@ -37,3 +38,6 @@ for number in range(2):
     train("wide", 16, number)
 with suppress(RuntimeError):
     train("wide", 16, 2, Crash())
+names: dict[str, Trainer] = {}
+exec(python_block("runs.md", "callbacks.lightning"), names)  # what the guide shows
+assert any(isinstance(callback, Record) for callback in names["trainer"].callbacks)

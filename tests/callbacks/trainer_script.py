@@ -3,12 +3,13 @@
 import sys
 from pathlib import Path
 
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainingArguments
 
 from ablate.callbacks.transformers import Record
 
-sys.path.append(str(Path(__file__).parents[1] / "sources" / "projects"))
-from trainer_project import train
+sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "sources" / "projects")]
+from guides import python_block
+from trainer_project import Net, train
 
 
 class Crash(TrainerCallback):
@@ -17,6 +18,9 @@ class Crash(TrainerCallback):
             raise RuntimeError("CUDA out of memory.")
 
 
+names = {"model": Net(4), "arguments": TrainingArguments("shown", report_to=[], use_cpu=True)}
+exec(python_block("runs.md", "callbacks.transformers"), names)  # what the guide shows
+assert any(isinstance(callback, Record) for callback in names["trainer"].callback_handler.callbacks)
 for name, width in (("plain", 4), ("wide", 16)):
     train(name, width, 1, Record(name, study="trainer"))
 train("wide", 16, 2, Record("wide", study="trainer"), Crash())

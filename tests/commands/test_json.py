@@ -65,6 +65,9 @@ def test_a_study_for_programs_from_its_plan_to_its_claims(ablate: Run, tmp_path:
     assert (still["name"], still["kind"]) == ("open", "inconclusive") and "it takes 3" in still["way_out"]
     written = json.loads((tmp_path / "outputs/demo/report/results.json").read_text(encoding="utf-8"))
     assert report["results"] == written
+    (tmp_path / "sheet.csv").write_text("method,seed,f1\na,0,0.5\na,1,0.6\nb,0,0.7\nb,1,0.9\n")
+    (sheet,) = valid("report", ablate("report", "sheet.csv", "--json"))["reports"]
+    assert "ablate report sheet.csv --variant method --seed seed" in sheet["inferred"] and sheet["passed"]
     wrong = ablate("status", "nowhere", "--json")
     assert wrong.returncode == 2 and not wrong.stdout and "there are no runs" in wrong.stderr
 
