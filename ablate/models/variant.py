@@ -5,7 +5,7 @@ import inspect
 import itertools
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,7 @@ def build(
     classes: int,
     images: Tensor | None = None,
     weights: str | None = None,
+    known: ModelFacts | None = None,
 ) -> Variant:
     """Builds a variant and proves it on one batch, in training and in evaluation.
 
@@ -68,6 +69,7 @@ def build(
         classes: Outputs that the model must have.
         images: The batch; random numbers if there is none.
         weights: A file with the weights of the base, but for layers that edits draw anew, replace or remove.
+        known: What is recorded of the same variant with another seed, which has been proved; it is not proved again.
 
     Raises:
         ValueError: The base or an edit does not fit, or is not what would be trained and evaluated; the message names
@@ -92,6 +94,9 @@ def build(
             original = weights_by_name(seed, make)
         if weights is not None:
             load_weights(original, weights, _made_anew(original, edits))
+    if known is not None:
+        model, layers = _edited(original, edits, seed, images, [])
+        return Variant(model.train(), layers, replace(known, files=files))
     before = run_both(original, {}, seed, images, "model.base")
     way_out = "" if base.get("num_classes", classes) == classes else f"; set model.base.num_classes={classes}"
     if (shape := tuple(before[False].output.shape)) != expected:

@@ -1,5 +1,6 @@
 """What a run needs before its first step: config -> data, model, optimizer, all checked."""
 
+import hashlib
 import itertools
 import json
 import math
@@ -20,7 +21,9 @@ from ablate.files import PlainMapping, file_state
 from ablate.messages import nearest
 from ablate.models.variant import SAMPLE, Variant, build, prove_batch, rewrite_exactly, scores_of
 from ablate.records.epochs import TIMES, last_of, split_statistic
+from ablate.records.record import ModelFacts
 from ablate.seeding import CPU
+from ablate.stacking.rewrites import rewrite as rewrite_model
 from ablate.trackers.base import check_loggers
 from ablate.training.augment import Augment
 from ablate.training.cohort import Cohort, Trainee
@@ -70,11 +73,18 @@ def prepare(cfg: Config, rewrite: bool = True) -> Prepared:
     ]
     _check_metric(cfg, metrics)
     images = first_images(data, cfg)
-    variant = _build(cfg, data, images)
-    _prove_last_batch(cfg.train.batch_size, len(data.train), variant, cfg.seed, images)
-    _prove_training(cfg, data, variant, images)
-    rewrites = rewrite_exactly(variant, cfg.seed, images) if rewrite and cfg.hardware.rewrite else []
-    variant = replace(variant, record=replace(variant.record, rewrites=tuple(rewrites)))
+    sample = hashlib.sha256(images.contiguous().numpy()).hexdigest()
+    key = json.dumps([rewrite, len(data.train), sample, {**plain(cfg), "seed": None}])
+    known = _proved.get(key)  # what fits together with one seed does with all
+    variant = _build(cfg, data, images, known)
+    if known is None:
+        _prove_last_batch(cfg.train.batch_size, len(data.train), variant, cfg.seed, images)
+        _prove_training(cfg, data, variant, images)
+        rewrites = rewrite_exactly(variant, cfg.seed, images) if rewrite and cfg.hardware.rewrite else []
+        variant = replace(variant, record=replace(variant.record, rewrites=tuple(rewrites)))
+        _proved[key] = variant.record
+    elif known.rewrites:
+        rewrite_model(variant.model)
     memory_format = torch.channels_last if cfg.hardware.channels_last else torch.contiguous_format
     model = variant.model.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
     optimizer = build_optimizer(plain(cfg.optimizer), model, _graphed(cfg, device))
@@ -86,10 +96,10 @@ def prepare(cfg: Config, rewrite: bool = True) -> Prepared:
     return Prepared(data, variant, trainee, device)
 
 
-def _build(cfg: Config, data: ImageData, images: Tensor) -> Variant:
+def _build(cfg: Config, data: ImageData, images: Tensor, known: ModelFacts | None) -> Variant:
     model = cfg.model
     variant = build(
-        model.base, model.edits, cfg.seed, data.train.shape, len(data.classes), images, weights=model.weights
+        model.base, model.edits, cfg.seed, data.train.shape, len(data.classes), images, model.weights, known
     )
     if model.weights is not None and model.weights_sha256 not in variant.record.files.values():
         raise ValueError(f"model.weights={model.weights}: is another file now than as the run was asked for")
@@ -165,6 +175,7 @@ def _graphed(cfg: Config, device: torch.device) -> bool:
 
 
 _MOST_STATES = 20_000  # of files, to look at which takes a fifth of a second
+_proved: dict[str, ModelFacts] = {}  # of the variants that were proved in this process
 _loaded: dict[str, ImageData] = {}  # the data used last, for the next job of a sweep
 
 

@@ -12,9 +12,12 @@ from reading_runs import record_of
 
 from ablate.config.identity import run_id
 from ablate.config.schema import RERUN, Config
+from ablate.models import variant as variant_module
+from ablate.models.variant import weight_digests
 from ablate.models.weight_files import files_read
 from ablate.records import provenance
 from ablate.records.run_directory import RunDirectory
+from ablate.runs import prepare as prepare_module
 from ablate.runs.job import Job
 from ablate.runs.prepare import load_data, prepare
 from ablate.sweeps.cohorts import plan
@@ -149,3 +152,20 @@ def test_a_statistic_that_a_run_will_not_have_is_refused(quick: Compose, typed: 
     with pytest.raises(ValueError, match=message):
         prepare(quick("train.epochs=2", *typed))
     prepare(quick("train.epochs=5", "study.metric=test_accuracy.last5"))
+
+
+@pytest.mark.parametrize("option", ["plain", "bn_dropout"])
+def test_a_variant_that_was_proved_with_another_seed_is_the_one_that_would_be_proved(
+    option: str, quick: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare_module, "_proved", {})
+    proved = prepare(quick(f"model={option}", "seed=4"))
+    monkeypatch.setattr(prepare_module, "_proved", {})
+    prepare(quick(f"model={option}", "seed=3"))
+    monkeypatch.setattr(variant_module, "run_both", None)  # by which variants are proved
+    again = prepare(quick(f"model={option}", "seed=4"))
+    assert again.variant.record == proved.variant.record and proved.variant.record.rewrites
+    assert weight_digests(again.variant.model) == weight_digests(proved.variant.model)
+    assert str(again.variant.model) == str(proved.variant.model)
+    with pytest.raises(TypeError):
+        prepare(quick(f"model={option}", "seed=4", "train.batch_size=16"))
