@@ -73,7 +73,7 @@ def prepare(cfg: Config, rewrite: bool = True) -> Prepared:
     ]
     _check_metric(cfg, metrics)
     images = first_images(data, cfg)
-    sample = hashlib.sha256(images.contiguous().numpy()).hexdigest()
+    sample = hashlib.sha256(images.contiguous().numpy().data).hexdigest()
     key = json.dumps([rewrite, len(data.train), sample, {**plain(cfg), "seed": None}])
     known = _proved.get(key)  # what fits together with one seed does with all
     variant = _build(cfg, data, images, known)
