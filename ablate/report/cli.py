@@ -15,7 +15,8 @@ from ablate.records.study_directory import StudyDirectory, studies_below
 from ablate.report.analysis.analyse import Analysis, analyse
 from ablate.report.analysis.verdicts import Verdict
 from ablate.report.output.document import Bullets, Document, Text
-from ablate.report.output.write import write_report
+from ablate.report.output.sections.changes import comparison
+from ablate.report.output.write import write_document, write_report
 from ablate.report.study.collect import collect, collect_others, find_studies
 from ablate.report.study.definition import define
 from ablate.report.study.study import Cell
@@ -41,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
         "runs, such as a multirun of Hydra, a template such as 'runs/{variant}/seed{seed}/log.csv', or a CSV file "
         "(default: outputs)",
     )
+    made.add_argument("other", nargs="?", help="a second one of these: what changed from the first to it")
     made.add_argument(
         "--out", type=Path, help="where to write (default: <study>/report, <file>-report, or outputs/<folder>-report)"
     )
@@ -86,6 +88,9 @@ class Reports:
 def main(arguments: Sequence[str]) -> int:
     """Writes reports; returns 1 if a claim is refuted or a run is missing, and that was asked for."""
     options = parser().parse_args(arguments)
+    if options.other is not None:
+        _compare(options)
+        return 0
     done = []
     complaints = []
     for analysis, out, inferred in _analyses(options):
@@ -103,6 +108,29 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     say("\n".join(text.removesuffix(": ") for text in complaints), file=sys.stderr)
     return 1
+
+
+def _compare(options: argparse.Namespace) -> None:
+    """Writes what changed from one report to another, whose own files stay as they are."""
+    if options.check or options.json:
+        raise ValueError("--check and --json are for one report: say them of each")
+    where = [
+        argparse.Namespace(**{**vars(options), "path": path, "out": None}) for path in (options.path, options.other)
+    ]
+    found = [_analyses(each) for each in where]
+    for each, studies in zip(where, found, strict=True):
+        if len(studies) > 1:
+            raise ValueError(f"{each.path}: holds {len(studies)} studies; name one of them")
+    (first, _, _), (second, place, _) = found[0][0], found[1][0]
+    names = [first.study.definition.name, second.study.definition.name]
+    if names[0] == names[1]:
+        names = [options.path, options.other]
+    document = comparison(first, second, names)
+    out = options.out or place.with_name("changes")
+    write_document(document, out)
+    say(document.title, "")
+    _print(document)
+    say(f"\nWhat changed is in {out}: open index.html, or read report.md.")
 
 
 def _analyses(options: argparse.Namespace) -> list[tuple[Analysis, Path, Sequence[str]]]:

@@ -351,7 +351,7 @@ def test_folders_without_runs_are_refused(
 
 
 def test_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(["report", "one", "two"]) == 2
+    assert run_command(["report", "one", "two", "three"]) == 2
     assert "usage: ablate report" in capsys.readouterr().err
 
 
@@ -394,3 +394,23 @@ def test_a_cohorts_time_is_held_against_no_bound(factorial: Path, make_run: Make
         make_run("fast", seed, edits={"x": {}}, record={"cohort": 2, "started": "2027"}, study={"claims": [claim]})
     page = report(factorial)
     assert "- **Untested:** S. (the times of 3 of 3 seeds were shares of cohorts" in page
+
+
+def test_what_changed_between_two_reports(writer: Callable[[Path], Make], tmp_path: Path, capsys: Any) -> None:
+    means = {"before": {"plain": 0.6, "bn": 0.7}, "after": {"plain": 0.6, "bn": 0.5}}
+    claim = {"id": "c", "statement": "Batch norm helps.", "expect": "bn > plain"}
+    for name, of in means.items():
+        for variant, mean in of.items():
+            for seed in range(4):
+                final = mean + (seed % 3 + (variant == "bn") * seed) / 200
+                edits = {} if variant == "plain" else {"bn1": {}}
+                writer(tmp_path / name)(variant, seed, (0.3, 0.3, final), edits=edits, study={"claims": [claim]})
+    assert run_command(["report", str(tmp_path / "before"), str(tmp_path / "after")]) == 0
+    printed = capsys.readouterr().out
+    assert "1 verdict, 1 changed" in printed and "Batch norm helps. supported before, refuted now" in printed
+    assert "bn: test accuracy, after the last epoch −20.00 pp" in printed
+    cells = pd.read_csv(tmp_path / "after" / "changes" / "changes.csv")
+    main = cells[cells["metric"] == "test accuracy, after the last epoch"].set_index("variant")
+    assert dict(main["by more than chance"]) == {"plain": "the same", "bn": "yes"}
+    assert not (tmp_path / "after" / "report").exists()
+    assert run_command(["report", str(tmp_path / "before"), str(tmp_path / "after"), "--check"]) == 2

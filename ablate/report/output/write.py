@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -83,8 +84,21 @@ def write_report(analysis: Analysis, out: Path) -> tuple[Document, Plain]:
     files["results.json"] = json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     files["report.md"] = markdown(document)
     files["index.html"] = html(document, svgs)
+    _write(files, out)
+    return document, made
+
+
+def write_document(document: Document, out: Path) -> None:
+    """Writes a document of text and tables alone: index.html, report.md, and the tables as CSV and LaTeX."""
+    refuse_links(out)
+    files: dict[str, str | bytes] = {"index.html": html(document, {}), "report.md": markdown(document)}
+    for table in (block for block in document.blocks if isinstance(block, Table)):
+        files |= {f"{table.name}.csv": _csv(printed(table), is_printed=True), f"{table.name}.tex": latex(table)}
+    _write(files, out)
+
+
+def _write(files: Mapping[str, str | bytes], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         with atomic_write(out / name, "wb" if isinstance(content, bytes) else "w") as file:
             file.write(content)
-    return document, made
