@@ -414,3 +414,36 @@ def test_what_changed_between_two_reports(writer: Callable[[Path], Make], tmp_pa
     assert dict(main["by more than chance"]) == {"plain": "the same", "bn": "yes"}
     assert not (tmp_path / "after" / "report").exists()
     assert run_command(["report", str(tmp_path / "before"), str(tmp_path / "after"), "--check"]) == 2
+
+
+@text_only
+def test_words_for_the_paper_say_what_the_records_hold(factorial: Path) -> None:
+    page = report(factorial)
+    words = (factorial / "report" / "setup.md").read_text()
+    assert "We trained 4 variants with 3 seeds for 3 epochs on digits (12 runs)." in words
+    assert "paired t-tests over seeds [@student1908]" in words
+    assert "The runs took 0.045 hours in total on cpu with CPU. Software: torch 2." in words  # (3 + 3.5 + …) s each
+    assert "commit cccccccccccc" in page
+    entries = (factorial / "report" / "references.bib").read_text()
+    assert re.findall(r"@\w+\{(\w+),", entries) == [
+        "holm1979",
+        "student1908",
+        "schuirmann1987",
+        "box2005",
+        "shapley1953",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("width", "message"),
+    [({"claim": "double"}, "width: there is no 'claim'; did you mean claims"), ({"times": "tripel"}, "width.times: ")],
+)
+@text_only
+def test_a_figure_that_is_not_there_is_refused(
+    width: dict[str, str], message: str, make_run: Make, study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variant, edits in EDITS.items():
+        make_run(variant, 0, edits=edits, study={"figures": {"width": width}, "claims": CLAIMS})
+    assert run_command(["report", str(study)]) == 2
+    assert f"study.figures.{message}" in capsys.readouterr().err
+    assert not (study / "report").exists()

@@ -22,7 +22,7 @@ from ablate.report.output.words import count
 from ablate.report.study.metrics import Metric, minus
 from ablate.report.study.study import Study
 
-_CURVES = ("test_accuracy", "validation_accuracy", "test_loss", "validation_loss", "train_accuracy", "train_loss")
+_CURVES = ("test_accuracy", "test_loss", "train_loss", "validation_accuracy", "validation_loss", "train_accuracy")
 _MOST_CURVES = 3  # metrics that a figure has panels of
 _MOST_LOOKS = 12  # panels that still can be read
 

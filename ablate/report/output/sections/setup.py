@@ -74,9 +74,10 @@ def sentences(analysis: Analysis) -> Iterator[str]:
         yield "Variants are compared by paired t-tests over seeds [@student1908], two-sided, with 95 % t-intervals."
     else:
         yield "Variants are compared by Welch's t-test [@welch1947], two-sided, with 95 % intervals."
-    families = [f"the {words.count(len(analysis.judgements), 'claim')}, metric by metric"] * bool(analysis.judgements)
-    families.append("the further comparisons, metric by metric" if families else "the comparisons, metric by metric")
-    yield f"The p-values of {words.listed(families)}, are adjusted by Holm's method [@holm1979], at a level of 5 %."
+    tested = "comparisons"
+    if analysis.judgements:
+        tested = f"{words.count(len(analysis.judgements), 'claim')} and, apart from them, of the further comparisons"
+    yield f"The p-values of the {tested} are adjusted by Holm's method [@holm1979], metric by metric, at a level of 5 %."
     if any(found.part.question.margin is not None for judged in analysis.judgements for found in judged.findings):
         margin = study.definition.margin
         of_study = f", {kind.show_difference(margin).lstrip('+')} in {kind.short}" if margin is not None else ""
