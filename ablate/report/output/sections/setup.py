@@ -77,7 +77,7 @@ def sentences(analysis: Analysis) -> Iterator[str]:
     tested = "comparisons"
     if analysis.judgements:
         tested = f"{words.count(len(analysis.judgements), 'claim')} and, apart from them, of the further comparisons"
-    yield f"The p-values of the {tested} are adjusted by Holm's method [@holm1979], metric by metric, at a level of 5 %."
+    yield f"The p-values of the {tested} are adjusted by Holm's method [@holm1979], metric by metric, at a 5 % level."
     if any(found.part.question.margin is not None for judged in analysis.judgements for found in judged.findings):
         margin = study.definition.margin
         of_study = f", {kind.show_difference(margin).lstrip('+')} in {kind.short}" if margin is not None else ""
