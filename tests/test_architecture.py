@@ -21,8 +21,9 @@ FLOORS = (
     ("ablate.__main__",),
     ("ablate.callbacks", "ablate.commands", "hydra_plugins"),
     ("ablate.sweeps",),
+    ("ablate.tasks",),
     ("ablate.runs", "ablate.report"),
-    ("ablate.training", "ablate.models", "ablate.tasks", "ablate.trackers", "ablate.sources"),
+    ("ablate.training", "ablate.models", "ablate.trackers", "ablate.sources"),
     ("ablate.config", "ablate.records", "ablate.data"),
     ("ablate.stacking", "ablate.stats", "ablate.seeding", "ablate.files", "ablate.messages"),
 )

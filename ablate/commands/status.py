@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ablate.messages import aligned, duration, say, say_json
-from ablate.records.epochs import TIMES
+from ablate.records.epochs import TIMES, split_statistic
 from ablate.records.interruption import is_there
 from ablate.records.record import Start, Status, now
 from ablate.records.run_directory import RunDirectory
 from ablate.records.store import is_address, mirror
 from ablate.records.study_directory import StudyDirectory
+from ablate.report.study.metrics import metric
 
 _PATIENCE = 5  # a run is stuck if no epoch has ended for the time of so many
 _LEAST_PATIENCE = 120.0  # seconds
@@ -34,7 +35,9 @@ class RunStatus:
     done: int  # complete epochs
     epochs: int  # of the whole run
     seconds: float | None  # of an epoch, the median of the last five; None before the first
-    accuracy: float | None  # on the test images after the last epoch
+    metric: str  # the study's
+    value: float | None  # its, after the last epoch
+    shown: str  # that, in its unit
     place: str  # the host that it runs on, or ran on last
     why: str = ""  # it is stuck, failed or unreadable
 
@@ -70,13 +73,17 @@ def _look(directory: RunDirectory, study: Path, now: float) -> RunStatus:
         rows = directory.read_epochs(record.planned_epochs or None)  # a task may not have said
         seconds = statistics.median(sum(row[part] for part in TIMES) for row in rows[-5:]) if rows else None
     except (ValueError, KeyError) as error:
-        return RunStatus(name, "unreadable", 0, 0, None, None, "", str(error))
+        return RunStatus(name, "unreadable", 0, 0, None, "", None, "–", "", str(error))
     status, why, start = record.status.value, record.cause, record.newest_start
-    accuracy = rows[-1].get("test_accuracy") if rows else None
+    main = split_statistic(record.study_options.get("metric", "test_accuracy"))[0]
+    kind = metric(main, record.metrics)
+    value = rows[-1].get(main) if rows else None
     if record.status is Status.RUNNING:
         why = _stuck(directory, start, seconds, record.cohort or 1, now)
         status = "stuck" if why else status
-    return RunStatus(name, status, len(rows), record.epochs, seconds, accuracy, start.host or "", why)
+    return RunStatus(
+        name, status, len(rows), record.epochs, seconds, main, value, kind.show(value), start.host or "", why
+    )
 
 
 def _stuck(directory: RunDirectory, start: Start, seconds: float | None, runs: int, now: float) -> str:
@@ -92,12 +99,12 @@ def _stuck(directory: RunDirectory, start: Start, seconds: float | None, runs: i
 
 def table(runs: Sequence[RunStatus]) -> str:
     """Returns the runs as a table for people, with a line that sums them up."""
-    rows = [("run", "status", "epoch", "s an epoch", "left", "test accuracy", "on", "")]
+    named = ", ".join(dict.fromkeys(run.metric for run in runs if run.metric)).replace("_", " ")
+    rows = [("run", "status", "epoch", "s an epoch", "left", named, "on", "")]
     for run in runs:
         seconds = "–" if run.seconds is None else f"{run.seconds:.1f} s"
-        accuracy = "–" if run.accuracy is None else f"{run.accuracy:.2%}"
-        done = f"{run.done}/{run.epochs}"
-        rows.append((run.run, run.status, done, seconds, duration(run.left), accuracy, run.place, run.why[:60]))
+        done = f"{run.done}/{run.epochs or '?'}"
+        rows.append((run.run, run.status, done, seconds, duration(run.left), run.shown, run.place, run.why[:60]))
     counts = Counter(run.status for run in runs)
     summed = ", ".join(f"{number} {status}" for status, number in counts.most_common())
     return f"{aligned(rows)}\n\n{len(runs)} runs: {summed}"

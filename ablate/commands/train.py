@@ -4,6 +4,7 @@ import logging
 import logging.config
 import math
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -129,6 +130,8 @@ def _stop_workers() -> None:
 
 
 def plan(arguments: Sequence[str]) -> int:
-    """Says what a sweep would do and how long it would take; starts nothing."""
+    """Says what a sweep would do and how long it would take; starts nothing. A task's begins with its program."""
+    if arguments and arguments[0].endswith(".py"):
+        return subprocess.call([sys.executable, arguments[0], "--multirun", *arguments[1:], "hydra/launcher=plan"])
     session.as_json = "--json" in arguments
     return main(["--multirun", *(text for text in arguments if text != "--json"), "hydra/launcher=plan"])

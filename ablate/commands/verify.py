@@ -1,14 +1,18 @@
-"""`ablate verify RUN_DIR`: runs a finished run again, from its record, and compares.
+"""`ablate verify RUN_DIR`: runs a finished run again, from its record or by its task, and compares.
 
 A run directory may come from anybody: only code of packages that the user of this command allows is run.
 """
 
 import argparse
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
+
+from omegaconf import OmegaConf
 
 from ablate.config.plain import read_config
 from ablate.config.schema import Config
@@ -58,6 +62,8 @@ def verify(folder: Path, epochs: int | None = None, allow: Sequence[str] = ()) -
     record = directory.read_record()
     if record is None:
         raise ValueError(f"{folder}: there is no {directory.record_file.name}; give the folder of a run")
+    if record.task is not None:
+        raise ValueError(f"{folder}: is the run of a task; name its program, which is run again, with --task FILE")
     rows = directory.read_epochs(record.planned_epochs)
     if not rows:
         raise ValueError(f"{folder}: no epoch is complete, so there is nothing to compare with")
@@ -107,6 +113,45 @@ def recorded_configuration(record: RunRecord, allow: Sequence[str]) -> Config:
     return cfg
 
 
+def verify_task(folder: Path, script: Path) -> Verification:
+    """Runs a task's run again in a temporary folder, with what was typed for it, and compares.
+
+    Args:
+        script: The task's program, which is trusted: it is run.
+    """
+    directory = RunDirectory(folder)
+    record, rows = directory.read_record(), directory.read_epochs()
+    typed = folder / ".hydra" / "overrides.yaml"
+    if record is None or record.task is None or not record.is_complete or not typed.is_file():
+        raise ValueError(f"{folder}: is no complete run of a task, with what Hydra keeps of it in {typed.parent.name}")
+    overrides = OmegaConf.to_container(OmegaConf.load(typed))
+    assert isinstance(overrides, list)
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [
+            sys.executable,
+            script,
+            *map(str, overrides),
+            f"hydra.run.dir={scratch}",
+            "logger={}",
+            "rerun=failed",
+        ]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        again, repeated = RunDirectory(Path(scratch)).read_record(), RunDirectory(Path(scratch)).read_epochs()
+    if again is None or not again.is_complete:
+        raise ValueError(f"{script}: did not complete the run:\n{done.stderr[-2000:]}")
+    if again.id != record.id:
+        raise ValueError(f"{script}: its configuration has changed: these overrides are run {again.id} now")
+    conditions = provenance.changed(record.provenance, again.provenance.code.sources)
+    return Verification(
+        epochs=len(rows),
+        difference=next(_differences(rows, repeated), None)
+        or (None if len(rows) == len(repeated) else f"it has {len(repeated)} epochs now"),
+        weights=None,
+        conditions=[*conditions, *_hardware(record.provenance, again.provenance)],
+        contradictions=[*against_config(record), *against_epochs(record, rows)],
+    )
+
+
 def _hardware(then: Provenance, now: Provenance) -> Iterator[str]:
     for name in ("accelerator", "threads", "machine.cpu", "machine.system"):
         before, after = map(attrgetter(name), (then, now))
@@ -129,8 +174,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("run", type=Path, help="the run's folder, such as outputs/demo/plain/seed0-…")
     parser.add_argument("--epochs", type=int, help="repeat only so many")
     parser.add_argument("--allow", action="append", default=[], metavar="PACKAGE", help="a package whose code may run")
+    parser.add_argument("--task", type=Path, metavar="FILE", help="the program of a task's run, which runs again")
     options = parser.parse_args(arguments)
-    found = verify(options.run, options.epochs, options.allow)
+    if options.task is None:
+        found = verify(options.run, options.epochs, options.allow)
+    elif options.epochs is not None:
+        raise ValueError("--epochs: a task's run is repeated whole; leave it out")
+    else:
+        found = verify_task(options.run, options.task)
     what = f"{options.run}: {found.epochs} epochs"
     if found.identical:
         weights = "" if found.weights is None else " and final weights"

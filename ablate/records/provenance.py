@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -45,21 +45,19 @@ def stale(
     record: RunRecord, data_digest: str, code_of: Iterable[str] = (), normalisation: Sequence[float] | None = None
 ) -> list[str]:
     """Returns in words in what a run differs from one that starts now: code, packages, data, files."""
-    then, now = record.provenance, collect(code_of)
-    changed = [
-        f"other code of {name}"
-        for name, digest in now.code.sources.items()
-        if then.code.sources.get(name) != digest
-    ]  # fmt: skip
-    for name in _OF_RESULTS:
-        before, after = then.packages.get(name), now.packages.get(name)
-        if before != after:
-            changed.append(f"{name} {before}, now {after}")
+    found = changed(record.provenance, collect(code_of).code.sources)
     if record.data is None or record.data.sha256 != data_digest:
-        changed.append("other data")
+        found.append("other data")
     elif normalisation is not None and record.data.normalisation not in ((), tuple(normalisation)):
-        changed.append("other means and deviations of the data")
-    return changed + [f"other content of {path}" for path, digest in record.model.files.items() if _now(path) != digest]
+        found.append("other means and deviations of the data")
+    return found + [f"other content of {path}" for path, digest in record.model.files.items() if _now(path) != digest]
+
+
+def changed(then: Provenance, sources: Mapping[str, str]) -> list[str]:
+    """Returns in words in what code, whose digests are given, and packages have changed."""
+    found = [f"other code of {name}" for name, digest in sources.items() if then.code.sources.get(name) != digest]
+    pairs = [(name, then.packages.get(name), packages().get(name)) for name in _OF_RESULTS]
+    return found + [f"{name} {before}, now {after}" for name, before, after in pairs if before != after]
 
 
 def _now(path: str) -> str | None:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.config.identity import run_id
+from ablate.config.plain import plain
 from ablate.config.schema import Config
+from ablate.files import Plain
 from ablate.records.run_directory import RunDirectory
 
 
@@ -24,9 +26,39 @@ class Job:
         return RunDirectory(self.folder, self.cfg.store, self.cfg.study.name)
 
     @property
+    def variant(self) -> str:
+        """What tables call its variant."""
+        return self.cfg.model.name
+
+    @property
+    def seed(self) -> int:
+        """Its seed."""
+        return self.cfg.seed
+
+    @property
+    def metric(self) -> str:
+        """The study's metric."""
+        return self.cfg.study.metric
+
+    @property
+    def epochs(self) -> int:
+        """The epochs that it is to have."""
+        return self.cfg.train.epochs
+
+    @property
+    def store(self) -> str | None:
+        """Where it keeps copies of its files."""
+        return self.cfg.store
+
+    @property
+    def config(self) -> Plain:
+        """Its configuration as plain data."""
+        return plain(self.cfg)
+
+    @property
     def name(self) -> str:
         """What it is called in messages."""
-        return f"{self.cfg.model.name} seed {self.cfg.seed}"
+        return f"{self.variant} seed {self.seed}"
 
     @property
     def id(self) -> str:

@@ -9,7 +9,6 @@ from ablate.records import provenance
 from ablate.records.record import RunRecord, Status
 from ablate.records.run_directory import RunDirectory
 from ablate.runs.job import Job
-from ablate.runs.prepare import load_data
 
 _FAILED = (Status.FAILED, Status.DIVERGED)
 
@@ -45,7 +44,7 @@ def decide(directory: RunDirectory, record: RunRecord | None, stale: Sequence[st
 
 def _epochs_are_whole(directory: RunDirectory, record: RunRecord) -> bool:
     try:
-        return len(directory.read_epochs()) == record.planned_epochs
+        return len(directory.read_epochs()) == record.epochs
     except ValueError:
         return False
 
@@ -71,6 +70,8 @@ def inspect_run(job: Job, directory: RunDirectory, command: str | None = None) -
     record = directory.earlier_record(job.id, "give this one a folder of its own, such as Hydra's default")
     stale: tuple[str, ...] = ()
     if record is not None and record.data is not None:  # else it failed before there was anything that could be stale
+        from ablate.runs.prepare import load_data  # imports torch
+
         data = load_data(cfg.data, cfg.seed)
         stale = tuple(provenance.stale(record, data.digest, cfg.allow, data.normalisation))
     fresh = record is not None and command is not None and record.newest_start.command == command

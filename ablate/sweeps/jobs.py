@@ -1,5 +1,6 @@
 """The jobs of a command: composed as Hydra will, checked before the first one starts, looked at after the last."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,43 +17,76 @@ from ablate.config.compose import composer, to_config
 from ablate.config.design import read_components, read_variants, variants_of_design
 from ablate.config.schema import Config
 from ablate.runs.job import Job
+from ablate.runs.resume import Earlier, inspect_run
 from ablate.sweeps.composition_cache import remember
+from ablate.tasks.job import TaskJob
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
 
 
-def single(config: DictConfig) -> list[Job]:
+AnyJob = Job | TaskJob  # of ablate's own training, or of a task
+
+
+def job_of(config: DictConfig, folder: Path | None, overrides: Sequence[str] = ()) -> AnyJob:
+    """Returns the job that a composed configuration describes: a task's has a `variant`."""
+    return (
+        TaskJob(apply_design(config), folder, overrides)
+        if is_task(config)
+        else Job(to_config(config), folder, overrides)
+    )
+
+
+def is_task(config: DictConfig) -> bool:
+    """Whether a composed configuration is a task's."""
+    return "variant" in config
+
+
+def inspect(job: AnyJob) -> Earlier:
+    """Returns what an earlier command left of a run, and what to do with it."""
+    return job.inspect() if isinstance(job, TaskJob) else inspect_run(job, job.directory)
+
+
+def single(config: DictConfig) -> list[AnyJob]:
     """Returns the job of a command without a sweep."""
     for key in ("design", "variants"):
         if config.study[key] and config.study.variant is None:
             raise ValueError(f"study.{key}={config.study[key]}: makes variants for a sweep; add -m (or --multirun)")
-    return [Job(to_config(config), Path(config.hydra.run.dir))]
+    _tell(config)
+    return [job_of(config, Path(config.hydra.run.dir))]
 
 
-def swept(config: DictConfig) -> list[Job]:
+def swept(config: DictConfig) -> list[AnyJob]:
     """Returns the jobs that Hydra's basic sweeper will make, or ours at first; of another's, the one it starts from."""
     add_design(config)
     loader = GlobalHydra.instance().config_loader()
     keep = expands(config)
     remember(loader, keep=keep)
     if not keep:
-        return [Job(to_config(config), None)]
+        _tell(config)
+        return [job_of(config, None)]
     return composed(config, expand(config, config.hydra.overrides.task))
 
 
-def composed(config: DictConfig, jobs: Sequence[Sequence[str]]) -> list[Job]:
+def composed(config: DictConfig, jobs: Sequence[Sequence[str]]) -> list[AnyJob]:
     """Returns jobs of a sweep by their overrides."""
     loader = GlobalHydra.instance().config_loader()
-    made = []
+    made = list[AnyJob]()
     for overrides in jobs:
         job = loader.load_sweep_config(config, list(overrides))
+        _tell(job)
         try:
             folder = Path(config.hydra.sweep.dir, job.hydra.sweep.subdir)
         except OmegaConfBaseException:
             folder = None  # named by what Hydra knows only as it starts the job
-        made.append(Job(to_config(job), folder, overrides))
+        made.append(job_of(job, folder, overrides))
     return made
+
+
+def _tell(config: DictConfig) -> None:
+    """Has `${hydra:…}` in a task's configuration resolved as it will be when the job starts."""
+    if is_task(config):
+        HydraConfig.instance().set_config(copy.deepcopy(config))
 
 
 def expands(config: DictConfig) -> bool:
@@ -93,16 +127,16 @@ def expand(config: DictConfig, overrides: Sequence[str]) -> list[list[str]]:
 
 def jobs_of(
     loader: "ConfigLoader", config: DictConfig, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
-) -> list[Job]:
+) -> list[AnyJob]:
     """Returns the jobs of a batch that Hydra launches, numbered from the first."""
-    jobs = []
+    jobs = list[AnyJob]()
     for number, overrides in enumerate(job_overrides, start=initial_job_idx):
         composed = loader.load_sweep_config(config, list(overrides))
         with open_dict(composed):
             composed.hydra.job.id = composed.hydra.job.num = number
         HydraConfig.instance().set_config(composed)
         folder = Path(composed.hydra.sweep.dir) / composed.hydra.sweep.subdir
-        jobs.append(Job(to_config(composed), folder.absolute(), list(composed.hydra.overrides.task)))
+        jobs.append(job_of(composed, folder.absolute(), list(composed.hydra.overrides.task)))
     return jobs
 
 

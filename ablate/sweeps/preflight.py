@@ -1,9 +1,11 @@
 """Jobs checked before the first one starts, and looked at after the last."""
 
+import atexit
 import json
 import logging
 import os
 import statistics
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +16,6 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.config.compose import to_config
 from ablate.config.identity import variant_id
 from ablate.config.plain import plain
 from ablate.files import refuse_links
@@ -25,9 +26,9 @@ from ablate.records.run_directory import RunDirectory
 from ablate.records.store import Store
 from ablate.records.study_directory import StudyDirectory
 from ablate.report.study.metrics import metric as metric_of
-from ablate.runs.job import Job
-from ablate.sweeps.jobs import differences, single, swept
+from ablate.sweeps.jobs import AnyJob, differences, is_task, job_of, single, swept
 from ablate.sweeps.session import session
+from ablate.tasks.job import TaskJob
 
 log = logging.getLogger(__name__)
 
@@ -47,16 +48,19 @@ class Preflight(Callback):
     """
 
     def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
-        (job,) = _checked(lambda: single(config))
-        provenance.set_plan(Plan(seeds=(job.cfg.seed,)))
+        (job,) = _checked(config, single)
+        provenance.set_plan(Plan(seeds=(job.seed,)))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
-        session.jobs = _checked(lambda: swept(config))
+        session.jobs = _checked(config, swept)
         session.folder = config.hydra.sweep.dir
         own = None
-        with suppress(ValueError):  # without what is swept over it may be no configuration
-            own = variant_id(to_config(config))
-        provenance.set_plan(Plan(seeds=tuple(sorted({job.cfg.seed for job in session.jobs})), own_variant=own))
+        with suppress(ValueError, OmegaConfBaseException):  # without what is swept over it may be no configuration
+            own = variant_id(job_of(config, None).config)
+        provenance.set_plan(Plan(seeds=tuple(sorted({job.seed for job in session.jobs})), own_variant=own))
+        if is_task(config):
+            atexit.register(say_end)  # Hydra calls nothing at the end of a sweep that has failed
+            return
         in_turn = str(config.hydra.launcher._target_).endswith((".BasicLauncher", ".CohortLauncher"))
         session.defers = in_turn and str(config.hydra.sweeper._target_).endswith(".BasicSweeper")
         session.progress.start_sweep(len(session.jobs))
@@ -73,28 +77,47 @@ def say_what_next(study_folder: str) -> None:
         say(f"The runs are in {study_folder}. For tables and plots, type: ablate report {study_folder}")
 
 
-def _checked(compose: Callable[[], list[Job]]) -> list[Job]:
+def say_end() -> None:
+    """Prints what came of a sweep, and what to type next."""
+    if session.folder is None:  # as after a plan
+        return
+    with suppress(OSError):  # a reader that is gone
+        for table in (means(session.jobs), failures()):
+            if table:
+                say(table)
+    say_what_next(session.folder)
+
+
+def _checked(config: DictConfig, compose: Callable[[DictConfig], list[AnyJob]]) -> list[AnyJob]:
     try:
-        jobs = compose()
+        jobs = compose(config)
         check(jobs)
+    except (ValueError, OSError, HydraException, OmegaConfBaseException) as error:
+        if not is_task(config) or os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise Refused(error) from error
+        say(str(error), file=sys.stderr)  # what calls this is not ours
+        raise SystemExit(2) from error
     except Exception as error:
         raise Refused(error) from error
     return jobs
 
 
-def check(jobs: Iterable[Job]) -> None:
+def check(jobs: Iterable[AnyJob]) -> None:
     """Checks everything that can be known before a run starts; ValueError says what cannot be used and why."""
-    from ablate.runs.prepare import prepare  # imports torch
-
     fitting, stores = set(), set()
     for job in jobs:
-        if job.cfg.store is not None and job.cfg.store not in stores:
-            Store(job.cfg.store).check()
-            stores.add(job.cfg.store)
+        if job.store is not None and job.store not in stores:
+            Store(job.store).check()
+            stores.add(job.store)
         if job.folder is not None:
             _check_folder(job.folder)
+        if isinstance(job, TaskJob):
+            job.check()
+            continue
         but_seed = json.dumps({**plain(job.cfg), "seed": None})
         if but_seed not in fitting:  # what fits together with one seed does with all
+            from ablate.runs.prepare import prepare  # imports torch
+
             try:
                 prepare(job.cfg)
             except (ValueError, OSError, HydraException, OmegaConfBaseException, KeyboardInterrupt):
@@ -111,12 +134,13 @@ def _searched() -> list[Path]:
     return [folder for folder, record in runs if record is not None and record.newest_start.command == session.id]
 
 
-def means(jobs: Sequence[Job]) -> str:
+def means(jobs: Sequence[AnyJob]) -> str:
     """Returns a table of the study's metric by variant, of the runs that are complete; empty if none is."""
     if not jobs:
         return ""
-    metric = jobs[0].cfg.study.metric
-    factor, unit = (100, " %") if metric_of(metric).kind == "share" else (1, "")
+    metric = jobs[0].metric
+    kind = metric_of(metric, jobs[0].config["study"]["metrics"])
+    factor, unit = (100, " %") if kind.kind == "share" else (1, f" {kind.unit}".rstrip())
     values: dict[str, list[float]] = {}
     for job, told_apart in zip(jobs, differences([job.overrides for job in jobs]), strict=True):
         directory = RunDirectory(job.folder or Path())
@@ -124,7 +148,7 @@ def means(jobs: Sequence[Job]) -> str:
         if record is not None and record.is_complete:
             with suppress(ValueError, KeyError):  # it has not the metric
                 value = factor * directory.value(record, metric)
-                values.setdefault(" ".join([job.cfg.model.name, *told_apart]), []).append(value)
+                values.setdefault(" ".join([job.variant, *told_apart]), []).append(value)
     rows = []
     for variant, of in values.items():
         spread = f" ± {statistics.stdev(of):.2f}" if len(of) > 1 else ""
@@ -152,7 +176,7 @@ def failures() -> str:
     return (
         f"{len(rows)} of {len(folders)} runs did not end well:\n"
         f"{aligned([('run', 'status', 'epoch', 'cause'), *rows])}\n"
-        "The train.log in each folder says more. The same command again tries them again, and skips the others."
+        "The log in each folder says more. The same command again tries them again, and skips the others."
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ablate.runs.job import Job
 from ablate.runs.progress import Progress
+from ablate.tasks.job import TaskJob
 
 
 def _new_id() -> str:
@@ -19,7 +20,7 @@ class Session:
     id: str = field(default_factory=_new_id)  # a run that the command has started itself is not restarted by `rerun`
     progress: Progress = field(default_factory=Progress)  # the bars on the terminal
     trains: bool = False  # ablate's own models, and no task of the user's own
-    jobs: Sequence[Job] = ()  # of the sweep, as far as they are known
+    jobs: Sequence[Job | TaskJob] = ()  # of the sweep, as far as they are known
     folder: str | None = None  # the sweep's, if there is one
     as_json: bool = False  # whether a plan is for programs
     # Whether a run that another process works on is left for the end of the sweep. Only jobs that run in turn in this

@@ -83,7 +83,7 @@ class SettleSweeper(Sweeper):
         while True:
             batch = [job for job in sweep.jobs(planned) if tuple(job) not in launched]
             self.validate_batch_is_legal(batch)
-            if session.trains:
+            if session.jobs:
                 session.jobs = [*(session.jobs if launched else ()), *composed(self.config, batch)]
             returns.append(self.launcher.launch(batch, initial_job_idx=len(launched)))
             launched |= {tuple(job) for job in batch}
@@ -146,12 +146,11 @@ class SettleSweeper(Sweeper):
 
     def _label(self, variant: Variant, sweep: "_Sweep", analysis: "Analysis") -> str | None:
         """Returns what the report calls a variant; None while none of its runs is complete."""
-        assert self.hydra_context is not None and self.config is not None
-        loader = self.hydra_context.config_loader
+        assert self.config is not None
         runs = dict(zip(analysis.study.runs["run"], analysis.study.runs["variant"], strict=True))
         for seed in sweep.given:
-            job = loader.load_sweep_config(self.config, sweep.job(variant, seed))
-            record = RunDirectory(Path(job.hydra.sweep.dir, job.hydra.sweep.subdir)).read_record()
+            (job,) = composed(self.config, [sweep.job(variant, seed)])
+            record = RunDirectory(job.folder or Path()).read_record()
             if record is not None and record.run in runs:
                 return str(runs[record.run])
         return None

@@ -9,13 +9,14 @@ from enum import Enum
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf, flag_override
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
 from ablate.config.keys import Meaning, key, told
 from ablate.config.schema import StudyConfig
 from ablate.files import Plain
 from ablate.records.epochs import field_name
+from ablate.trackers.base import is_tracker
 
 _LEFT_OUT = object()
 # What Hydra knows of one start of a run: its folder, whose name is made of the identity, and its place in a sweep.
@@ -29,7 +30,8 @@ class TaskConfig:
     variant: str = key("what tables call it", alters=False)
     seed: int = key(repeats=True)
     study: StudyConfig = key(alters=False)
-    rerun: str = key("has no meaning for a task", "failed", alters=False)
+    rerun: str = key("what of an earlier start to run again", "failed", alters=False)
+    logger: Plain = key("trackers, by name; what else is in it is the task's own", make=dict, alters=False)
     hydra: Plain = key("Hydra's own", make=dict, alters=False)
 
 
@@ -52,9 +54,20 @@ def settings(cfg: DictConfig) -> Plain:
 
 def study(cfg: DictConfig) -> Plain:
     """Returns the study as plain data, whose metrics are called as tables call them."""
-    found = {"metric": "test_accuracy", "claims": [], **_part(cfg, lambda name: name == "study", raw=True)["study"]}
+    found = {"claims": [], **_part(cfg, lambda name: name == "study", raw=True)["study"]}
+    metrics = {field_name(str(name)): said for name, said in (found.get("metrics") or {}).items()}
+    if found.get("metric") in (None, MISSING):
+        found["metric"] = next(iter(metrics), "test_accuracy")
     claims = found["claims"]
-    return {**_renamed(found), "claims": list(map(_renamed, claims)) if isinstance(claims, list) else claims}
+    named = list(map(_renamed, claims)) if isinstance(claims, list) else claims
+    return {**_renamed(found), "metrics": metrics, "claims": named}
+
+
+def trackers(cfg: DictConfig) -> Plain:
+    """Returns what of a task's `logger` are trackers of ablate's kind, by name; others, the task makes itself."""
+    given = _part(cfg, lambda name: name == "logger", raw=True).get("logger")
+    nodes = given.items() if isinstance(given, dict) else ()
+    return {name: node for name, node in nodes if isinstance(node, dict) and is_tracker(node.get("_target_"))}
 
 
 def _renamed(node: Any) -> Any:

@@ -1,4 +1,4 @@
-"""One's own training code with ablate's runs: identity, pairing, resuming, launchers, records and the report.
+"""One's own training code with ablate's runs: identity, pairing, resuming, launchers, designs, records and the report.
 
     @hydra.main(version_base="1.3", config_path="conf", config_name="config")
     @ablate.task
@@ -8,178 +8,183 @@
             ...
             yield {"test_accuracy": accuracy}
 
-The configuration's defaults begin with `ablate_task`, and it has `variant`, `seed` and `study.name`; all else is the
-task's.
+or a plain function that returns its metrics. The configuration's defaults begin with `ablate_task`, and it has
+`variant`, `seed` and `study.name`; all else is the task's.
 """
 
 import functools
 import inspect
 import logging
-import math
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, overload
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
+from ablate.config.apply_design import apply_design
+from ablate.config.compose import HydraStudy
 from ablate.config.hydra_node import worst_value
-from ablate.files import FOLDER_NAME
+from ablate.config.options import config_dir, options
 from ablate.records import provenance
-from ablate.records.epochs import Epoch, measured, split_statistic, summarise, total_times
+from ablate.records.epochs import summarise, total_times
 from ablate.records.interruption import terminable
 from ablate.records.others import record_of_others
-from ablate.records.record import ModelFacts, RunRecord, Status, describe_error
-from ablate.records.run_directory import RunDirectory
-from ablate.tasks.run import Run
-from ablate.tasks.settings import identity, settings, study
+from ablate.records.record import ModelFacts, RunFailed, RunRecord, Status, describe_error, now
+from ablate.runs.other_runs import counting_other_runs
+from ablate.runs.resume import Action, Earlier
+from ablate.tasks.job import TaskJob, scripts, sources
+from ablate.tasks.run import Diverged, Run
+from ablate.tasks.settings import identity, settings, trackers
+from ablate.trackers.base import Trackers
 
 log = logging.getLogger(__name__)
 
 Row = Mapping[str, float]
-Task = Callable[[DictConfig, Run], Iterator[Row]]
+Task = Callable[[DictConfig, Run], Iterator[Row] | Row | None]
+Job = Callable[[DictConfig], float]
 
 
-class _Diverged(ValueError):
-    """The study's metric is no longer a finite number."""
-
-
-def task(function: Task) -> Callable[[DictConfig], float]:
-    """Makes a Hydra task function of a generator that trains.
+@overload
+def task(function: Task) -> Job: ...
+@overload
+def task(*, metrics: Mapping[str, Mapping[str, str]]) -> Callable[[Task], Job]: ...
+def task(function: Task | None = None, *, metrics: Mapping[str, Mapping[str, str]] | None = None) -> Any:
+    """Makes a Hydra task function of a function that trains.
 
     Args:
-        function: Takes the configuration and a `Run`, and yields the metrics of each epoch by name. `test_accuracy` and
-            other names that end in `accuracy` are shares from 0 to 1.
+        function: Takes the configuration and a `Run`, and yields the metrics of each epoch by name; or returns those of
+            its only epoch, or what it has measured after the epochs that it has told `run.log`.
+        metrics: What each metric is, for the configuration's `study.metrics`, the study's first:
+            `{"test_miou": {"better": "higher", "unit": "%", "label": "mIoU"}}`. Values in % are shares from 0 to 1, and
+            so is what is called an accuracy.
 
     Returns:
         What `hydra.main` decorates. It returns the study's metric after the last epoch, for Hydra's sweepers.
     """
+    if function is None:
+        return functools.partial(task, metrics=metrics)
+    if metrics:
+        register(metrics)
+    script = Path(getattr(inspect.getmodule(inspect.unwrap(function)), "__file__", None) or sys.argv[0])
+    scripts[script.name] = script
 
     @functools.wraps(function)
     def job(cfg: DictConfig) -> float:
         hydra_config = HydraConfig.get()
-        folder = Path(hydra_config.runtime.output_dir)
         # What option was chosen of a group, the variant's name is to tell.
         groups = set(hydra_config.runtime.choices)
         typed = [text for text in hydra_config.overrides.task if text.lstrip("+~").partition("=")[0] not in groups]
+        made = TaskJob(apply_design(cfg), Path(hydra_config.runtime.output_dir), typed)
         try:
             with terminable():
-                return _train(function, cfg, folder, typed)
-        except _Diverged as error:
+                return _run(function, script, made)
+        except Diverged as error:
             if (worst := worst_value(hydra_config)) is None:
                 raise
-            log.error("%s seed %s diverged: %s; the search goes on", cfg.variant, cfg.seed, error)
+            log.error("%s diverged: %s; the search goes on", made.name, error)
             return worst
 
     return job
 
 
-def _train(function: Task, cfg: DictConfig, folder: Path, overrides: list[str]) -> float:
-    for needed in ("variant", "seed", "study.name"):
-        if OmegaConf.select(cfg, needed) is None:
-            raise ValueError(f"{needed} is not set: a task's configuration has variant, seed and study.name")
-    for name in ("variant", "study.name"):
-        if not FOLDER_NAME.fullmatch(str(OmegaConf.select(cfg, name))):
-            raise ValueError(f"{name}: names a folder, so use at most 100 letters, digits, '_', '-', '.' and '+'")
-    directory = RunDirectory(folder)
-    name = f"{cfg.variant} seed {cfg.seed}"
-    with directory.lock(lambda: log.info("%s is being run by another process; waiting for it", name)):
-        earlier = _earlier(directory, identity(cfg))
-        metric = study(cfg)["metric"]
-        if earlier is not None and earlier.is_complete:
-            log.info("%s is complete already: %s", name, folder)
-            return directory.value(earlier, metric)
-        run = Run(cfg, directory)
-        record = _describe(function, cfg, overrides, earlier)
+def _run(function: Task, script: Path, job: TaskJob) -> float:
+    job.check()
+    directory = job.directory
+    waits = functools.partial(log.info, "%s is being run by another process; waiting for it", job.name)
+    with directory.lock(waits), counting_other_runs() as other_runs:
+        earlier = job.inspect()
+        if earlier.why:
+            log.info("%s %s", job.name, earlier.why)
+        if earlier.action in (Action.KEEP, Action.LEAVE):
+            return _kept(job, earlier)
+        if earlier.action is Action.START:
+            directory.forget()
+            earlier = replace(earlier, record=None)
+        run, told = Run(job), Trackers(trackers(job.cfg), job.name)
+        record = _begun(function, script, job, earlier.record, other_runs())
+        known = earlier.record.trackers if earlier.record is not None else {}
+        record = replace(record, trackers=told.start(record, directory.folder, len(run.rows), known))
+        run.on_epoch = told.epoch
         directory.write_record(_noted(record, run))
         try:
-            _epochs(function(cfg, run), run, name, split_statistic(metric)[0])
+            _train(function, job, run)
+            record = replace(
+                _noted(record, run),
+                status=Status.COMPLETE,
+                results=summarise(run.rows),
+                times=total_times(run.rows),
+                epochs_done=len(run.rows) if run.planned is not None and len(run.rows) < run.planned else None,
+            )
         except BaseException as error:
             status = Status.FAILED if isinstance(error, Exception) else Status.INTERRUPTED
-            status = Status.DIVERGED if isinstance(error, _Diverged) else status
-            failure = describe_error(error, len(run.rows) + 1)
-            directory.write_record(replace(_noted(record, run), status=status, error=failure, ended=_now()))
+            status = Status.DIVERGED if isinstance(error, Diverged) else status
+            record = replace(_noted(record, run), status=status, error=describe_error(error, len(run.rows) + 1))
             raise
-        record = replace(
-            _noted(record, run),
-            status=Status.COMPLETE,
-            results=summarise(run.rows),
-            times=total_times(run.rows),
-            epochs_done=len(run.rows) if run.planned is not None and len(run.rows) < run.planned else None,
-            ended=_now(),
-        )
-        directory.write_record(record)
-    value = directory.value(record, metric)
-    log.info("%s: %s %.6g after %d epochs, %s", name, metric, value, len(run.rows), folder)
+        finally:
+            ended = now()
+            start = replace(record.starts[-1], ended=ended, other_runs_at_end=other_runs())
+            record = replace(record, ended=ended, starts=(*record.starts[:-1], start))
+            directory.write_record(record)
+            told.end(record)
+    value = directory.value(record, job.metric)
+    log.info("%s: %s %.6g after %d epochs, %s", job.name, job.metric, value, len(run.rows), directory.folder)
     return value
 
 
-def _epochs(rows: Iterator[Row], run: Run, name: str, metric: str) -> None:
-    while True:
-        start = time.perf_counter()
-        try:
-            values = next(rows)
-        except StopIteration:
-            break
-        seconds = time.perf_counter() - start
-        named = measured(values, "the task yields")
-        row: Epoch = {"epoch": len(run.rows) + 1, **named}
-        row |= {"train_seconds": seconds, "eval_seconds": 0.0, "data_seconds": 0.0}
-        over = len(run.rows) == run.planned
-        if metric in named and over:
-            raise ValueError(f"the task yields {metric} again after its {run.planned} epochs; give it another name")
-        if metric in named:
-            run.end_epoch(row)
-        elif run.rows and (over or not named.keys() & run.rows[-1].keys()):
-            run.add(row)  # to the epoch that has ended, as a test of the finished model is
-        else:
-            raise ValueError(f"study.metric={metric}: the task yields {', '.join(values)}, and not that")
-        if not math.isfinite(run.rows[-1][metric]):
-            raise _Diverged(f"{metric} is {run.rows[-1][metric]} after epoch {len(run.rows)}")
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in named.items())
-        log.info("%s epoch %d%s: %s", name, len(run.rows), f" of {run.planned}" if run.planned else "", shown)
+def _kept(job: TaskJob, earlier: Earlier) -> float:
+    """Says that a run is complete, and records whether it is stale; returns its result."""
+    record, directory = earlier.record, job.directory
+    assert record is not None
+    if earlier.action is Action.LEAVE:
+        raise RunFailed(f"{job.name} {record.status}: before, and rerun=never leaves it so\nIt is in {job.folder}")
+    if record.stale != earlier.stale:
+        directory.write_record(replace(record, stale=earlier.stale))
+    stale = f"stale: {'; '.join(earlier.stale)}; rerun=stale" if earlier.stale else "rerun=all"
+    log.info("%s is complete already: %s (%s restarts it)", job.name, job.folder, stale)
+    return directory.value(record, job.metric)
+
+
+def _train(function: Task, job: TaskJob, run: Run) -> None:
+    takes = len(inspect.signature(function).parameters)
+    given = function(*(job.cfg, run)[:takes])
+    if isinstance(given, Mapping):
+        run.log(given)
+    elif isinstance(given, Iterator):
+        for values in given:
+            run.log(values)
+    elif given is not None:
+        raise ValueError(f"the task returned {type(given).__name__}: it yields or returns its metrics by name")
     if not run.rows:
-        raise ValueError("the task yielded nothing: it yields the metrics of each epoch")
+        raise ValueError("the task yielded nothing: it yields the metrics of each epoch, or returns them")
 
 
-def _earlier(directory: RunDirectory, run_id: str) -> RunRecord | None:
-    try:
-        record = directory.read_record()
-    except ValueError as error:
-        log.warning("%s: %s; the run is restarted", directory.folder, error)
-        return None
-    if record is not None and record.id != run_id:
-        raise ValueError(
-            f"{directory.folder}: holds the run of another configuration ({record.id}, this one is {run_id}); "
-            "let the defaults list begin with ablate_task, whose folders have the identity in their names"
-        )
-    return record
-
-
-def _describe(function: Task, cfg: DictConfig, overrides: list[str], earlier: RunRecord | None) -> RunRecord:
-    """Returns the record of a task's run at its start."""
-    module = inspect.getmodule(inspect.unwrap(function))
-    file = Path(getattr(module, "__file__", None) or sys.argv[0])
-    started = _now()
-    return record_of_others(
-        study(cfg),
-        str(cfg.variant),
-        int(cfg.seed),
-        settings(cfg),
+def _begun(function: Task, script: Path, job: TaskJob, earlier: RunRecord | None, other_runs: int | None) -> RunRecord:
+    """Returns the record of a run at its start."""
+    started, came_from = now(), provenance.of_script(script)
+    record = record_of_others(
+        job.study,
+        job.variant,
+        job.seed,
+        settings(job.cfg),
         precision="of the task",
         status=Status.RUNNING,
-        id=identity(cfg),
-        task=f"{file.stem}.{inspect.unwrap(function).__name__}",
+        id=job.id,
+        task=f"{script.stem}.{inspect.unwrap(function).__name__}",
         # Labels are made of these: the settings are the task's own.
-        overrides=tuple(f"settings.{text.lstrip('+')}" for text in overrides if "=" in text),
+        overrides=tuple(
+            text if text.lstrip("+").startswith("study.") else f"settings.{text.lstrip('+')}"
+            for text in job.overrides
+            if "=" in text
+        ),
         started=started if earlier is None else earlier.started,
-        starts=(*(earlier.starts if earlier is not None else ()), provenance.process(started)),
-        provenance=provenance.of_script(file),
+        starts=(*(earlier.starts if earlier is not None else ()), provenance.process(started, other_runs)),
+        provenance=replace(came_from, code=replace(came_from.code, sources=sources(earlier, script))),
     )
+    return replace(record, config=job.config)
 
 
 def _noted(record: RunRecord, run: Run) -> RunRecord:
@@ -192,22 +197,26 @@ def _noted(record: RunRecord, run: Run) -> RunRecord:
     )
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def register() -> None:
-    """Makes `ablate_task` known to Hydra, which a task's configuration begins its defaults list with."""
-    OmegaConf.register_new_resolver("task_id", lambda *, _root_: identity(_root_), replace=True)
-    folder = "${variant}/seed${seed}-${task_id:}"
+def register(metrics: Mapping[str, Mapping[str, str]] | None = None) -> None:
+    """Makes `ablate_task` known to Hydra, which a task's configuration begins its defaults list with, and loggers."""
+    OmegaConf.register_new_resolver("task_id", lambda *, _root_: identity(apply_design(_root_)), replace=True)
+    OmegaConf.register_new_resolver("task_variant", lambda *, _root_: str(apply_design(_root_).variant), replace=True)
+    folder = "${task_variant:}/seed${seed}-${task_id:}"
     node = {
+        "study": HydraStudy(metric=MISSING, metrics={name: dict(said) for name, said in (metrics or {}).items()}),
+        "rerun": "failed",
+        "logger": {},
         "hydra": {
             "job": {"name": "train"},
             "run": {"dir": f"outputs/${{study.name}}/{folder}"},
             "sweep": {"dir": "outputs/${study.name}", "subdir": folder},
-        }
+            "callbacks": {"preflight": {"_target_": "ablate.sweeps.preflight.Preflight"}},
+        },
     }
-    ConfigStore.instance().store(name="ablate_task", node=node, package="_global_")
+    store = ConfigStore.instance().store
+    store(name="ablate_task", node=node, package="_global_")
+    for name, option in options("logger", [config_dir()]).items():
+        store(group="logger", name=name, node=option)
 
 
 register()

@@ -1,9 +1,11 @@
 """What a tracker is, and how a run calls its trackers."""
 
+import importlib
 import importlib.util
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -94,6 +96,17 @@ def check_loggers(loggers: PlainMapping) -> None:
         package = str(node.get("_target_", "")).split(".")[-2:][0]
         if package in _PACKAGES and importlib.util.find_spec(package) is None:
             raise ValueError(f"logger={name}: {package} is not installed; {install_hint(package)}")
+
+
+def is_tracker(target: object) -> bool:
+    """Whether a `_target_` names a tracker: one of ablate's, or a class that is derived from `Tracker`."""
+    module, _, name = str(target).rpartition(".")
+    if module.startswith("ablate."):
+        return True
+    with suppress(ImportError, ValueError):  # what is not there, its owner is told
+        found = getattr(importlib.import_module(module), name, None)
+        return isinstance(found, type) and issubclass(found, Tracker)
+    return False
 
 
 def parameters(record: RunRecord) -> Plain:

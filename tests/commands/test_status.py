@@ -56,7 +56,7 @@ def test_a_run_that_goes_on_has_its_speed_and_the_time_left(tmp_path: Path) -> N
     assert (found.run, found.status, found.done, found.epochs) == ("plain/seed0-a", "running", 4, 10)
     assert found.seconds == pytest.approx(2.0)
     assert found.left == pytest.approx(12.0)
-    assert found.accuracy == 0.2
+    assert found.value == 0.2 and found.shown == "20.00 %"
     assert found.place == "elsewhere"
 
 

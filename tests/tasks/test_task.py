@@ -141,12 +141,14 @@ def test_settings_are_variants_of_one_name(task: Call, tmp_path: Path) -> None:
         ("yield {'test_accuracy': 0.5, 'f1': 1}\n    yield {'f1': 1}", CONFIG, "yields f1, and not that"),
         ("run.keep({'f': print})\n    yield {'test_accuracy': 0.5}", CONFIG, "run.keep: what it is given could not be"),
         ("raise OSError('disk')\n    yield {}", CONFIG, "OSError: disk"),
+        ("yield {'test_accuracy': 61.2}", CONFIG, "test_accuracy is 61.2: it is a share, from 0 to 1"),
+        ("return 3", CONFIG, "the task returned int: it yields or returns its metrics by name"),
         ("yield {'test_accuracy': 1}", CONFIG.replace("seed: 3\n", "seed: null\n"), "seed is not set: a task"),
     ],
 )  # fmt: skip
 def test_what_goes_wrong_is_said_and_recorded(body: str, config: str, message: str, task: Call, tmp_path: Path) -> None:
     done = task(body, config=config)
-    assert done.returncode == 1 and message in done.stderr
+    assert done.returncode == (2 if "null" in config else 1) and message in done.stderr
     expected = "diverged" if "nan" in body else "failed"
     assert all(record_of(folder)["status"] == expected for folder in runs(tmp_path))
 
@@ -163,7 +165,7 @@ def report(study: Path) -> tuple[str, dict[str, Any]]:
     ids=["planned", "not planned"],
 )
 def test_runs_that_stop_early_are_complete_runs_of_one_variant(loop: str, task: Call, tmp_path: Path) -> None:
-    body = f"{loop}\n        yield {{'test_accuracy': 0.1 * (epoch + 1) + 0.01 * cfg.lr}}\n"
+    body = f"{loop}\n        yield {{'test_accuracy': 0.05 * (epoch + 1) + 0.01 * cfg.lr}}\n"
     body += "        if epoch == cfg.seed:\n            break"
     done = task(body, "-m", "variant=a,b", "seed=1,2,3,9")
     assert done.returncode == 0, done.stderr

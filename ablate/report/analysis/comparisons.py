@@ -171,9 +171,9 @@ def baseline_of(study: Study, label: str) -> str | None:
 
 
 def also_different(first: Variant, second: Variant) -> list[str]:
-    """Returns the settings, beside the edits, in which two compared variants differ."""
-    keys = dict.fromkeys([*first.settings, *second.settings])
-    return [key for key in keys if first.settings.get(key) != second.settings.get(key)]
+    """Returns the settings, beside edits and components, in which two compared variants differ."""
+    keys = dict.fromkeys([*first.beside, *second.beside])
+    return [key for key in keys if first.beside.get(key) != second.beside.get(key)]
 
 
 def find(answers: Mapping[Question, Answer], question: Question) -> Answer:

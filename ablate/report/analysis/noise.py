@@ -50,7 +50,7 @@ def statistics_table(study: Study, name: str) -> pd.DataFrame:
     column = split_statistic(name)[0]
     names = [column, *(f"{column}.{statistic}" for statistic in ("last5", "best", "at_best_validation"))]
     names = [each for each in dict.fromkeys([*names, name]) if each in study.metrics]
-    if len(names) < 2 or study.epochs.empty:
+    if len(names) < 2 or study.lengths() <= {1}:
         return pd.DataFrame()
     found = answers(study, to_baselines(study, names))
     rows = []

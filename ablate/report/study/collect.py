@@ -231,8 +231,10 @@ def _run_frame(
             for run, record in records.items()
         ]
     )
-    if frame["total_seconds"].isna().all():  # as of runs that come from elsewhere
-        frame = frame.drop(columns=[*TIMES, "total_seconds"])
+    times = [name for name in (*TIMES, "total_seconds") if not frame[name].isna().all()]
+    if times == ["train_seconds", "total_seconds"]:  # of a task, of whose time the parts are not known
+        times = ["total_seconds"]
+    frame = frame.drop(columns=[name for name in (*TIMES, "total_seconds") if name not in times])
     return frame.drop(columns=[name for name in map(str, frame) if "." in name and frame[name].isna().all()])
 
 

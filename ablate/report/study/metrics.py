@@ -174,14 +174,15 @@ def metric(name: str, declared: Mapping[str, PlainMapping] | None = None) -> Met
     said = (declared or {}).get(known.column)
     if said is None:
         return known
-    title, unit = said["label"] or known.title or known.column.replace("_", " "), said["unit"]
+    label, unit, better = (said.get(key) for key in ("label", "unit", "better"))
+    title = label or known.title or known.column.replace("_", " ")
     return replace(
         known,
-        label=", ".join([title, *filter(None, [_said(known.statistic)])]) if said["label"] else known.label,
-        kind={"": known.kind, "%": "share"}.get(unit, "number"),
-        higher_is_better=higher_is_better(known.column, declared) if said["better"] else known.higher_is_better,
+        label=", ".join([title, *filter(None, [_said(known.statistic)])]) if label else known.label,
+        kind={"": known.kind, "%": "share"}.get(unit or "", "number"),
+        higher_is_better=higher_is_better(known.column, declared) if better else known.higher_is_better,
         title=title,
-        own_unit=unit if unit != "%" else "",
+        own_unit=unit if unit and unit != "%" else "",
     )
 
 

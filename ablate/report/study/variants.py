@@ -44,8 +44,9 @@ class Variant:
     def describe(self) -> str:
         """Returns the edits in words, and the settings."""
         parts = [part.describe(name) if isinstance(part, Edit) else part for name, part in self.parts.items()]
-        parts += [_describe_setting(key, value) for key, value in self.settings.items()]
-        return "; ".join(parts) or "no edits"
+        said = {text for part in parts for text in part.split(", ")}
+        settings = [_describe_setting(key, value) for key, value in self.settings.items()]
+        return "; ".join([*parts, *(text for text in settings if text not in said)]) or "no edits"
 
 
 def data_key(variants: Iterable[Variant]) -> str:

@@ -18,12 +18,13 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import OmegaConf
 
 from ablate.config.compose import register
-from ablate.config.plain import plain
 from ablate.files import Plain
 from ablate.records import provenance
 from ablate.records.record import RunFailed
 from ablate.records.run_directory import RunDirectory
 from ablate.runs.job import Job
+from ablate.runs.resume import Action
+from ablate.sweeps.jobs import AnyJob, inspect
 from ablate.sweeps.launchers.local import CohortLauncher
 from ablate.sweeps.session import session
 
@@ -102,17 +103,19 @@ class ClusterLauncher(CohortLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Sends the sweep's cohorts to the cluster, waits for them, and returns what their records say."""
-        from ablate.runs.resume import Action, inspect_run
         from ablate.sweeps.cohorts import plan
 
         self.check()
         jobs = self._jobs(job_overrides, initial_job_idx)
         overrides = {job.folder: job_overrides[number] for number, job in enumerate(jobs)}
         numbers = {job.folder: number for number, job in enumerate(jobs, start=initial_job_idx)}
-        done = {job.folder: _share(job) for job in jobs if inspect_run(job, _directory(job)).action is not Action.KEEP}
+        done = {job.folder: _share(job) for job in jobs if not _is_done(job)}
         session.progress.advance(len(jobs) - len(done))
         # Planned of all, so that those that are left stay together as they were.
-        planned = plan(jobs, self.members or 8, across_seeds=float(self.options.get(self.gpus) or 0) > 0)
+        planned: list[list[AnyJob]] = [[job] for job in jobs if not isinstance(job, Job)]
+        if own := [job for job in jobs if isinstance(job, Job)]:
+            across_seeds = float(self.options.get(self.gpus) or 0) > 0
+            planned += map(list[AnyJob], plan(own, self.members or 8, across_seeds=across_seeds))
         cohorts = [left for cohort in planned if (left := [job for job in cohort if job.folder in done])]
         works = [Work(self, [(numbers[job.folder], list(overrides[job.folder])) for job in left]) for left in cohorts]
 
@@ -138,22 +141,28 @@ class ClusterLauncher(CohortLauncher):
         return None
 
 
-def _share(job: Job) -> float:
+def _share(job: AnyJob) -> float:
+    """Returns how much of a run is done; of a task, how many epochs it is to have is not known before."""
     try:
-        return len(job.directory.read_epochs()) / job.cfg.train.epochs
+        return len(job.directory.read_epochs()) / job.epochs if job.epochs is not None else 0.0
     except ValueError:
         return 0.0
 
 
-def _directory(job: Job) -> RunDirectory:
+def _is_done(job: AnyJob) -> bool:
+    _directory(job)
+    return inspect(job).action is Action.KEEP
+
+
+def _directory(job: AnyJob) -> RunDirectory:
     """Returns a run's directory, with what its store has of it, if it has one."""
     directory = job.directory
     directory.pull()
     return directory
 
 
-def _job_return(job: Job, overrides: Sequence[str], cause: BaseException | None) -> JobReturn:
-    job_return = JobReturn(overrides=list(overrides), cfg=OmegaConf.create(plain(job.cfg)), working_dir=str(job.folder))
+def _job_return(job: AnyJob, overrides: Sequence[str], cause: BaseException | None) -> JobReturn:
+    job_return = JobReturn(overrides=list(overrides), cfg=OmegaConf.create(job.config), working_dir=str(job.folder))
     status, why = "not started", f"there is no record in {job.folder}; machines without a common folder need store=…"
     try:
         directory = _directory(job)
@@ -161,7 +170,7 @@ def _job_return(job: Job, overrides: Sequence[str], cause: BaseException | None)
         if record is not None:
             status, why = record.status.value, record.error.message if record.error else "its task ended"
             if record.is_complete:
-                job_return.return_value = directory.value(record, job.cfg.study.metric)
+                job_return.return_value = directory.value(record, job.metric)
                 job_return.status = JobStatus.COMPLETED
                 return job_return
     except ValueError as error:

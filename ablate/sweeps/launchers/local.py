@@ -13,7 +13,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, configure_log, setup_globals
 
 from ablate.runs.job import Job
-from ablate.sweeps.jobs import jobs_of
+from ablate.sweeps.jobs import AnyJob, jobs_of
 from ablate.sweeps.session import session
 
 
@@ -54,7 +54,7 @@ class CohortLauncher(BasicLauncher):
         """Trains what can be trained in lock-step."""
         from ablate.sweeps.workers import train_cohorts
 
-        cohorts, processes = self._plan(self._jobs(job_overrides, initial_job_idx))
+        cohorts, processes = self._plan(_own(self._jobs(job_overrides, initial_job_idx)))
         if processes == 1:
             cohorts = [cohort for cohort in cohorts if len(cohort) > 1]  # the others are run as jobs
         if cohorts:
@@ -64,7 +64,7 @@ class CohortLauncher(BasicLauncher):
         """Runs every job, one after another, as Hydra's basic launcher does."""
         return super().launch(job_overrides, initial_job_idx)
 
-    def _jobs(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[Job]:
+    def _jobs(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[AnyJob]:
         assert self.hydra_context is not None and self.config is not None
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
@@ -76,6 +76,8 @@ class CohortLauncher(BasicLauncher):
         from ablate.training.hardware import choose_device
 
         processes = self.processes or os.cpu_count() or 1
+        if not jobs:
+            return [], processes
         hardware = jobs[0].cfg.hardware
         on_gpu = choose_device(hardware).type != "cpu"
         if on_gpu:
@@ -84,6 +86,11 @@ class CohortLauncher(BasicLauncher):
             processes = max(1, processes // hardware.threads)
         # On a GPU a cohort has runs of several seeds: its cores are many more than one seed's runs fill.
         return plan(jobs, self.members or (32 if on_gpu else 8), processes, across_seeds=on_gpu), processes
+
+
+def _own(jobs: Sequence[AnyJob]) -> list[Job]:
+    """Returns the jobs of ablate's own training: no others can be trained in lock-step."""
+    return [job for job in jobs if isinstance(job, Job)]
 
 
 class PlanLauncher(CohortLauncher):
@@ -95,5 +102,6 @@ class PlanLauncher(CohortLauncher):
 
         assert self.config is not None
         jobs = self._jobs(job_overrides, initial_job_idx)
-        show(jobs, self._plan(jobs)[0], self.config.hydra.sweep.dir, session.as_json)
+        show(jobs, self._plan(_own(jobs))[0], self.config.hydra.sweep.dir, session.as_json)
+        session.folder = None
         raise SystemExit(0)

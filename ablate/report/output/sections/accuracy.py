@@ -13,6 +13,8 @@ from ablate.report.output.words import count
 from ablate.report.study.metrics import Metric
 from ablate.report.study.study import Study
 
+_SIZES = {"parameters": "parameters", "FLOPs": "flops"}
+
 
 def variants(analysis: Analysis) -> Table:
     """Returns the table of variants."""
@@ -20,17 +22,22 @@ def variants(analysis: Analysis) -> Table:
     rows = []
     sizes = {run: record.model.after for run, record in study.records.items()}
     some_frozen = any(size.trainable not in (None, size.parameters) for size in sizes.values())
+    known = {head: name for head, name in _SIZES.items() if name in study.runs and study.runs[name].notna().any()}
     for label in study.labels:
         runs = study.of(label)
         row = [text("variant", label), text("what it is", study.variants[label].describe())]
-        for head, name in (("parameters", "parameters"), ("FLOPs", "flops")):
-            size = float(runs[name].iloc[0]) if name in runs else 0.0
+        for head, name in known.items():
+            size = float(runs[name].iloc[0])
             row.append(Cell(head, f"{size:,.0f}", size) if size > 0 else Cell(head, "–"))
         if some_frozen:
             trained = sizes[runs["run"].iloc[0]].trainable
-            row.insert(3, Cell("trained", "–") if trained is None else Cell("trained", f"{trained:,}", trained))
+            row.insert(
+                2 + ("parameters" in known),
+                Cell("trained", "–") if trained is None else Cell("trained", f"{trained:,}", trained),
+            )
         rows.append([*row, Cell("runs", str(len(runs)), len(runs))])
-    return Table("variants", "The variants; FLOPs of one forward pass of one example.", rows)
+    of_what = "; FLOPs of one forward pass of one example" if "FLOPs" in known else ""
+    return Table("variants", f"The variants{of_what}.", rows)
 
 
 def accuracy(analysis: Analysis, tables: Mapping[str, pd.DataFrame]) -> Iterator[Block]:
@@ -61,19 +68,21 @@ def _noise(analysis: Analysis) -> Iterator[Block]:
     def spread(head: str, value: float) -> Cell:
         return Cell(head, kind.show_difference(value).lstrip("+"), value)
 
-    if len(frame := noise_table(study, kind.name)):
+    frame = noise_table(study, kind.name).dropna(axis="columns", how="all")
+    if len(frame.columns) > 2:  # else it would repeat the spread over seeds
+        parts = {"seeds": "over seeds", "epochs": "from epoch to epoch", "images": "of the test images"}
         rows = [
             [
                 text("variant", row["variant"]),
-                spread("over seeds", row["seeds"]),
-                spread("from epoch to epoch", row["epochs"]),
-                spread("of the test images", row["images"]),
+                *(spread(head, row[name]) for name, head in parts.items() if name in frame),
             ]
             for row in frame.to_dict("records")
         ]
         caption = (
-            f"Where the noise of {kind.label} is, as standard deviations: more seeds average the first away, a mean of "
-            "several epochs the second, and only more test images the third, which all variants share."
+            f"Where the noise of {kind.label} is, as standard deviations: more seeds average that over seeds away"
+            + ", a mean of several epochs that from epoch to epoch" * ("epochs" in frame)
+            + ", and only more test images that of the images, which all variants share" * ("images" in frame)
+            + "."
         )
         yield Table("noise", caption, rows)
     if len(frame := statistics_table(study, kind.name)):
