@@ -1,6 +1,7 @@
 """`ablate tree model=dropout`: the layers that edits can name, and what a variant's edits change."""
 
 import argparse
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +42,7 @@ class Tree:
     edits: Mapping[str, str]  # in words, by name
     base_layers: Sequence[Row]  # that edits can name
     layers: Sequence[Row]  # with the edits
+    unnamed: Mapping[str, int] | None  # how often each function is called that no edit can name; None if not known
 
 
 def outline(model: "nn.Module", sample: "Tensor") -> list[Row]:
@@ -80,6 +82,30 @@ def outline(model: "nn.Module", sample: "Tensor") -> list[Row]:
         for name, module in model.named_modules()
         if name
     ]
+
+
+_NOT_COMPUTING = ("getattr", "getitem", "size", "dim", "_assert", "eq", "is_grad_enabled")
+
+
+def unnamed(model: "nn.Module") -> dict[str, int] | None:
+    """Returns how often a model's forward calls each function that is no layer; None if torch.fx cannot trace it."""
+    from torch import fx
+
+    try:
+        nodes = fx.symbolic_trace(model).graph.nodes
+    except Exception:  # of many kinds: what a forward decides by values cannot be traced
+        return None
+    calls = [str(node.target if node.op == "call_method" else getattr(node.target, "__name__", node.target))
+             for node in nodes if node.op in ("call_function", "call_method")]  # fmt: skip
+    return dict(Counter(call for call in calls if call not in _NOT_COMPUTING))
+
+
+def _say_unnamed(found: Mapping[str, int] | None) -> str:
+    way_out = "give one a name (self.act = torch.nn.ReLU()), or make it a switch of the model's, for a component to set"
+    if found is None:
+        return f"Calls of functions in the model's forward, such as relu(x), no edit can name: {way_out}."
+    often = ", ".join(f"{name} ({count} ×)" if count > 1 else name for name, count in found.items())
+    return f"What no edit can name, since they are calls of functions: {often}; {way_out}." if found else ""
 
 
 def _state(module: "nn.Module") -> str:
@@ -133,7 +159,9 @@ def tree(overrides: Sequence[str], folder: Path | None = None) -> Tree:
     edits = {name: edit.describe(name) for name, edit in cfg.model.edits.items()}
     made = variant.record
     before, after = outline(bare.model, sample), outline(variant.model, sample)
-    return Tree(cfg.model.name, tuple(shape), classes, made.before, made.after, edits, before, after)
+    return Tree(
+        cfg.model.name, tuple(shape), classes, made.before, made.after, edits, before, after, unnamed(bare.model)
+    )
 
 
 def show(found: Tree) -> str:
@@ -145,7 +173,8 @@ def show(found: Tree) -> str:
             f"  {name}: {size.layers} layers, {size.parameters:,} parameters{trained}, {size.flops:,} FLOPs an image"
         )
     lines += [f"  {edit}" for edit in found.edits.values()]
-    return "\n".join([*lines, "", difference(found.base_layers, found.layers)])
+    said = _say_unnamed(found.unnamed)
+    return "\n".join([*lines, "", difference(found.base_layers, found.layers), *(["", said] if said else [])])
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -127,7 +127,7 @@ def verify_task(folder: Path, script: Path) -> Verification:
     overrides = OmegaConf.to_container(OmegaConf.load(typed))
     assert isinstance(overrides, list)
     with tempfile.TemporaryDirectory() as scratch:
-        command = [
+        command: list[str | Path] = [
             sys.executable,
             script,
             *map(str, overrides),

@@ -14,11 +14,11 @@ from ablate.messages import nearest
 from ablate.records import provenance
 from ablate.records.epochs import split_statistic
 from ablate.records.others import record_of_others
-from ablate.records.record import RunRecord, Status
+from ablate.records.record import Code, Provenance, RunRecord, Status
 from ablate.records.run_directory import RunDirectory
 from ablate.runs.resume import Earlier, decide
 from ablate.tasks.settings import identity, settings, study, trackers
-from ablate.trackers.base import check_loggers
+from ablate.trackers.base import Trackers, check_loggers
 
 scripts: dict[str, Path] = {}  # of this process's tasks, by name
 
@@ -74,7 +74,7 @@ class TaskJob:
     def config(self) -> Plain:
         """Its configuration as a record has it; how many epochs it is to have, it says when it runs."""
         about = (self.study, self.variant, self.seed, settings(self.cfg))
-        unknown = provenance.Provenance(code=provenance.Code(), packages={}, machine=provenance.machine())
+        unknown = Provenance(code=Code(), packages={}, machine=provenance.machine())
         made = record_of_others(
             *about, precision="of the task", status=Status.RUNNING, id=self.id, started="", provenance=unknown
         )
@@ -92,6 +92,7 @@ class TaskJob:
             raise ValueError(f"rerun={rerun}: there is no such choice; {nearest(str(rerun), RERUN)}")
         read("study", StudyConfig, self.study)
         check_loggers(trackers(self.cfg))
+        Trackers(trackers(self.cfg), self.name)
         declared, name = self.study["metrics"], split_statistic(self.metric)[0]
         if declared and name not in declared and not name.endswith("_seconds"):
             raise ValueError(

@@ -149,8 +149,8 @@ def _kept(job: TaskJob, earlier: Earlier) -> float:
 
 
 def _train(function: Task, job: TaskJob, run: Run) -> None:
-    takes = len(inspect.signature(function).parameters)
-    given = function(*(job.cfg, run)[:takes])
+    takes: Callable[..., object] = function
+    given = takes(*(job.cfg, run)[: len(inspect.signature(function).parameters)])
     if isinstance(given, Mapping):
         run.log(given)
     elif isinstance(given, Iterator):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from ablate.commands.tree import difference, outline, show, tree
+from ablate.commands.tree import difference, outline, show, tree, unnamed
 from ablate.config.edits import Edit
 from ablate.models.lenet import lenet5
 from ablate.models.surgery import edit_model
@@ -38,6 +38,23 @@ def test_the_difference_marks_what_is_new_other_and_gone() -> None:
     assert lines[1].split()[:5] == ["~", "0", "1x32x32", "4", "6,144"]
     assert lines[1].endswith("Conv2d(3, 1, kernel_size=(1, 1), stride=(1, 1)) (was Sequential)")
     assert lines[-1].endswith("Linear(in_features=1024, out_features=2, bias=True) frozen")
+
+
+class Functional(nn.Module):
+    def __init__(self, by_value: bool = False) -> None:
+        super().__init__()
+        self.layer, self.by_value = nn.Linear(2, 2), by_value
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.by_value and x.sum() > 0:
+            return x
+        return torch.nn.functional.relu(self.layer(x)).relu() + x
+
+
+def test_calls_without_a_name_are_counted_where_they_can_be_traced() -> None:
+    assert unnamed(Functional()) == {"relu": 2, "add": 1}
+    assert unnamed(Functional(by_value=True)) is None
+    assert unnamed(nn.Sequential(nn.ReLU())) == {}
 
 
 @pytest.mark.parametrize("model", ["resnet18", "resnet34", "mobilenet_v3_small", "efficientnet_b0", "vit"])

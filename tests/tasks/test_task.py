@@ -89,6 +89,72 @@ def test_a_transformer_goes_on_where_it_stopped(example: Call, tmp_path: Path) -
         }
 
 
+def swept(example: Call, name: str, tmp_path: Path, *overrides: str) -> tuple[str, list[Path]]:
+    """Returns the report of an example's sweep, and the folders of its runs."""
+    done = example(name, "-m", *overrides)
+    assert done.returncode == 0, done.stderr
+    study = tmp_path / name / "outputs" / name
+    text, _ = report(study)
+    return text, runs(study)
+
+
+def test_a_segmentation_is_a_factorial_with_curves_of_its_metrics(example: Call, tmp_path: Path) -> None:
+    text, folders = swept(example, "segmentation", tmp_path, "epochs=2", "steps=2")
+    assert len(folders) == 24 and "The variants are a design, factorial, of " in text
+    assert all(f"\n| {part} " in text for part in ("skip", "norm", "flip", "skip+norm+flip"))
+    assert "mIoU (%) ↑" in text and "Dice loss ↓" in text
+    assert "Learning curves of none, " in text and "; mIoU at the end on average: none " in text
+    for unknown in ("images in one order", "same weights", "FLOPs", "of the test images", "evaluation"):
+        assert unknown not in text.partition("## How it was computed")[0]
+    record = record_of(folders[0])
+    assert record["config"]["study"]["metric"] == "test_miou"
+    assert record["config"]["study"]["metrics"]["test_miou"] == {"better": "higher", "unit": "%", "label": "mIoU"}
+    assert record["starts"][0]["plan"]["seeds"] == [0, 1, 2]
+
+
+def test_a_pipeline_is_a_factorial_and_is_verified(example: Call, tmp_path: Path, capsys: Any) -> None:
+    text, folders = swept(example, "pipeline", tmp_path)
+    assert "The variants are a design, factorial, of " in text
+    assert "Supported on 3 seeds" in text and "F1 (%) ↑" in text and "Learning curves" not in text
+    assert "\n| reduction " in text and "differ also in" not in text
+    folder = tmp_path / "pipeline"
+    program = str(folder / "train.py")
+    assert run_command(["verify", str(folders[0]), "--task", program]) == 0
+    epochs = folders[0] / "epochs.csv"
+    epochs.write_text(epochs.read_text().replace("0.", "0.0", 1), encoding="utf-8")
+    assert run_command(["verify", str(folders[0]), "--task", program]) == 1
+    assert run_command(["verify", str(folders[0])]) == 2
+    said = capsys.readouterr()
+    assert "1 epochs are identical." in said.out and "epoch 1: test_f1 is 0.0" in said.out and "--task FILE" in said.err
+    code = folder / "train.py"
+    code.write_text(code.read_text(encoding="utf-8") + "# mended\n", encoding="utf-8")
+    planned = example("pipeline", "-m", "hydra/launcher=plan", "seed=0,3")
+    assert planned.returncode == 0, planned.stderr
+    assert "complete, stale (other code of train.py)" in planned.stdout and "16 runs, 8 of them to" in planned.stdout
+    assert "24 runs" not in planned.stdout and "runs of this variant" in planned.stdout
+    (one,) = [row for row in look(folder / "outputs" / "pipeline") if row.run.startswith("none/seed1")]
+    assert one.metric == "test_f1" and one.shown.endswith(" %")
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "metric", "variants"),
+    [
+        ("lightning", ("epochs=2", "seed=0,1"), "val_acc", {"net", "net-dropout", "net-width"}),
+        ("trainer", ("seed=0", "epochs=2"), "eval_accuracy", {"bert", "narrow", "cosine"}),
+    ],
+)
+def test_trainers_with_a_loop_of_their_own(
+    name: str, overrides: tuple[str, ...], metric: str, variants: set[str], example: Call, tmp_path: Path
+) -> None:
+    pytest.importorskip({"lightning": "lightning", "trainer": "transformers"}[name])
+    text, folders = swept(example, name, tmp_path, *overrides)
+    assert {record_of(folder)["variant"] for folder in folders} == variants
+    for folder in folders:
+        rows = RunDirectory(folder).read_epochs()
+        assert len(rows) == 2 and all(0 <= row[metric] <= 1 and row["train_seconds"] > 0 for row in rows)
+    assert "Learning curves of " in text
+
+
 TASK = """
 import hydra
 import ablate
@@ -324,3 +390,56 @@ def test_workers_end_with_their_command(task: Call, warm: Server, tmp_path: Path
     records = [record_of(folder) for folder in runs(tmp_path)]
     assert {record["status"] for record in records} == {"interrupted"}
     assert {record["error"]["message"] for record in records} == {"the command that started this process is gone"}
+
+
+DESIGN = CONFIG.replace("baseline: a}", "design: leave_one_out, components: {big: {off: {lr: 0}}}}")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("-m", "study.design=leaf"), "study.design=leaf: there is no such design; choose from leave_one_out"),
+        ((), "study.design=leave_one_out: makes variants for a sweep; add -m"),
+        (("-m", "study.variant=[small]"), "study.variant=small: there is no such component; choose from big"),
+        (("-m", "lr=0"), "study.components.big.off: changes nothing: lr is so already"),
+        (("-m", "+study.components.other={off: {lr: 2}}"), "study.components: big and other both set lr"),
+        (("-m", "+study.metrics.f1={better: higher}", "study.metric=f2"), "study.metric=f2: the task declares f1"),
+        (("-m", "+study.metrics.f1={better: up}"), "study.metrics.f1.better=up: there is no such choice"),
+        (
+            ("-m", "+logger.x._target_=ablate.trackers.nothing.Nothing"),
+            "ablate.trackers has no nothing; choose from base",
+        ),
+        (("-m", "rerun=some"), "rerun=some: there is no such choice"),
+    ],
+)
+def test_what_is_refused_is_refused_before_the_first_run(
+    overrides: tuple[str, ...], message: str, task: Call, tmp_path: Path
+) -> None:
+    done = task("return {'test_accuracy': 0.1 * cfg.lr}", *overrides, config=DESIGN)
+    assert done.returncode == 2 and message in done.stderr and not runs(tmp_path)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_task_is_tracked_settled_and_repeated(task: Call, tmp_path: Path) -> None:
+    """A plain function of a configuration; its trackers, its plan, and what `rerun` does."""
+    config = CONFIG.replace("[ablate_task, _self_]", "[ablate_task, {logger: tensorboard}, _self_]").replace(
+        "baseline: a}", "variants: {a: {}, b: {lr: 3}}, claims: "
+        "[{id: c, statement: b is better., expect: b > a}, {id: s, statement: They are one., expect: a = b within 1}]}"
+    )  # fmt: skip
+    body = "return {'test_accuracy': 0.1 * cfg.lr + 0.001 * cfg.seed * cfg.lr}"
+    done = task(body, "-m", "hydra/sweeper=settle", "hydra.sweeper.max_seeds=5", "seed=0,1", config=config)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 claims are settled" in done.stdout and "b  " in done.stdout
+    folders = runs(tmp_path)
+    assert len(folders) in (8, 10) and all([*folder.rglob("*tfevents*")] for folder in folders)
+    assert {record_of(folder)["config"]["settings"]["lr"] for folder in folders} == {1, 3}
+    single = ("study.variant=b", "seed=1")
+    assert "is complete already" in task(body, *single, config=config).stdout
+    again = task(body, *single, "rerun=all", config=config)
+    assert "was complete; rerun=all restarts it" in again.stdout and len(runs(tmp_path)) == len(folders)
+    other = body.replace("0.001", "0.002")
+    stale = task(other, *single, config=config)
+    assert "stale: other code of train.py; rerun=stale restarts it" in stale.stdout
+    assert task(other, *single, "rerun=stale", config=config).returncode == 0
+    (folder,) = [each for each in folders if each.parent.name == "b" and each.name.startswith("seed1")]
+    assert RunDirectory(folder).read_epochs()[0]["test_accuracy"] == pytest.approx(0.306)
