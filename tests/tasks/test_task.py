@@ -115,7 +115,7 @@ def test_a_segmentation_is_a_factorial_with_curves_of_its_metrics(example: Call,
 def test_a_pipeline_is_a_factorial_and_is_verified(example: Call, tmp_path: Path, capsys: Any) -> None:
     text, folders = swept(example, "pipeline", tmp_path)
     assert "The variants are a design, factorial, of " in text
-    assert "Supported on 3 seeds" in text and "F1 (%) ↑" in text and "Learning curves" not in text
+    assert "Supported on 3 seeds" in text and "F1 (%) ↑" in text
     assert "\n| reduction " in text and "differ also in" not in text
     folder = tmp_path / "pipeline"
     program = str(folder / "train.py")
