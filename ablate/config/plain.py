@@ -154,9 +154,8 @@ def meaning(key: str) -> Meaning:
 
 
 def can_alter(part: str) -> bool:
-    """Whether a top-level part of a configuration has a key that can alter a result; one that is not ours can."""
-    known = [each.alters for key, each in meanings().items() if key.partition(".")[0] == part]
-    return any(known) or not known
+    """Whether a top-level part of a configuration has a key that can alter a result."""
+    return any(each.alters for key, each in meanings().items() if key.partition(".")[0] == part)
 
 
 @functools.cache

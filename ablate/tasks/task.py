@@ -216,7 +216,7 @@ def register(metrics: Mapping[str, Mapping[str, str]] | None = None) -> None:
     store = ConfigStore.instance().store
     store(name="ablate_task", node=node, package="_global_")
     for name, option in options("logger", [config_dir()]).items():
-        store(group="logger", name=name, node=option)
+        store(group="tracker", name=name, node=option, package="logger")
 
 
 register()

@@ -111,7 +111,8 @@ def is_tracker(target: object) -> bool:
 
 def parameters(record: RunRecord) -> Plain:
     """Returns the settings of a run by dotted key, as trackers show them."""
-    return dict(_leaves({part: value for part, value in record.config.items() if can_alter(part)}, ""))
+    shown = {part: value for part, value in record.config.items() if can_alter(part) or part == "settings"}
+    return dict(_leaves(shown, ""))
 
 
 def tags(record: RunRecord) -> dict[str, str]:

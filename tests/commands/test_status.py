@@ -95,7 +95,7 @@ def test_ended_failed_and_unreadable_runs_are_shown_with_the_cause(tmp_path: Pat
     assert [run.status for run in found] == ["complete", "failed", "interrupted", "unreadable"]
     assert found[1].why == "the disk is full"
     text = table(found)
-    assert "10/10" in text and "50.00%" in text and "the disk is full" in text
+    assert "10/10" in text and "50.00 %" in text and "the disk is full" in text
     assert text.endswith("4 runs: 1 complete, 1 failed, 1 interrupted, 1 unreadable")
 
 

@@ -422,7 +422,7 @@ def test_what_is_refused_is_refused_before_the_first_run(
 
 def test_a_task_is_tracked_settled_and_repeated(task: Call, tmp_path: Path) -> None:
     """A plain function of a configuration; its trackers, its plan, and what `rerun` does."""
-    config = CONFIG.replace("[ablate_task, _self_]", "[ablate_task, {logger: tensorboard}, _self_]").replace(
+    config = CONFIG.replace("[ablate_task, _self_]", "[ablate_task, {tracker: tensorboard}, _self_]").replace(
         "baseline: a}", "variants: {a: {}, b: {lr: 3}}, claims: "
         "[{id: c, statement: b is better., expect: b > a}, {id: s, statement: They are one., expect: a = b within 1}]}"
     )  # fmt: skip
