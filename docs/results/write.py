@@ -52,6 +52,11 @@ def page() -> str:
         "figures are after the last epoch. Intervals have a level of 95 %: for accuracies they are of paired "
         "differences over seeds, for times of the rounds in which the variants took turns.",
         "",
+        *_table(["variant", "drop3", "bn1", "test accuracy", "Δ to plain"], _ablation(first)),
+        "",
+        "Mean ± standard deviation over the seeds; Δ in percentage points, with its 95 % interval. drop3 is dropout "
+        "after the second convolution, bn1 batch normalisation after the first.",
+        "",
         *_table(["conclusion", "published", "ours", "verdict", "why"], map(_conclusion, first["claims"])),
         "",
         f"[The report of the study]({FIRST}/report.md) has all tables and figures, "
@@ -103,6 +108,21 @@ def _runs(results: Mapping[str, Any]) -> str:
 def _table(columns: Sequence[str], rows: Iterator[Sequence[str]]) -> list[str]:
     cells = [columns, ["---"] * len(columns), *rows]
     return [f"| {' | '.join(row)} |" for row in cells]
+
+
+def _ablation(results: Mapping[str, Any]) -> Iterator[list[str]]:
+    deltas = {row["first"]: row for row in results["comparisons"] if row["metric"] == "test_accuracy"
+              and row["second"] == "plain"}  # fmt: skip
+    finals = {row["variant"]: row for row in results["summary"] if row["metric"] == "test_accuracy"
+              and row["epoch"] == "final epoch"}  # fmt: skip
+    for variant in results["variants"]:
+        label, final = variant["label"], finals[variant["label"]]
+        parts = ["✓" if part in variant["edits"] else "–" for part in ("drop3", "bn1")]
+        delta = "–"
+        if row := deltas.get(label):
+            mean, low, high = (f"{100 * row[end]:+.1f}".replace("-", "−") for end in ("mean", "low", "high"))
+            delta = f"{mean} ({low} to {high})"
+        yield [label, *parts, f"{100 * final['mean']:.1f} ± {100 * final['sd']:.1f} %", delta]
 
 
 def _conclusion(claim: Mapping[str, Any]) -> list[str]:

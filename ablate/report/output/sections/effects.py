@@ -1,6 +1,6 @@
 """Main effects, interactions and contributions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ablate.report.analysis.analyse import Analysis, FactorialEffects
 from ablate.report.analysis.comparisons import Question, find
@@ -20,7 +20,7 @@ def effects(analysis: Analysis) -> Iterator[Block]:
     yield from pictures.effects(analysis)
     for each in analysis.factorials:
         if each.effects:
-            yield _effects_table(each, analysis.study.metric(each.metric))
+            yield _effects_table(each, analysis.study.metric(each.metric), _runs(analysis, each))
     if design is None and analysis.contributions:
         yield _contributions(analysis)
     for each in analysis.factorials:
@@ -42,13 +42,13 @@ def effects(analysis: Analysis) -> Iterator[Block]:
         yield from [Commands(known)] if known else []
 
 
-def _effects_table(each: FactorialEffects, kind: Metric) -> Table:
+def _effects_table(each: FactorialEffects, kind: Metric, runs: Sequence[str]) -> Table:
     over = words.count(len(each.pairs), "round" if each.timing else "seed")
     rows = [
         [
             text("effect", " × ".join(effect.factors)),
             text("kind", "main effect" if len(effect.factors) == 1 else "interaction"),
-            *difference("estimate", kind, effect.evidence),
+            *difference("estimate", kind, effect.evidence, runs),
             p_value("p", effect.evidence.p),
             p_value("adjusted p", p),
         ]
@@ -63,10 +63,18 @@ def _effects_table(each: FactorialEffects, kind: Metric) -> Table:
     return Table(f"effects_{each.factorial.key}_{each.metric}", caption, rows)
 
 
+def _runs(analysis: Analysis, each: FactorialEffects) -> list[str]:
+    """Returns the runs that effects rest on; none where they rest on a timing."""
+    labels = [label for label in each.factorial.cells.values() if label is not None and not each.timing]
+    frames = [of[of.index.isin(each.pairs)] for of in map(analysis.study.of, labels)]
+    return [str(run) for of in frames for run in of["run"]]
+
+
 def _contributions(analysis: Analysis) -> Table:
     main = analysis.study.metric(analysis.metric)
     complete = [each for each in analysis.factorials if each.shares and each.metric == main.name and not each.timing]
     shares = {share.factors[0]: share.evidence for each in complete[:1] for share in each.shares}
+    whole = [run for each in complete[:1] for run in _runs(analysis, each)]
 
     def shown(head: str, pair: tuple[str, str] | None) -> list[Cell]:
         if pair is None:
@@ -79,7 +87,7 @@ def _contributions(analysis: Analysis) -> Table:
         row = [text("part", part.part), *shown("added", part.added), *shown("left out", part.left_out)]
         if shares:
             share = shares.get(part.part)
-            row += (Cell("share", "–"), bounds("–")) if share is None else difference("share", main, share)
+            row += (Cell("share", "–"), bounds("–")) if share is None else difference("share", main, share, whole)
         rows.append(row)
     caption = (
         f"What each part contributes to {main.label}: by being added to a model, and by not being left out of one."

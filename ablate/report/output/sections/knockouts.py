@@ -9,7 +9,7 @@ from ablate.report.analysis.analyse import Analysis
 from ablate.report.analysis.comparisons import resolution
 from ablate.report.analysis.effects import Contribution
 from ablate.report.output.document import Block, Cell, Table, text
-from ablate.report.output.sections.cells import difference
+from ablate.report.output.sections.cells import difference, measured
 from ablate.report.study.knockouts import Knockout
 
 
@@ -46,9 +46,9 @@ def _row(analysis: Analysis, knockout: Knockout, label: str, part: Contribution 
         trained_without = part.left_out[1]
     return [
         Cell("seeds", str(len(runs)), len(runs)),
-        Cell("before", kind.show(float(before.mean())), float(before.mean())),
-        Cell("after", kind.show(float(after.mean())), float(after.mean())),
-        *difference("change", kind, changed),
+        measured("before", kind, float(before.mean()), runs),
+        measured("after", kind, float(after.mean()), runs),
+        *difference("change", kind, changed, runs),
         text("trained without it", trained_without),
         *difference("change by training without", kind, trained),
     ]
