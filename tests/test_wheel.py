@@ -128,7 +128,7 @@ def test_the_tutorial_to_the_letter(letter: Callable[[str], list[str]], tmp_path
             ],
         ),
         ("trackers.md", ["The report was sent to tensorboard and mlflow.", "wide does not differ clearly from plain"]),
-        ("tasks.md", ["24 complete runs of 4 variants", "24 runs, 24 of them to train."]),
+        ("tasks.md", ["24 runs, 24 of them to train.", "24 complete runs of 4 variants"]),
         ("reliability.md", ["identical"]),
         ("report.md", ["Something is refuted or missing.", "6 complete runs of 2 variants", "dropout"]),
         ("agents.md", ["{'complete': 4}"]),
