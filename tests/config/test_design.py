@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ablate import load_runs
 from ablate.__main__ import run_command
-from ablate.commands.tree import tree
+from ablate.commands.tree import show, tree
 from ablate.config.design import DESIGNS, variant_name, variants_of_design
 from ablate.config.identity import run_id
 from ablate.config.schema import Config
@@ -80,7 +80,7 @@ def test_names_that_are_none_are_refused(overrides: list[str], message: str, com
 
 
 def test_the_tree_of_a_variant_by_design() -> None:
-    text = tree(["model=bn_dropout", "study.variant=[bn1]", "data=digits"])
+    text = show(tree(["model=bn_dropout", "study.variant=[bn1]", "data=digits"]))
     assert (
         text.startswith("bn_dropout-drop3, for images") and "+  bn1" in text and "drop3 " not in text.partition("\n")[2]
     )

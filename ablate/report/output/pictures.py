@@ -243,9 +243,10 @@ def accuracy_against_time(analysis: Analysis) -> Iterator[Picture]:
         best.append(f"{', '.join(front['variant'])}{f' on {data}' * bool(data)}")
         panels.append(figures.against_time(data, of_set, front, kind.short, kind.unit, palette))
     if panels:
+        parts = " (training, evaluation and data)" if "eval_seconds" in study.metrics else ""
         caption = (
-            f"{kind.label[:1].upper()}{kind.label[1:]}, against time (training, evaluation and data): a small point a "
-            f"run, a large one a variant's mean; dotted, the means that no other beats in both.{_left_out(study)}"
+            f"{kind.label[:1].upper()}{kind.label[1:]}, against time{parts}: a small point a run, a large one a "
+            f"variant's mean; dotted, the means that no other beats in both.{_left_out(study)}"
         )
         said = f"{kind.label} against total time; no other is both faster and better than {'; '.join(best)}."
         yield _picture(analysis, "accuracy_against_time", caption, said, panels)

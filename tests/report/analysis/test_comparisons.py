@@ -119,7 +119,7 @@ def test_equality_of_times_is_within_a_share() -> None:
 def settings(**by_label: dict[str, Any]) -> Study:
     runs = pd.DataFrame([{"run": name, "variant": name, "seed": 0, "clock": "", "m": 1.0} for name in by_label])
     variants = {
-        name: Variant(name, given["model"], given.get("edits", {}), {"optimizer.lr": given["lr"]})
+        name: Variant(name, given["model"], given.get("edits", {}), lr := {"optimizer.lr": given["lr"]}, beside=lr)
         for name, given in by_label.items()
     }
     return Study(Definition("s"), runs, pd.DataFrame(), variants)
