@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constr
 # The studies of docs/results; from a pilot of one epoch the plan knows how long they take on this machine.
 STUDY := model=plain,dropout,bn_dropout,bn 'seed=range(6)'
 TIMED := model=plain,dropout,bn_dropout,bn hardware.threads=1
-SETTLE := hydra/sweeper=settle hydra.sweeper.max_seeds=40 study.metric=test_accuracy.last5 study.margin=0.01
+SETTLE := hydra/sweeper=settle hydra.sweeper.max_seeds=40 study.margin=0.01
 REASONS := dropout_kind dropout_rate dropout_place bn_place weight_decay optimizers
 SHORT := 'seed=range(6)' train.epochs=10
 PILOT = $(BIN)/python -m ablate study.name=pilot train.epochs=1 hardware.threads=1
