@@ -25,6 +25,17 @@ FOLDER_NAME = re.compile(r"(?!\.+$)[\w.+-]{1,100}")
 _SUFFIX = ".part"
 
 
+def check_folder_name(key: str, name: str) -> None:
+    """Refuses what no folder of a study or a variant may be called; `key` is what says the name."""
+    if not FOLDER_NAME.fullmatch(name):
+        raise ValueError(f"{key}={name}: names a folder, so use at most 100 letters, digits, '_', '-', '.' and '+'")
+
+
+def short_digest(text: str) -> str:
+    """Returns eight hexadecimal digits that tell a text from others, as the names of runs have them."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
 @contextmanager
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Opens a file whose content takes the place of `path` when the block ends without an error.

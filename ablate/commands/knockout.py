@@ -6,7 +6,6 @@ The report shows it beside the variant that was trained without the part.
 import argparse
 from collections.abc import Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from ablate.commands.verify import recorded_configuration
 from ablate.config.edits import Edit, read_edits
 from ablate.files import Plain
 from ablate.messages import aligned, nearest, say
-from ablate.records.record import RunRecord
+from ablate.records.record import RunRecord, now
 from ablate.records.run_directory import RunDirectory
 from ablate.records.study_directory import KNOCKOUT, StudyDirectory
 
@@ -154,7 +153,7 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError(f"{options.folder}: there is no complete run; give the folder of a run or of a study")
     if any(record.task is not None or record.imported is not None for _, record in complete):
         raise ValueError(f"{options.folder}: only networks that `python -m ablate` trained can be built again here")
-    started, made, left_out = datetime.now(UTC).isoformat(timespec="milliseconds"), list[Plain](), dict[str, str]()
+    started, made, left_out = now(), list[Plain](), dict[str, str]()
     for directory, record in complete:
         try:
             made.append(knock_out(record, directory, edit, options.allow))

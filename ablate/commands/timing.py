@@ -10,7 +10,6 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from ablate.files import Plain, PlainMapping
 from ablate.messages import say
 from ablate.records import provenance
 from ablate.records.forms import plain
+from ablate.records.record import now
 from ablate.records.study_directory import TIMING, StudyDirectory
 from ablate.sweeps.jobs import variants_of
 
@@ -49,7 +49,7 @@ def time_variants(variants: Mapping[str, Config], precision: float, rounds: int,
 
     first = next(iter(variants.values()))
     baseline = first.study.baseline if first.study.baseline in variants else next(iter(variants))
-    started = datetime.now(UTC).isoformat(timespec="seconds")
+    started = now()
     with configured(first.hardware), counting_other_runs() as other_runs:
         here: Plain = plain(provenance.process(other_runs=other_runs()))
         runs = {name: prepare(cfg) for name, cfg in variants.items()}
@@ -63,7 +63,7 @@ def time_variants(variants: Mapping[str, Config], precision: float, rounds: int,
         came_from = describe(provenance.collect(first.allow), runs[baseline].device)
     return {
         "started": started,
-        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        "ended": now(),
         "study": first.study.name,
         "baseline": baseline,
         "rounds": timings.rounds,

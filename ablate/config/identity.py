@@ -1,19 +1,18 @@
 """The identity of a run: all that determines its result."""
 
-import hashlib
 import json
 from collections.abc import Callable
 
 from ablate.config.keys import Meaning
 from ablate.config.plain import plain, select
 from ablate.config.schema import Config
-from ablate.files import Plain, PlainMapping
+from ablate.files import Plain, PlainMapping, short_digest
 
 
 def run_id(config: Config | PlainMapping) -> str:
     """Returns the run's identity as eight hexadecimal digits, the last part of its folder's name."""
     text = json.dumps(identity(config), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return short_digest(text)
 
 
 def identity(config: Config | PlainMapping) -> Plain:
@@ -34,7 +33,12 @@ def fingerprint(config: PlainMapping, wanted: Callable[[Meaning], bool]) -> str:
 def variant_id(config: Config | PlainMapping) -> str:
     """Returns what the runs of a variant share, and no others, as eight hexadecimal digits."""
     text = fingerprint(plain(config) if isinstance(config, Config) else config, lambda meaning: meaning.tells_apart)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return short_digest(text)
+
+
+def but_seed(config: Config) -> str:
+    """Returns a text that configurations share exactly where they differ by their seed alone."""
+    return json.dumps({**plain(config), "seed": None})
 
 
 def _part(config: PlainMapping, wanted: Callable[[Meaning], bool]) -> Plain:

@@ -1,21 +1,19 @@
 """Runs of other tools as run records."""
 
-import hashlib
 import math
 import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from ablate.files import FOLDER_NAME
+from ablate.files import FOLDER_NAME, short_digest
 from ablate.messages import nearest
 from ablate.records.epochs import RESERVED, Epoch
 from ablate.records.others import clock_of, epochs_of, record_of_others, value_at, with_results
-from ablate.records.record import Code, Failure, Imported, Machine, Provenance, RunRecord, Start, Status
+from ablate.records.record import Code, Failure, Imported, Machine, Provenance, RunRecord, Start, Status, now
 from ablate.records.study_directory import StudyDirectory
 from ablate.sources.logged_run import UNPAIRED, LoggedRun, Wanted
 
@@ -54,9 +52,9 @@ def into_records(runs: Sequence[LoggedRun], study: str, tool: str, wanted: Wante
             epochs=len(rows),
             status=Status(run.status),
             error=Failure(message=run.why) if run.why else None,
-            id=hashlib.sha256(" ".join((tool, *cell)).encode()).hexdigest()[:8],
+            id=short_digest(" ".join((tool, *cell))),
             task=f"imported from {tool}",
-            imported=Imported(tool=tool, run=run.name, at=datetime.now(UTC).isoformat(timespec="seconds")),
+            imported=Imported(tool=tool, run=run.name, at=now()),
             overrides=tuple(f"settings.{name}={value}" for name, value in given.items()),
             started=run.started,
             starts=(Start(started=run.started),),

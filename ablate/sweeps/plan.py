@@ -9,13 +9,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from ablate.config.identity import fingerprint
 from ablate.files import PlainMapping
 from ablate.messages import aligned, duration, say, say_json
 from ablate.records.epochs import TIMES
+from ablate.records.record import now
 from ablate.records.study_directory import PLAN, StudyDirectory, studies_in
 from ablate.runs.job import Job
 from ablate.runs.resume import Action
@@ -208,5 +208,5 @@ def show(jobs: Sequence[AnyJob], cohorts: Sequence[Sequence[Job]], study: str, a
     else:
         say(summary(found, len(training), cores if isinstance(jobs[0], Job) else None), found_power)
     if any(cell.core_seconds is not None for cell in todo):
-        made = datetime.now(UTC).isoformat(timespec="seconds")
+        made = now()
         StudyDirectory(folder).write(PLAN, made, {"made": made, "cells": [asdict(cell) for cell in todo]})

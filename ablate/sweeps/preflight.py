@@ -1,7 +1,6 @@
 """Jobs checked before the first one starts, and looked at after the last."""
 
 import atexit
-import json
 import logging
 import os
 import statistics
@@ -16,8 +15,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ablate.config.identity import variant_id
-from ablate.config.plain import plain
+from ablate.config.identity import but_seed, variant_id
 from ablate.files import refuse_links
 from ablate.messages import aligned, say
 from ablate.records import provenance
@@ -114,8 +112,7 @@ def check(jobs: Iterable[AnyJob]) -> None:
         if isinstance(job, TaskJob):
             job.check()
             continue
-        but_seed = json.dumps({**plain(job.cfg), "seed": None})
-        if but_seed not in fitting:  # what fits together with one seed does with all
+        if but_seed(job.cfg) not in fitting:  # what fits together with one seed does with all
             from ablate.runs.prepare import prepare  # imports torch
 
             try:
@@ -124,7 +121,7 @@ def check(jobs: Iterable[AnyJob]) -> None:
                 raise
             except BaseException as error:  # of full memory, for example: the run itself fails and records it
                 log.warning("%s cannot be prepared: %s: %s", job.name, type(error).__name__, error)
-            fitting.add(but_seed)
+            fitting.add(but_seed(job.cfg))
 
 
 def _searched() -> list[Path]:

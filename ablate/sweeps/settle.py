@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ablate.messages import aligned, say
 from ablate.records import provenance
-from ablate.records.record import Plan
+from ablate.records.record import Plan, now
 from ablate.records.run_directory import RunDirectory
 from ablate.records.study_directory import LOOKS, StudyDirectory, read_study_file
 from ablate.sweeps.jobs import composed, expand
@@ -228,7 +227,7 @@ def _planned_before(folder: Path, sweep: _Sweep) -> dict[Variant, int]:
 
 def _keep(folder: Path, analysis: "Analysis", sweep: _Sweep, planned: Mapping[Variant, int]) -> None:
     """Writes down a look: what was found, and the seeds that each variant is to have next."""
-    made = datetime.now(UTC).isoformat(timespec="milliseconds")
+    made = now()
     claims = {judged.claim.id: {"verdict": judged.verdict, "pairs": judged.pairs} for judged in analysis.judgements}
     following = {_key(variant): number for variant, number in planned.items()}
     StudyDirectory(folder).write(LOOKS, made, {"made": made, "given": sweep.given, "claims": claims, "next": following})

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ablate.config.plain import read
 from ablate.config.schema import RERUN, StudyConfig
-from ablate.files import FOLDER_NAME, Plain
+from ablate.files import Plain, check_folder_name
 from ablate.messages import nearest
 from ablate.records import provenance
 from ablate.records.epochs import split_statistic
@@ -86,8 +86,7 @@ class TaskJob:
             if OmegaConf.select(self.cfg, needed) is None:
                 raise ValueError(f"{needed} is not set: a task's configuration has variant, seed and study.name")
         for name in ("variant", "study.name"):
-            if not FOLDER_NAME.fullmatch(str(OmegaConf.select(self.cfg, name))):
-                raise ValueError(f"{name}: names a folder, so use at most 100 letters, digits, '_', '-', '.' and '+'")
+            check_folder_name(name, str(OmegaConf.select(self.cfg, name)))
         if (rerun := self.cfg.get("rerun", "failed")) not in RERUN:
             raise ValueError(f"rerun={rerun}: there is no such choice; {nearest(str(rerun), RERUN)}")
         read("study", StudyConfig, self.study)

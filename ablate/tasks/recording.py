@@ -1,6 +1,5 @@
 """A run of any script, recorded where it is: `with ablate.record(variant="wide", seed=3) as run: run.log(…)`."""
 
-import hashlib
 import json
 import logging
 import sys
@@ -12,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from ablate.config.plain import flatten
-from ablate.files import FOLDER_NAME, Plain
+from ablate.files import Plain, check_folder_name, short_digest
 from ablate.records import provenance
 from ablate.records.epochs import Epoch, field_name, measured, metric_rank, split_statistic
 from ablate.records.interruption import terminable
@@ -39,12 +38,9 @@ class Recording(Streams):
         script = Path(getattr(sys.modules["__main__"], "__file__", None) or "recorded")
         study = script.stem if study is None else study
         for name, value in (("variant", variant), ("study", study)):
-            if not FOLDER_NAME.fullmatch(value):
-                raise ValueError(
-                    f"{name}={value}: names a folder, so use at most 100 letters, digits, '_', '-', '.' and '+'"
-                )
+            check_folder_name(name, value)
         known = json.dumps([variant, seed, settings], sort_keys=True, default=str)
-        identity = hashlib.sha256(known.encode()).hexdigest()[:8]
+        identity = short_digest(known)
         self._directory = StudyDirectory(Path(out) / study).run(variant, seed, identity)
         self.folder = self._directory.folder
         self._name, self._script = f"{variant} seed {seed}", script

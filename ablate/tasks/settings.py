@@ -1,7 +1,6 @@
 """A task's configuration as plain data: what of it makes a run, and what a record says of it."""
 
 import copy
-import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
@@ -14,7 +13,7 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 
 from ablate.config.keys import Meaning, key, told
 from ablate.config.schema import StudyConfig
-from ablate.files import Plain
+from ablate.files import Plain, short_digest
 from ablate.records.epochs import field_name
 from ablate.trackers.base import is_tracker
 
@@ -44,7 +43,7 @@ def identity(cfg: DictConfig) -> str:
     Keys that are not set stay out.
     """
     text = json.dumps(_part(cfg, lambda name: name not in _NO_RESULT, raw=False), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return short_digest(text)
 
 
 def settings(cfg: DictConfig) -> Plain:
